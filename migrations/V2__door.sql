@@ -1,0 +1,430 @@
+-- The door: what happens in the application's own INSERT. A wrong request fails it with an SQLSTATE of class EB and a sentence that
+-- says what to change; a right one leaves a pending job in the same transaction.
+
+create function exportbox.param(name text) returns text
+language sql stable parallel safe
+as $$ select pg_catalog.current_setting('exportbox.param_' || name, true) $$;
+comment on function exportbox.param(text) is 'Read a parameter in a report: exportbox.param(''month'')::date. Null when the request gave none.';
+
+create function exportbox.wake(due timestamptz) returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+    -- Only somebody who sleeps past that instant is woken, and only one: NOTIFY takes a lock at commit, which the application pays.
+    -- A sleeper whose listening backend is gone is passed over.
+    select pg_notify(sleeper.channel, '')
+    from (
+        select worker.channel
+        from exportbox.worker
+        where worker.waiting_until > greatest(due, clock_timestamp())
+            and exists (select from pg_stat_get_activity(worker.listener_pid))
+        order by worker.waiting_since desc
+        limit 1
+    ) as sleeper
+$$;
+comment on function exportbox.wake(timestamptz) is 'Wake one idle worker that would otherwise sleep past this instant. A hint: polling is the truth.';
+
+create function exportbox.is_copy_byte(value jsonb) returns boolean
+language sql immutable parallel safe
+as $$ select jsonb_typeof(value) = 'string' and octet_length(value #>> '{}') = 1 and value #>> '{}' not in (E'\n', E'\r') $$;
+comment on function exportbox.is_copy_byte(jsonb) is 'One single-byte character that COPY takes as delimiter, quote or escape.';
+
+create function exportbox.check_format(format text, compression text, options jsonb) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    allowed text[];
+    name text;
+    value jsonb;
+    delimiter text;
+    quote text;
+    null_text text;
+begin
+    if format not in ('csv', 'text', 'jsonl') then
+        raise exception using errcode = 'EB020', message = format('unknown format "%s"', format),
+            hint = 'Set format to csv, text or jsonl.';
+    end if;
+    if compression not in ('none', 'gzip') then
+        raise exception using errcode = 'EB021', message = format('unknown compression "%s"', compression),
+            hint = 'Set compression to none or gzip.';
+    end if;
+    if jsonb_typeof(options) <> 'object' then
+        raise exception using errcode = 'EB022', message = 'format_options must be a JSON object',
+            hint = 'For example {"delimiter": ";", "header": false}.';
+    end if;
+    if options = '{}' then
+        return;
+    end if;
+    allowed := case format
+        when 'csv' then '{header,delimiter,null,quote,escape,force_quote,encoding,formula_guard}'
+        when 'text' then '{delimiter,null,encoding}'
+        else '{}' end;
+    for name, value in select o.key, o.value from jsonb_each(options) as o loop
+        if name <> all (allowed) then
+            raise exception using errcode = 'EB022', message = format('format_options "%s" is not an option of format %s', name, format),
+                hint = case when allowed = '{}' then format('Format %s takes no options.', format)
+                    else 'Allowed: ' || array_to_string(allowed, ', ') || '.' end;
+        end if;
+        if (name in ('header', 'formula_guard') and jsonb_typeof(value) <> 'boolean')
+            or (name in ('delimiter', 'quote', 'escape') and not exportbox.is_copy_byte(value))
+            or (name = 'null' and (jsonb_typeof(value) <> 'string' or value #>> '{}' ~ E'[\n\r]'))
+            or (name = 'encoding' and (jsonb_typeof(value) <> 'string' or pg_char_to_encoding(value #>> '{}') < 0))
+            or (name = 'force_quote' and value <> '"*"' and not coalesce(
+                jsonb_typeof(value) = 'array' and jsonb_array_length(value) > 0
+                and not jsonb_path_exists(value, '$[*] ? (@.type() != "string")'), false))
+        then
+            raise exception using errcode = 'EB022', message = format('format_options "%s" cannot be %s', name, value),
+                hint = case
+                    when name in ('header', 'formula_guard') then format('Set "%s" to true or false.', name)
+                    when name in ('delimiter', 'quote', 'escape') then format('Set "%s" to one single-byte character, no line break.', name)
+                    when name = 'null' then 'Set "null" to a string without line breaks.'
+                    when name = 'encoding' then 'Set "encoding" to a PostgreSQL encoding name such as UTF8 or LATIN1.'
+                    else 'Set "force_quote" to "*" or to a list of column names.' end;
+        end if;
+    end loop;
+    delimiter := coalesce(options ->> 'delimiter', case format when 'csv' then ',' else E'\t' end);
+    quote := coalesce(options ->> 'quote', '"');
+    null_text := coalesce(options ->> 'null', case format when 'csv' then '' else '\N' end);
+    if format = 'text' and delimiter ~ '[\\.a-z0-9]' then
+        raise exception using errcode = 'EB022', message = format('format_options "delimiter" cannot be "%s" in format text', delimiter),
+            hint = 'Use a character other than backslash, full stop, lower-case letters and digits.';
+    end if;
+    if format = 'csv' and delimiter = quote then
+        raise exception using errcode = 'EB022', message = 'format_options "delimiter" and "quote" are the same character',
+            hint = 'Set one of them to another character.';
+    end if;
+    if strpos(null_text, delimiter) > 0 or (format = 'csv' and strpos(null_text, quote) > 0) then
+        raise exception using errcode = 'EB022', message = 'format_options "null" contains the delimiter or the quote character',
+            hint = 'Set "null" to a string without them.';
+    end if;
+end
+$$;
+comment on function exportbox.check_format(text, text, jsonb) is 'Refuse what COPY TO would refuse, while the application can still see it.';
+
+create function exportbox.check_params(report text, version integer, declared jsonb, given jsonb) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    name text;
+    declaration jsonb;
+    value jsonb;
+begin
+    for name in select k.name from jsonb_object_keys(given) as k (name) loop
+        if not declared ? name then
+            raise exception using errcode = 'EB006', message = format('report "%s" has no parameter "%s"', report, name),
+                hint = case when declared = '{}' then 'It takes no parameters.'
+                    else 'It takes: ' || (select string_agg(k.name, ', ') from jsonb_object_keys(declared) as k (name)) || '.' end;
+        end if;
+    end loop;
+    for name, declaration in select d.key, d.value from jsonb_each(declared) as d loop
+        value := given -> name;
+        if value is null or value = 'null' then
+            if coalesce((declaration ->> 'required')::boolean, false) then
+                raise exception using errcode = 'EB007', message = format('report "%s" needs parameter "%s"', report, name),
+                    hint = format('Add "%s" to params, a value of type %s.', name, declaration ->> 'type');
+            end if;
+            continue;
+        end if;
+        begin
+            -- The type is a name that register_report has looked up in pg_catalog; the value is bound.
+            execute format('select $1::%s', declaration ->> 'type') using value #>> '{}';
+        exception when data_exception or invalid_text_representation then
+            raise exception using errcode = 'EB008',
+                message = format('parameter "%s" of report "%s" is not a valid %s', name, report, declaration ->> 'type'),
+                hint = format('Give "%s" as text that PostgreSQL can cast to %s.', name, declaration ->> 'type');
+        end;
+    end loop;
+end
+$$;
+comment on function exportbox.check_params(text, integer, jsonb, jsonb) is 'Refuse undeclared, missing and uncastable values in the requester''s own INSERT.';
+
+create function exportbox.check_request(request exportbox.outbox) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    catalogued record;
+    address text;
+begin
+    if num_nonnulls(request.report, request.query) <> 1 then
+        raise exception using errcode = 'EB001',
+            message = case when request.report is null then 'the request names neither a report nor a query'
+                else 'the request names both a report and a query' end,
+            hint = 'Set exactly one of report and query.';
+    end if;
+    if jsonb_typeof(request.params) <> 'object' then
+        raise exception using errcode = 'EB005', message = 'params must be a JSON object',
+            hint = 'For example {"month": "2026-01-01"}.';
+    end if;
+    if request.report is not null then
+        select report.version, report.params, report.disabled_at into catalogued
+        from exportbox.report where report.name = request.report order by report.version desc limit 1;
+        if not found then
+            raise exception using errcode = 'EB002', message = format('there is no report "%s"', request.report),
+                hint = 'Use a name from the catalogue, or have the report registered with exportbox.register_report().';
+        end if;
+        if catalogued.disabled_at is not null then
+            raise exception using errcode = 'EB002', message = format('report "%s" is disabled', request.report),
+                hint = 'Ask an operator, or use another report.';
+        end if;
+        perform exportbox.check_params(request.report, catalogued.version, catalogued.params, request.params);
+    else
+        if not pg_has_role(request.requested_by, 'exportbox_adhoc', 'member') then
+            raise exception using errcode = 'EB003', message = format('role "%s" may not request ad-hoc queries', request.requested_by),
+                hint = format('Request a report, or have an administrator run: grant exportbox_adhoc to %I;', request.requested_by);
+        end if;
+        if request.query !~ '\S' then
+            raise exception using errcode = 'EB004', message = 'the query is empty', hint = 'Set query to one SELECT statement.';
+        end if;
+        if exists (select from jsonb_each(request.params) as p
+            where p.key !~ '^[a-z_][a-z0-9_]{0,40}$' or jsonb_typeof(p.value) in ('object', 'array')) then
+            raise exception using errcode = 'EB005', message = 'a parameter of an ad-hoc query has a wrong name or is not a plain value',
+                hint = 'Use names of lower-case letters, digits and underscores, and strings, numbers, booleans or nulls as values.';
+        end if;
+    end if;
+
+    if array_ndims(request.recipients) > 1 or array_position(request.recipients, null) is not null then
+        raise exception using errcode = 'EB011', message = 'recipients must be a plain list of addresses without nulls',
+            hint = 'For example array[''ann@example.com'', ''bob@example.com''].';
+    end if;
+    if cardinality(request.recipients) > 50 then
+        raise exception using errcode = 'EB010', message = format('%s recipients are too many', cardinality(request.recipients)),
+            hint = 'Name at most 50 recipients, or use a distribution list.';
+    end if;
+    foreach address in array request.recipients loop
+        -- SES takes ASCII local parts and domains in Punycode; display names belong to the mail, not to the address.
+        if length(address) > 254 or position('@' in address) > 65
+            or address !~ '^[A-Za-z0-9!#$%&''*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&''*+/=?^_`{|}~-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$' then
+            raise exception using errcode = 'EB011', message = format('"%s" is not an e-mail address', left(address, 100)),
+                hint = 'Use plain addresses such as ann@example.com; write international domains in their xn-- form.';
+        end if;
+    end loop;
+
+    perform exportbox.check_format(request.format, request.compression, request.format_options);
+
+    if request.filename !~ '^[^/\\[:cntrl:]]{1,180}$' or request.filename ~ '^\.+$' or request.filename ~ '^\s*$' then
+        raise exception using errcode = 'EB023', message = 'filename is not a usable file name',
+            hint = 'Use 1 to 180 characters without slashes, backslashes and control characters.';
+    end if;
+    if request.idempotency_key is not null and length(request.idempotency_key) not between 1 and 200 then
+        raise exception using errcode = 'EB040', message = 'idempotency_key must have 1 to 200 characters',
+            hint = 'Use a short key such as ''invoice-4711'', or leave it out.';
+    end if;
+    if not isfinite(request.run_at) or not isfinite(coalesce(request.not_after, 'epoch')) then
+        raise exception using errcode = 'EB030', message = 'run_at and not_after must be instants, not infinity',
+            hint = 'Leave not_after out when the request never expires.';
+    end if;
+    if request.not_after <= clock_timestamp() then
+        raise exception using errcode = 'EB030', message = 'not_after is in the past',
+            hint = 'Set not_after to a later instant, or leave it out.';
+    end if;
+    if request.not_after <= request.run_at then
+        raise exception using errcode = 'EB030', message = 'not_after is not later than run_at',
+            hint = 'Set not_after after run_at, or leave it out.';
+    end if;
+    if request.priority not between 0 and 9 then
+        raise exception using errcode = 'EB031', message = format('priority %s is out of range', request.priority),
+            hint = 'Use 0 (first) to 9 (last); the default is 5.';
+    end if;
+    if request.timeout not between interval '1 second' and interval '7 days' then
+        raise exception using errcode = 'EB032', message = format('timeout %s is out of range', request.timeout),
+            hint = 'Use 1 second to 7 days.';
+    end if;
+    if request.max_attempts not between 1 and 100 then
+        raise exception using errcode = 'EB033', message = format('max_attempts %s is out of range', request.max_attempts),
+            hint = 'Use 1 to 100.';
+    end if;
+    if request.link_ttl not between interval '1 minute' and interval '7 days' then
+        raise exception using errcode = 'EB034', message = format('link_ttl %s is out of range', request.link_ttl),
+            hint = 'Use 1 minute to 7 days; no signed link lives longer.';
+    end if;
+    if request.subject !~ '^[^[:cntrl:]]{1,200}$' or request.subject ~ '^\s*$' then
+        raise exception using errcode = 'EB035', message = 'subject is not usable in a mail',
+            hint = 'Use 1 to 200 characters without line breaks and control characters.';
+    end if;
+    if length(request.message) > 4000 or request.message ~ E'[\\x01-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]' then
+        raise exception using errcode = 'EB035', message = 'message is not usable in a mail',
+            hint = 'Use up to 4000 characters of plain text.';
+    end if;
+    if jsonb_typeof(request.metadata) <> 'object' then
+        raise exception using errcode = 'EB036', message = 'metadata must be a JSON object', hint = 'For example {"invoice": 4711}.';
+    end if;
+end
+$$;
+comment on function exportbox.check_request(exportbox.outbox) is 'Every rule of a request, in the order of the columns.';
+
+create function exportbox.outbox_fill() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Object mappers insert explicit nulls for what their user left out.
+    new.id := coalesce(new.id, exportbox.new_id());
+    new.params := coalesce(new.params, '{}');
+    new.recipients := coalesce(new.recipients, '{}');
+    new.format := coalesce(new.format, 'csv');
+    new.compression := coalesce(new.compression, 'none');
+    new.format_options := coalesce(new.format_options, '{}');
+    new.run_at := coalesce(new.run_at, now());
+    new.priority := coalesce(new.priority, 5);
+    new.metadata := coalesce(new.metadata, '{}');
+    -- Invoker's rights on purpose: this is who inserts.
+    new.requested_by := current_user;
+    new.requested_at := now();
+    return new;
+end
+$$;
+comment on function exportbox.outbox_fill() is 'Stamps who and when, and fills defaults. No checks here: a row that ON CONFLICT skips must not be refused.';
+create trigger outbox_fill before insert on exportbox.outbox
+    for each row execute function exportbox.outbox_fill();
+
+create function exportbox.outbox_accept() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    request exportbox.outbox;
+    earliest timestamptz;
+begin
+    for request in select * from new_requests loop
+        perform exportbox.check_request(request);
+        earliest := least(earliest, request.run_at);
+    end loop;
+    if earliest is null then
+        return null;
+    end if;
+    insert into exportbox.job (export_id, kind, run_at, not_after, priority, timeout, max_attempts, report_version)
+    select r.id, 'export', r.run_at, r.not_after, r.priority, r.timeout, r.max_attempts,
+        case when r.report is not null then (select max(report.version) from exportbox.report where report.name = r.report) end
+    from new_requests as r;
+    perform exportbox.wake(earliest);
+    return null;
+end
+$$;
+comment on function exportbox.outbox_accept() is 'Checks the requests of one statement, makes their jobs, and wakes a sleeper once.';
+create trigger outbox_accept after insert on exportbox.outbox
+    referencing new table as new_requests
+    for each statement execute function exportbox.outbox_accept();
+
+create function exportbox.outbox_is_history() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception using errcode = 'EB050', message = 'a request never changes once it is made',
+        hint = 'Cancel it with exportbox.cancel(id) and insert a new one.';
+end
+$$;
+comment on function exportbox.outbox_is_history() is 'Rows of the outbox are facts about the request.';
+create trigger outbox_is_history before update on exportbox.outbox
+    for each statement execute function exportbox.outbox_is_history();
+
+create function exportbox.request_export(
+    report text default null,
+    query text default null,
+    params jsonb default null,
+    recipients text[] default null,
+    format text default null,
+    compression text default null,
+    format_options jsonb default null,
+    filename text default null,
+    idempotency_key text default null,
+    run_at timestamptz default null,
+    not_after timestamptz default null,
+    priority smallint default null,
+    timeout interval default null,
+    max_attempts smallint default null,
+    link_ttl interval default null,
+    subject text default null,
+    message text default null,
+    metadata jsonb default null
+) returns uuid
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    export_id uuid;
+begin
+    insert into exportbox.outbox (report, query, params, recipients, format, compression, format_options, filename,
+        idempotency_key, run_at, not_after, priority, timeout, max_attempts, link_ttl, subject, message, metadata)
+    values (request_export.report, request_export.query, request_export.params, request_export.recipients, request_export.format,
+        request_export.compression, request_export.format_options, request_export.filename, request_export.idempotency_key,
+        request_export.run_at, request_export.not_after, request_export.priority, request_export.timeout,
+        request_export.max_attempts, request_export.link_ttl, request_export.subject, request_export.message,
+        request_export.metadata)
+    on conflict (requested_by, idempotency_key) do nothing
+    returning id into export_id;
+    if export_id is null then
+        select outbox.id into strict export_id from exportbox.outbox
+        where outbox.requested_by = current_user and outbox.idempotency_key = request_export.idempotency_key;
+    end if;
+    return export_id;
+end
+$$;
+comment on function exportbox.request_export is 'The same as an INSERT, for those who prefer a call. A repeated idempotency_key returns the first id.';
+
+create function exportbox.register_report(
+    name text,
+    query text,
+    params jsonb default '{}',
+    run_as text default null,
+    description text default null
+) returns integer
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    declared jsonb := '{}';
+    declaration jsonb;
+    param text;
+    type_name text;
+    latest record;
+    -- Inside a SECURITY DEFINER function only the session still tells who called.
+    runner text := coalesce(register_report.run_as, session_user);
+    versions integer;
+begin
+    if register_report.name !~ '^[a-z][a-z0-9_.-]{0,62}$' then
+        raise exception using errcode = 'EB060', message = 'a report''s name starts with a lower-case letter and has up to 63 letters, digits, "_", "-" and "."';
+    end if;
+    if coalesce(register_report.query, '') !~ '\S' then
+        raise exception using errcode = 'EB060', message = 'a report needs a query', hint = 'Give one SELECT statement.';
+    end if;
+    if not exists (select from pg_roles where rolname = runner) then
+        raise exception using errcode = 'EB060', message = format('there is no role "%s"', runner),
+            hint = 'Set run_as to the role whose rights the query shall have.';
+    end if;
+    if coalesce(jsonb_typeof(register_report.params), 'null') <> 'object' then
+        raise exception using errcode = 'EB060', message = 'params must be a JSON object',
+            hint = 'For example {"month": {"type": "date", "required": true}} or {"month": "date"}.';
+    end if;
+    for param, declaration in select p.key, p.value from jsonb_each(register_report.params) as p loop
+        type_name := case jsonb_typeof(declaration) when 'string' then declaration #>> '{}' when 'object' then declaration ->> 'type' end;
+        if param !~ '^[a-z_][a-z0-9_]{0,40}$' then
+            raise exception using errcode = 'EB060', message = format('parameter name "%s" is not usable', param),
+                hint = 'Use up to 41 lower-case letters, digits and underscores.';
+        end if;
+        if not exists (select from pg_type where oid = to_regtype(type_name) and typnamespace = 'pg_catalog'::regnamespace
+            and typtype in ('b', 'r', 'm')) then
+            raise exception using errcode = 'EB060', message = format('parameter "%s" has no usable type', param),
+                hint = 'Use a built-in type such as date, integer, text or uuid[].';
+        end if;
+        if jsonb_typeof(declaration) = 'object' and exists (select from jsonb_each(declaration) as d
+            where d.key not in ('type', 'required') or (d.key = 'required' and jsonb_typeof(d.value) <> 'boolean')) then
+            raise exception using errcode = 'EB060', message = format('parameter "%s" has an unknown property', param),
+                hint = 'Use "type" and "required".';
+        end if;
+        declared := declared || jsonb_build_object(param, jsonb_build_object(
+            'type', to_regtype(type_name)::text,
+            'required', coalesce((case jsonb_typeof(declaration) when 'object' then declaration ->> 'required' end)::boolean, false)));
+    end loop;
+
+    perform pg_advisory_xact_lock(hashtext('exportbox.report'), hashtext(register_report.name));
+    select r.* into latest from exportbox.report as r where r.name = register_report.name order by r.version desc limit 1;
+    if found and latest.disabled_at is null and (latest.query, latest.params, latest.run_as, latest.description)
+        is not distinct from (register_report.query, declared, runner, register_report.description) then
+        return latest.version;
+    end if;
+    versions := coalesce(latest.version, 0) + 1;
+    insert into exportbox.report (name, version, description, query, params, run_as)
+    values (register_report.name, versions, register_report.description, register_report.query, declared, runner);
+    -- The role that runs the report must be able to read its parameters.
+    execute format('grant usage on schema exportbox to %I', runner);
+    execute format('grant execute on function exportbox.param(text) to %I', runner);
+    return versions;
+end
+$$;
+comment on function exportbox.register_report(text, text, jsonb, text, text) is 'Add a report or a new version of one; the same definition again changes nothing. Returns the version.';

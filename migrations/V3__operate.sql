@@ -1,0 +1,95 @@
+-- What operators and requesters may do to an export. Everything leaves an event with the role that acted.
+
+create function exportbox.may_see(requested_by text) returns boolean
+language sql stable
+as $$
+    select requested_by = current_user
+        or pg_catalog.pg_has_role(current_user, 'exportbox_reader', 'usage')
+$$;
+comment on function exportbox.may_see(text) is 'Readers see every export, others their own.';
+
+create function exportbox.mask(address text) returns text
+language sql immutable parallel safe
+as $$ select pg_catalog.left(address, 1) || '***@' || pg_catalog.split_part(address, '@', 2) $$;
+comment on function exportbox.mask(text) is 'a***@example.com';
+
+create function exportbox.assert_may_operate(export_id uuid) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    requester text;
+begin
+    select outbox.requested_by into requester from exportbox.outbox where outbox.id = assert_may_operate.export_id;
+    -- The caller of a SECURITY DEFINER function is the session's role; a requester may act on its own exports.
+    if requester is null or not (pg_has_role(session_user, 'exportbox_operator', 'usage')
+        or exists (select from pg_roles where rolname = requester and pg_has_role(session_user, pg_roles.oid, 'usage'))) then
+        raise exception using errcode = 'EB061', message = format('there is no export %s, or it is not yours', assert_may_operate.export_id),
+            hint = 'Look it up in exportbox.exports.';
+    end if;
+end
+$$;
+comment on function exportbox.assert_may_operate(uuid) is 'Operators act on every export, requesters on their own.';
+
+create function exportbox.cancel(export_id uuid) returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    stopped integer;
+    asked integer;
+begin
+    perform exportbox.assert_may_operate(cancel.export_id);
+    with cancelled as (
+        update exportbox.job set state = 'cancelled', finished_at = now(), error_class = 'cancelled', error = 'Cancelled before it started.'
+        where job.export_id = cancel.export_id and job.state = 'pending'
+        returning job.id
+    ), undelivered as (
+        update exportbox.delivery set status = 'cancelled', updated_at = now()
+        from cancelled where delivery.job_id = cancelled.id
+        returning delivery.job_id
+    )
+    select count(*) into stopped from cancelled;
+    with flagged as (
+        update exportbox.job set cancel_requested_at = coalesce(job.cancel_requested_at, now())
+        where job.export_id = cancel.export_id and job.state = 'running'
+        returning job.worker
+    ), told as (
+        -- Makes the heartbeat look at once; without it the flag is read at the next beat.
+        select pg_notify(worker.channel, 'cancel') from exportbox.worker where worker.id in (select flagged.worker from flagged)
+    )
+    select count(*) into asked from flagged left join told on true;
+    if stopped + asked > 0 then
+        insert into exportbox.event (export_id, kind, detail) values (cancel.export_id,
+            case when asked > 0 then 'cancel_requested' else 'cancelled' end,
+            format('%s waiting cancelled, %s running asked to stop', stopped, asked));
+    end if;
+    return case when asked > 0 then 'cancelling' when stopped > 0 then 'cancelled' else 'nothing to cancel' end;
+end
+$$;
+comment on function exportbox.cancel(uuid) is 'Stop an export and its mails. Durable: what runs is stopped by its worker, or by whoever reaps it. Returns cancelled, cancelling or nothing to cancel.';
+
+create function exportbox.requeue(export_id uuid) returns integer
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    requeued integer;
+begin
+    perform exportbox.assert_may_operate(requeue.export_id);
+    with back as (
+        update exportbox.job set state = 'pending', run_at = now(), not_after = null, attempt = 0, crashes = 0,
+            finished_at = null, cancel_requested_at = null, error_class = null, error = null
+        where job.export_id = requeue.export_id and job.state in ('dead', 'cancelled')
+        returning job.id
+    ), redelivered as (
+        update exportbox.delivery set status = 'pending', error_class = null, error = null, updated_at = now()
+        from back where delivery.job_id = back.id
+        returning delivery.job_id
+    )
+    select count(*) into requeued from back;
+    if requeued > 0 then
+        insert into exportbox.event (export_id, kind, detail) values (requeue.export_id, 'requeued', format('%s jobs', requeued));
+        perform exportbox.wake(now());
+    end if;
+    return requeued;
+end
+$$;
+comment on function exportbox.requeue(uuid) is 'Give the dead and cancelled jobs of an export a fresh start, with all their attempts. Returns how many.';

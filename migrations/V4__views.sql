@@ -1,0 +1,163 @@
+-- The stable API for people: no payload, no address in clear except for operators and the requester.
+
+create view exportbox.exports as
+select
+    outbox.id,
+    case
+        when job.state <> 'completed' then job.state
+        when mail.open > 0 then 'delivering'
+        else 'completed'
+    end as state,
+    outbox.report,
+    outbox.requested_by,
+    outbox.requested_at,
+    job.started_at,
+    case
+        when job.state = 'completed' and mail.open > 0 then null
+        else greatest(job.finished_at, mail.last_finished_at)
+    end as finished_at,
+    coalesce(stored.rows, running.rows) as rows,
+    coalesce(stored.bytes, running.bytes) as bytes,
+    coalesce(stored.objects, 0) as objects,
+    job.leases as attempts,
+    mail.mails,
+    mail.undelivered,
+    stored.as_of,
+    job.error_class,
+    job.error
+from exportbox.outbox
+join exportbox.job on job.export_id = outbox.id and job.kind = 'export'
+cross join lateral (
+    select
+        count(*) as mails,
+        count(*) filter (where delivery_job.state in ('pending', 'running')) as open,
+        count(*) filter (where delivery_job.state in ('dead', 'cancelled')) as undelivered,
+        max(delivery_job.finished_at) as last_finished_at
+    from exportbox.job as delivery_job
+    where delivery_job.export_id = outbox.id and delivery_job.kind = 'delivery'
+) as mail
+cross join lateral (
+    select sum(object.rows)::bigint as rows, sum(object.bytes)::bigint as bytes, nullif(count(*), 0) as objects, max(object.as_of) as as_of
+    from exportbox.object
+    where object.export_id = outbox.id
+) as stored
+left join lateral (
+    select attempt.rows, attempt.bytes
+    from exportbox.attempt
+    where attempt.lease_token = job.lease_token
+) as running on true
+where exportbox.may_see(outbox.requested_by);
+comment on view exportbox.exports is 'One row per request. Readers see all, requesters their own.';
+comment on column exportbox.exports.id is 'The request''s id.';
+comment on column exportbox.exports.state is 'pending, running, delivering, completed, dead or cancelled; completed when every mail is final.';
+comment on column exportbox.exports.report is 'The report''s name; null for an ad-hoc query.';
+comment on column exportbox.exports.requested_by is 'The role that asked.';
+comment on column exportbox.exports.requested_at is 'When it asked.';
+comment on column exportbox.exports.started_at is 'First claim.';
+comment on column exportbox.exports.finished_at is 'When the last job became final.';
+comment on column exportbox.exports.rows is 'Data rows: so far while running, final afterwards.';
+comment on column exportbox.exports.bytes is 'Bytes stored: so far while running, final afterwards.';
+comment on column exportbox.exports.objects is 'Stored files.';
+comment on column exportbox.exports.attempts is 'How often the export was started.';
+comment on column exportbox.exports.mails is 'Recipients.';
+comment on column exportbox.exports.undelivered is 'Recipients that got no mail and will get none unless requeued.';
+comment on column exportbox.exports.as_of is 'The instant whose data the file holds.';
+comment on column exportbox.exports.error_class is 'Class of the last error.';
+comment on column exportbox.exports.error is 'The last error in words.';
+
+create view exportbox.jobs as
+select job.id, job.export_id, job.kind, job.state, job.run_at, job.priority, job.attempt, job.max_attempts, job.crashes,
+    job.worker, job.lease_expires_at, job.deadline_at, job.cancel_requested_at, job.started_at, job.finished_at,
+    job.error_class, job.error
+from exportbox.job
+join exportbox.outbox on outbox.id = job.export_id
+where exportbox.may_see(outbox.requested_by);
+comment on view exportbox.jobs is 'One row per job: what a worker claims.';
+comment on column exportbox.jobs.id is 'The job.';
+comment on column exportbox.jobs.export_id is 'The request it serves.';
+comment on column exportbox.jobs.kind is 'export or delivery.';
+comment on column exportbox.jobs.state is 'pending, running, completed, dead or cancelled.';
+comment on column exportbox.jobs.run_at is 'Not before: the request''s wish or the end of a back-off.';
+comment on column exportbox.jobs.priority is '0 to 9, lower first.';
+comment on column exportbox.jobs.attempt is 'Attempts that count.';
+comment on column exportbox.jobs.max_attempts is 'The limit; null: the daemon''s setting.';
+comment on column exportbox.jobs.crashes is 'Leases that expired; three are death.';
+comment on column exportbox.jobs.worker is 'Who holds the lease.';
+comment on column exportbox.jobs.lease_expires_at is 'Until when, unless a heartbeat moves it.';
+comment on column exportbox.jobs.deadline_at is 'When the attempt has had enough time.';
+comment on column exportbox.jobs.cancel_requested_at is 'Asked to stop since.';
+comment on column exportbox.jobs.started_at is 'First claim.';
+comment on column exportbox.jobs.finished_at is 'When it became final.';
+comment on column exportbox.jobs.error_class is 'Class of the last error.';
+comment on column exportbox.jobs.error is 'The last error in words.';
+
+create view exportbox.attempts as
+select attempt.job_id, job.export_id, job.kind, attempt.number, attempt.worker, attempt.exporter, attempt.started_at, attempt.finished_at,
+    attempt.outcome, attempt.rows, attempt.bytes, attempt.backend_pid, attempt.error_class, attempt.error,
+    case when pg_has_role(current_user, 'exportbox_operator', 'usage') then attempt.error_detail end as error_detail
+from exportbox.attempt
+join exportbox.job on job.id = attempt.job_id
+join exportbox.outbox on outbox.id = job.export_id
+where exportbox.may_see(outbox.requested_by);
+comment on view exportbox.attempts is 'One row per lease: what was tried, by whom, and what became of it.';
+comment on column exportbox.attempts.job_id is 'The job.';
+comment on column exportbox.attempts.export_id is 'The request it serves.';
+comment on column exportbox.attempts.kind is 'export or delivery.';
+comment on column exportbox.attempts.number is 'Counts the leases of the job.';
+comment on column exportbox.attempts.worker is 'Who held the lease.';
+comment on column exportbox.attempts.exporter is 'aws_s3 or copy.';
+comment on column exportbox.attempts.started_at is 'The claim.';
+comment on column exportbox.attempts.finished_at is 'The end of the lease.';
+comment on column exportbox.attempts.outcome is 'completed, retried, buried, released, cancelled or reaped; null while running.';
+comment on column exportbox.attempts.rows is 'Rows so far.';
+comment on column exportbox.attempts.bytes is 'Bytes so far.';
+comment on column exportbox.attempts.backend_pid is 'Server process of the query, see pg_stat_activity on the source.';
+comment on column exportbox.attempts.error_class is 'Class of the error.';
+comment on column exportbox.attempts.error is 'The error in words.';
+comment on column exportbox.attempts.error_detail is 'The raw text, which may hold data; operators only.';
+
+create view exportbox.deliveries as
+select delivery.id, delivery.export_id, delivery.job_id,
+    case when pg_has_role(current_user, 'exportbox_operator', 'usage') or outbox.requested_by = current_user
+        then delivery.recipient else exportbox.mask(delivery.recipient) end as recipient,
+    delivery.status, delivery.provider, delivery.message_id, job.leases as attempts, delivery.link_expires_at, delivery.link_cut_by,
+    delivery.error_class, delivery.error, delivery.updated_at
+from exportbox.delivery
+join exportbox.job on job.id = delivery.job_id
+join exportbox.outbox on outbox.id = delivery.export_id
+where exportbox.may_see(outbox.requested_by);
+comment on view exportbox.deliveries is 'One row per recipient.';
+comment on column exportbox.deliveries.id is 'The delivery; the mail carries it.';
+comment on column exportbox.deliveries.export_id is 'The export that it announces.';
+comment on column exportbox.deliveries.job_id is 'The job that mails it.';
+comment on column exportbox.deliveries.recipient is 'The address, masked except for operators and the requester.';
+comment on column exportbox.deliveries.status is 'pending, sending, unknown, accepted, delivered, bounced, complained, rejected, suppressed, dead or cancelled.';
+comment on column exportbox.deliveries.provider is 'ses, smtp or file.';
+comment on column exportbox.deliveries.message_id is 'The provider''s id.';
+comment on column exportbox.deliveries.attempts is 'How often it was started.';
+comment on column exportbox.deliveries.link_expires_at is 'When the mailed link dies.';
+comment on column exportbox.deliveries.link_cut_by is 'Why earlier than asked: credentials or object.';
+comment on column exportbox.deliveries.error_class is 'Class of the last error.';
+comment on column exportbox.deliveries.error is 'The last error in words.';
+comment on column exportbox.deliveries.updated_at is 'Last change of status.';
+
+create view exportbox.health as
+select
+    (select count(*) from exportbox.job where job.state = 'pending' and job.run_at <= now()) as due,
+    (select count(*) from exportbox.job where job.state = 'pending' and job.run_at > now()) as waiting,
+    (select count(*) from exportbox.job where job.state = 'running') as running,
+    (select count(*) from exportbox.job where job.state = 'dead') as dead,
+    (select now() - min(job.run_at) from exportbox.job where job.state = 'pending' and job.run_at <= now()) as oldest_due_age,
+    (select min(job.run_at) from exportbox.job where job.state = 'pending' and job.run_at > now()) as next_due_at,
+    (select count(*) from exportbox.worker where worker.seen_at > now() - interval '2 minutes'
+        or worker.waiting_until > now()) as workers,
+    (select string_agg(control.scope || ': ' || control.reason, ' ' order by control.scope) from exportbox.control) as on_hold;
+comment on view exportbox.health is 'Is it working, in one row.';
+comment on column exportbox.health.due is 'Jobs that could start now.';
+comment on column exportbox.health.waiting is 'Jobs for a later instant, back-offs among them.';
+comment on column exportbox.health.running is 'Jobs under a lease.';
+comment on column exportbox.health.dead is 'Jobs that only a person brings back.';
+comment on column exportbox.health.oldest_due_age is 'How long the oldest due job has waited: the figure to scale by.';
+comment on column exportbox.health.next_due_at is 'The next instant at which something becomes due.';
+comment on column exportbox.health.workers is 'Processes with a recent sign of life.';
+comment on column exportbox.health.on_hold is 'What a wrong setting holds up, and why.';

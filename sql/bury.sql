@@ -1,0 +1,37 @@
+-- name: bury
+-- Dead at once: another attempt would fail the same way, or must not be made.
+-- $1 bigint: job id
+-- $2 uuid: lease token
+-- $3 text: error class
+-- $4 text: error in our own words
+-- $5 text: raw detail, operators only
+-- $6 text: status of the delivery, if it is one
+with
+settled as (
+    update exportbox.job
+    set state = 'dead', finished_at = now(), cancel_requested_at = null, error_class = $3::text, error = $4::text,
+        lease_token = null, lease_expires_at = null, deadline_at = null, worker = null
+    where job.id = $1::bigint and job.lease_token = $2::uuid
+    returning job.id, job.export_id
+),
+closed as (
+    update exportbox.attempt
+    set finished_at = now(), outcome = 'buried', error_class = $3::text, error = $4::text, error_detail = $5::text
+    from settled
+    where attempt.lease_token = $2::uuid
+),
+marked as (
+    update exportbox.delivery
+    set status = $6::text, error_class = $3::text, error = $4::text, updated_at = now()
+    from settled
+    where delivery.job_id = settled.id
+),
+told as (
+    insert into exportbox.event (export_id, job_id, kind, detail)
+    select settled.export_id, settled.id, named.kind, $4::text
+    from settled
+    cross join lateral (values ('dead'), (case when $6::text = 'unknown' then 'unknown' end)) as named (kind)
+    where named.kind is not null
+)
+select settled.id
+from settled

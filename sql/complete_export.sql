@@ -1,0 +1,59 @@
+-- name: complete_export
+-- Store the manifest and queue one delivery per recipient: both or neither.
+-- $1 bigint: job id
+-- $2 uuid: lease token
+-- $3 text: bucket
+-- $4 text[]: keys, in order of the parts
+-- $5 bigint[]: bytes of each
+-- $6 text[]: checksum of each, or null
+-- $7 bigint: rows of all parts
+-- $8 text: content type
+-- $9 text: filename
+-- $10 timestamptz: instant whose data this is
+with
+settled as (
+    update exportbox.job
+    set state = 'completed', finished_at = now(), cancel_requested_at = null,
+        lease_token = null, lease_expires_at = null, deadline_at = null, worker = null
+    where job.id = $1::bigint and job.lease_token = $2::uuid
+    returning job.id, job.export_id, job.priority
+),
+closed as (
+    update exportbox.attempt
+    set finished_at = now(), outcome = 'completed', rows = $7::bigint,
+        bytes = (select sum(size.bytes) from unnest($5::bigint[]) as size (bytes))
+    from settled
+    where attempt.lease_token = $2::uuid
+),
+stored as (
+    insert into exportbox.object (export_id, part, lease_token, bucket, key, bytes, rows, checksum, content_type, filename, as_of)
+    select settled.export_id, part.number, $2::uuid, $3::text, part.key, part.bytes,
+        case when part.number = 1 then $7::bigint end, part.checksum, $8::text, $9::text, $10::timestamptz
+    from settled
+    cross join unnest($4::text[], $5::bigint[], $6::text[]) with ordinality as part (key, bytes, checksum, number)
+),
+-- Duplicates collapse; the domain's case never matters, and no provider in use tells local parts apart by case.
+recipient as materialized (
+    select nextval(pg_get_serial_sequence('exportbox.job', 'id')) as job_id, settled.export_id, settled.priority, named.address
+    from settled
+    cross join lateral (
+        select distinct on (lower(listed.address)) listed.address
+        from exportbox.outbox
+        cross join unnest(outbox.recipients) with ordinality as listed (address, position)
+        where outbox.id = settled.export_id
+        order by lower(listed.address), listed.position
+    ) as named
+),
+queued as (
+    insert into exportbox.job (id, export_id, kind, priority)
+    select recipient.job_id, recipient.export_id, 'delivery', recipient.priority
+    from recipient
+    returning job.id
+),
+addressed as (
+    insert into exportbox.delivery (job_id, export_id, recipient)
+    select recipient.job_id, recipient.export_id, recipient.address
+    from recipient
+)
+select settled.id, (select count(*) from queued) as deliveries
+from settled

@@ -1,0 +1,33 @@
+-- name: next_due
+-- How long a worker may sleep: until the next job, retry, expiry, lease end or probe. Run before sleeping.
+-- Returns milliseconds from now, null when nothing is ahead.
+with
+next_run as (
+    select min(ready.run_at) as at
+    from (values ('export'), ('delivery')) as lane (kind)
+    cross join generate_series(0, 9) as level (priority)
+    cross join lateral (
+        select job.run_at
+        from exportbox.job
+        where job.state = 'pending' and job.kind = lane.kind and job.priority = level.priority
+        order by job.run_at, job.id
+        limit 1
+    ) as ready
+    where not exists (select from exportbox.control where control.scope = lane.kind)
+),
+next_end as (
+    select min(least(job.lease_expires_at, job.deadline_at)) as at
+    from exportbox.job
+    where job.state = 'running'
+),
+next_expiry as (
+    select min(job.not_after) as at
+    from exportbox.job
+    where job.state = 'pending' and job.not_after is not null
+),
+next_probe as (
+    select min(control.probe_at) as at
+    from exportbox.control
+)
+select (extract(epoch from least(next_run.at, next_end.at, next_expiry.at, next_probe.at) - clock_timestamp()) * 1000)::bigint as sleep_ms
+from next_run, next_end, next_expiry, next_probe

@@ -1,0 +1,20 @@
+-- name: open_export
+-- First statement of an export's transaction on the source: everything is local to it. Parameters travel as settings, never as text.
+-- $1 text: role
+-- $2 text: statement timeout, ms
+-- $3 text[]: names of the settings that carry parameters
+-- $4 text[]: their values
+select
+    pg_backend_pid() as backend_pid,
+    (select pg_stat_activity.backend_start from pg_catalog.pg_stat_activity where pg_stat_activity.pid = pg_backend_pid()) as backend_start,
+    coalesce(case when pg_is_in_recovery() then pg_last_xact_replay_timestamp() end, now()) as as_of,
+    set_config('statement_timeout', $2::text, true),
+    set_config('lock_timeout', least($2::bigint, 60000)::text, true),
+    set_config('idle_in_transaction_session_timeout', '0', true),
+    -- A worker that is killed cannot cancel its query: the server looks for it every few seconds instead (from PostgreSQL 14 on).
+    case when current_setting('client_connection_check_interval', true) is not null
+        then set_config('client_connection_check_interval', '5s', true) end,
+    set_config('timezone', 'UTC', true),
+    set_config('datestyle', 'ISO, MDY', true),
+    (select count(set_config(param.name, param.value, true)) from unnest($3::text[], $4::text[]) as param (name, value)),
+    set_config('role', $1::text, true)

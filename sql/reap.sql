@@ -1,0 +1,87 @@
+-- name: reap
+-- End the leases of workers that died, stalled or overran. Run first in every cycle of every process.
+-- $1 bigint: grace past the deadline that a live worker has for stopping by itself, ms
+-- $2 smallint: crash limit
+-- $3 smallint: default max_attempts of an export
+-- $4 smallint: max_attempts of a delivery
+-- $5 boolean: hold a mail that may have been sent, instead of sending it again
+with
+lost as materialized (
+    select job.id, job.lease_token, job.lease_expires_at < now() as crashed
+    from exportbox.job
+    where job.state = 'running'
+        and (job.lease_expires_at < now() or job.deadline_at + $1::bigint * interval '1 millisecond' < now())
+    order by job.id
+    limit 100
+    for update skip locked
+),
+verdict as (
+    select lost.id, lost.lease_token, lost.crashed,
+        coalesce(delivery.status = 'sending', false) as maybe_sent,
+        case
+            when job.cancel_requested_at is not null then 'cancelled'
+            when lost.crashed and job.crashes + 1 >= $2::smallint then 'dead'
+            when delivery.status = 'sending' and $5::boolean then 'dead'
+            when job.attempt >= coalesce(job.max_attempts, case job.kind when 'export' then $3::smallint else $4::smallint end) then 'dead'
+            else 'pending'
+        end as state,
+        case
+            when job.cancel_requested_at is not null then 'cancelled'
+            when delivery.status = 'sending' and $5::boolean then 'unknown'
+            when lost.crashed then 'crashed'
+            else 'timeout'
+        end as error_class,
+        case
+            when job.cancel_requested_at is not null then 'Cancelled; its worker was gone.'
+            when delivery.status = 'sending' and $5::boolean then 'The mail may have been sent when its worker was lost. Requeue to send it again.'
+            when lost.crashed and job.crashes + 1 >= $2::smallint then format('Lost its worker %s times; it may be what kills them.', job.crashes + 1)
+            when lost.crashed then 'Its worker was lost.'
+            else 'Ran past its deadline.'
+        end as error
+    from lost
+    join exportbox.job on job.id = lost.id
+    left join exportbox.delivery on delivery.job_id = lost.id
+),
+reaped as (
+    update exportbox.job
+    set state = verdict.state,
+        run_at = case when verdict.state = 'pending'
+            then now() + interval '5 seconds' * power(2, least(job.attempt, 6)) * (0.75 + random() / 2) else job.run_at end,
+        crashes = job.crashes + verdict.crashed::int,
+        finished_at = case when verdict.state <> 'pending' then now() end,
+        cancel_requested_at = case when verdict.state = 'cancelled' then job.cancel_requested_at end,
+        error_class = verdict.error_class,
+        error = verdict.error,
+        lease_token = null, lease_expires_at = null, deadline_at = null, worker = null
+    from verdict
+    where job.id = verdict.id and job.lease_token = verdict.lease_token
+    returning job.id, job.export_id, job.state, job.error_class, job.error, verdict.lease_token, verdict.maybe_sent
+),
+closed as (
+    update exportbox.attempt
+    set finished_at = now(), outcome = 'reaped', error_class = reaped.error_class, error = reaped.error
+    from reaped
+    where attempt.lease_token = reaped.lease_token
+    returning attempt.lease_token, attempt.backend_pid, attempt.backend_start
+),
+marked as (
+    update exportbox.delivery
+    set status = case
+            when reaped.maybe_sent then 'unknown'
+            when reaped.state = 'pending' then 'pending'
+            when reaped.state = 'cancelled' then 'cancelled'
+            else 'dead'
+        end,
+        error_class = reaped.error_class, error = reaped.error, updated_at = now()
+    from reaped
+    where delivery.job_id = reaped.id
+),
+told as (
+    insert into exportbox.event (export_id, job_id, kind, detail)
+    select reaped.export_id, reaped.id, unnested.kind, reaped.error
+    from reaped
+    cross join lateral unnest(case when reaped.maybe_sent then array['reaped', 'unknown'] else array['reaped'] end) as unnested (kind)
+)
+select reaped.id, reaped.export_id, reaped.state, reaped.error_class, closed.backend_pid, closed.backend_start
+from reaped
+join closed on closed.lease_token = reaped.lease_token

@@ -1,0 +1,16 @@
+-- name: register_worker
+-- Say that this process works, and forget processes that have been silent for a day.
+-- $1 text: worker id
+-- $2 text: channel
+-- $3 text: version
+-- $4 int: slots
+-- $5 int: pid of the listening backend, or null
+with
+forgotten as (
+    delete from exportbox.worker
+    where worker.seen_at < now() - interval '1 day' and worker.id <> $1::text
+)
+insert into exportbox.worker (id, channel, version, slots, listener_pid)
+values ($1::text, $2::text, $3::text, $4::int, $5::int)
+on conflict (id) do update
+set listener_pid = excluded.listener_pid, seen_at = now()

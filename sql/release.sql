@@ -1,0 +1,34 @@
+-- name: release
+-- Give a job back unburnt: a shutdown, or a fault that is not the request's own.
+-- $1 bigint: job id
+-- $2 uuid: lease token
+-- $3 bigint: delay, ms
+-- $4 text: error class, null for a shutdown
+-- $5 text: error in our own words, null for a shutdown
+-- $6 text: raw detail, operators only
+with
+settled as (
+    update exportbox.job
+    set state = case when job.cancel_requested_at is not null then 'cancelled' else 'pending' end,
+        attempt = job.attempt - 1,
+        run_at = case when $3::bigint = 0 then job.run_at else now() + $3::bigint * interval '1 millisecond' end,
+        finished_at = case when job.cancel_requested_at is not null then now() end,
+        error_class = coalesce($4::text, job.error_class), error = coalesce($5::text, job.error),
+        lease_token = null, lease_expires_at = null, deadline_at = null, worker = null
+    where job.id = $1::bigint and job.lease_token = $2::uuid
+    returning job.id, job.state
+),
+closed as (
+    update exportbox.attempt
+    set finished_at = now(), outcome = 'released', error_class = $4::text, error = $5::text, error_detail = $6::text
+    from settled
+    where attempt.lease_token = $2::uuid
+),
+marked as (
+    update exportbox.delivery
+    set status = case settled.state when 'pending' then 'pending' else 'cancelled' end, updated_at = now()
+    from settled
+    where delivery.job_id = settled.id
+)
+select settled.state
+from settled

@@ -1,0 +1,136 @@
+//! A claimed job and the right to settle it, once.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Names one lease. Made new by each claim; every write of a worker names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LeaseToken(pub Uuid);
+
+impl fmt::Display for LeaseToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The two kinds of job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Stores the result of one query.
+    Export,
+    /// Mails one recipient.
+    Delivery,
+}
+
+impl Kind {
+    /// The word in the table's `kind` column.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Export => "export",
+            Kind::Delivery => "delivery",
+        }
+    }
+}
+
+/// A claimed job. Not `Clone`, made only by `queue`, and settled by value: settling twice does not compile.
+#[derive(Debug)]
+pub struct Lease {
+    /// Which lease.
+    pub token: LeaseToken,
+    /// The job's id.
+    pub job_id: i64,
+    /// The export that the job serves.
+    pub export_id: Uuid,
+    /// What to do.
+    pub kind: Kind,
+    /// Which attempt this is, from 1, released ones not counted.
+    pub attempt: i16,
+    /// After this many attempts the job is dead.
+    pub max_attempts: i16,
+    /// The daemon's own end of the attempt: measured from before the claim was asked for, so always before the database's (I7).
+    pub deadline: Instant,
+}
+
+/// What an export job works with, read from its request.
+#[derive(Clone)]
+pub struct ExportJob {
+    /// Name of the report; none for an ad-hoc query.
+    pub report: Option<String>,
+    /// The SELECT to run.
+    pub query: String,
+    /// The role whose rights it has.
+    pub run_as: String,
+    /// Name and value of each parameter.
+    pub params: Vec<(String, Option<String>)>,
+    /// How many people will open the file; none means a machine does.
+    pub recipients: i32,
+    /// The format of the file.
+    pub format: super::Format,
+    /// Its compression.
+    pub compression: super::Compression,
+    /// COPY's options and the formula guard.
+    pub options: super::FormatOptions,
+    /// What the browser saves, as the requester wishes.
+    pub filename: Option<String>,
+}
+
+/// Why an attempt has to stop before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// Somebody cancelled the export.
+    Cancelled,
+    /// The lease is gone, or could not be kept up: nothing may be written any more.
+    LeaseLost,
+    /// The daemon stops; the job goes back unburnt.
+    Shutdown,
+    /// The attempt has had its time.
+    Deadline,
+}
+
+/// Tells one attempt to stop, and why. The first reason stays.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    token: CancellationToken,
+    reason: Arc<OnceLock<StopReason>>,
+}
+
+impl Stop {
+    /// A stop that nobody has asked for.
+    pub fn new() -> Stop {
+        Stop::default()
+    }
+
+    /// Ask the attempt to stop.
+    pub fn ask(&self, reason: StopReason) {
+        // A second reason changes nothing: the attempt is already on its way out.
+        let _ = self.reason.set(reason);
+        self.token.cancel();
+    }
+
+    /// Why the attempt has to stop, if it has to.
+    pub fn reason(&self) -> Option<StopReason> {
+        self.reason.get().copied()
+    }
+
+    /// Wait until somebody asks.
+    pub async fn asked(&self) -> StopReason {
+        self.token.cancelled().await;
+        self.reason().expect("the reason is set before the token is cancelled")
+    }
+
+    /// Run a future unless the attempt is stopped first.
+    ///
+    /// # Errors
+    /// The reason to stop. The future is dropped then.
+    pub async fn race<T>(&self, work: impl Future<Output = T>) -> Result<T, StopReason> {
+        tokio::select! {
+            biased;
+            reason = self.asked() => Err(reason),
+            done = work => Ok(done),
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! What a job is, without any I/O: its states, its lease, what an attempt came to, how long to back off, where its objects lie.
+//!
+//! Must not know: databases, stores, providers. Everything above imports from here; this room imports from nowhere.
+//! Keeps I2 (a lease is settled once, by value) and I4 (an object key holds the lease token).
+
+pub mod backoff;
+pub mod failure;
+pub mod format;
+pub mod key;
+pub mod lease;
+pub mod outcome;
+pub mod recipient;
+pub mod state;
+
+pub use backoff::backoff;
+pub use failure::{Failure, FailureClass, Verdict};
+pub use format::{Compression, Format, FormatOptions};
+pub use key::ObjectKey;
+pub use lease::{ExportJob, Kind, Lease, LeaseToken, Stop, StopReason};
+pub use outcome::{Manifest, ManifestPart, Outcome, Receipt};
+pub use recipient::Recipient;
+pub use state::State;

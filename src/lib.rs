@@ -1,0 +1,3 @@
+//! exportbox: insert a row, get a file.
+
+pub mod job;
