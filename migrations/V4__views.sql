@@ -161,3 +161,36 @@ comment on column exportbox.health.oldest_due_age is 'How long the oldest due jo
 comment on column exportbox.health.next_due_at is 'The next instant at which something becomes due.';
 comment on column exportbox.health.workers is 'Processes with a recent sign of life.';
 comment on column exportbox.health.on_hold is 'What a wrong setting holds up, and why.';
+
+create view exportbox.objects as
+select object.export_id, object.part, object.bucket, object.key, object.bytes, object.rows, object.checksum, object.content_type,
+    object.filename, object.as_of, object.created_at
+from exportbox.object
+join exportbox.outbox on outbox.id = object.export_id
+where exportbox.may_see(outbox.requested_by);
+comment on view exportbox.objects is 'The manifest: one row per stored file of a finished export.';
+comment on column exportbox.objects.export_id is 'The export whose result this is.';
+comment on column exportbox.objects.part is 'From 1; the file is the parts in this order, end to end.';
+comment on column exportbox.objects.bucket is 'The bucket.';
+comment on column exportbox.objects.key is 'The key.';
+comment on column exportbox.objects.bytes is 'Size.';
+comment on column exportbox.objects.rows is 'Data rows, on part 1.';
+comment on column exportbox.objects.checksum is 'sha256:… where the daemon saw the bytes.';
+comment on column exportbox.objects.content_type is 'What the link answers.';
+comment on column exportbox.objects.filename is 'What the browser saves.';
+comment on column exportbox.objects.as_of is 'The instant whose data this is.';
+comment on column exportbox.objects.created_at is 'When it was stored.';
+
+create view exportbox.events as
+select event.id, event.at, event.export_id, event.job_id, event.kind, event.actor, event.detail
+from exportbox.event
+left join exportbox.outbox on outbox.id = event.export_id
+where pg_has_role(current_user, 'exportbox_reader', 'usage') or outbox.requested_by = current_user;
+comment on view exportbox.events is 'The history of what was out of the ordinary.';
+comment on column exportbox.events.id is 'Order of writing.';
+comment on column exportbox.events.at is 'When.';
+comment on column exportbox.events.export_id is 'The export concerned.';
+comment on column exportbox.events.job_id is 'The job concerned.';
+comment on column exportbox.events.kind is 'What happened.';
+comment on column exportbox.events.actor is 'Who did it.';
+comment on column exportbox.events.detail is 'One sentence without personal data.';

@@ -42,10 +42,10 @@ grant exportbox_reader to exportbox_worker;
 grant execute on function exportbox.cancel(uuid), exportbox.requeue(uuid), exportbox.register_report(text, text, jsonb, text, text),
     exportbox.param(text) to exportbox_operator;
 
-grant select on exportbox.exports, exportbox.jobs, exportbox.attempts, exportbox.deliveries
+grant select on exportbox.exports, exportbox.jobs, exportbox.attempts, exportbox.deliveries, exportbox.objects, exportbox.events
     to exportbox_reader, exportbox_operator, exportbox_requester;
 grant select on exportbox.health to exportbox_reader, exportbox_operator;
-grant select on exportbox.event, exportbox.control to exportbox_operator;
+grant select on exportbox.control to exportbox_operator;
 grant execute on function exportbox.may_see(text), exportbox.mask(text) to exportbox_reader, exportbox_operator, exportbox_requester;
 
 grant select, insert, update, delete on exportbox.job, exportbox.attempt, exportbox.object, exportbox.delivery, exportbox.control,

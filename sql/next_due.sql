@@ -1,6 +1,8 @@
 -- name: next_due
 -- How long a worker may sleep: until the next job, retry, expiry, lease end or probe. Run before sleeping.
 -- Returns milliseconds from now, null when nothing is ahead.
+-- $1 boolean: is there a free export slot
+-- $2 boolean: is there a free delivery slot
 with
 next_run as (
     select min(ready.run_at) as at
@@ -13,7 +15,8 @@ next_run as (
         order by job.run_at, job.id
         limit 1
     ) as ready
-    where not exists (select from exportbox.control where control.scope = lane.kind)
+    where case lane.kind when 'export' then $1::boolean else $2::boolean end
+        and not exists (select from exportbox.control where control.scope = lane.kind)
 ),
 next_end as (
     select min(least(job.lease_expires_at, job.deadline_at)) as at

@@ -7,3 +7,4 @@
 update exportbox.attempt
 set backend_pid = $2::int, backend_start = $3::timestamptz, exporter = $4::text
 where attempt.lease_token = $1::uuid and attempt.finished_at is null
+returning attempt.job_id

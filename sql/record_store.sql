@@ -7,3 +7,4 @@
 update exportbox.attempt
 set bucket = $2::text, object_prefix = $3::text, upload_id = coalesce($4::text, attempt.upload_id)
 where attempt.lease_token = $1::uuid and attempt.finished_at is null
+returning attempt.job_id

@@ -1,1 +1,7 @@
-fn main() {}
+//! The command `exportbox`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    exportbox::cli::main()
+}

@@ -3,7 +3,9 @@
 //! Must not know: databases, stores, providers. Everything above imports from here; this room imports from nowhere.
 //! Keeps I2 (a lease is settled once, by value) and I4 (an object key holds the lease token).
 
+pub mod attempt;
 pub mod backoff;
+pub mod envelope;
 pub mod failure;
 pub mod format;
 pub mod key;
@@ -12,11 +14,13 @@ pub mod outcome;
 pub mod recipient;
 pub mod state;
 
+pub use attempt::{Attempt, LeaseClock, Notes, Progress};
 pub use backoff::backoff;
+pub use envelope::Envelope;
 pub use failure::{Failure, FailureClass, Verdict};
 pub use format::{Compression, Format, FormatOptions};
 pub use key::ObjectKey;
 pub use lease::{ExportJob, Kind, Lease, LeaseToken, Stop, StopReason};
-pub use outcome::{Manifest, ManifestPart, Outcome, Receipt};
+pub use outcome::{Manifest, ManifestPart, Note, Outcome, Receipt};
 pub use recipient::Recipient;
 pub use state::State;

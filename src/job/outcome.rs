@@ -81,3 +81,26 @@ impl From<StopReason> for Outcome {
         Outcome::Stopped { reason, maybe_sent: false }
     }
 }
+
+/// What a running attempt has the queue remember, so that others can clean up after it.
+#[derive(Debug, Clone)]
+pub enum Note {
+    /// The server process that runs the query.
+    Backend {
+        /// Its pid on the source.
+        pid: i32,
+        /// Its start: with the pid it names one backend and never a stranger's.
+        started_at: DateTime<Utc>,
+        /// `aws_s3` or `copy`.
+        exporter: &'static str,
+    },
+    /// Where something is about to be stored.
+    Store {
+        /// The bucket.
+        bucket: String,
+        /// Every key of the attempt begins so.
+        prefix: String,
+        /// The multipart upload, once there is one.
+        upload_id: Option<String>,
+    },
+}

@@ -1,0 +1,67 @@
+//! The daemon as a process of its own, as in production: started with an environment, stopped with SIGTERM.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::process::{Child, Command};
+
+use crate::sandbox::Sandbox;
+
+/// `exportbox run`, killed when dropped.
+pub(super) struct Process {
+    child: Mutex<Child>,
+    pid: u32,
+    log: PathBuf,
+}
+
+impl Process {
+    pub(super) fn start(sandbox: &Sandbox, database: &str) -> anyhow::Result<Process> {
+        let log = sandbox.dir().join("daemon.log");
+        let file = std::fs::File::options().create(true).append(true).open(&log).context("open the daemon's log")?;
+        let child = Command::new(std::env::current_exe().context("find this program")?)
+            .arg("run")
+            .envs(sandbox.environment(database))
+            // A demo shows things as they happen.
+            .env("EXPORTBOX_HEARTBEAT", "500ms")
+            .env("EXPORTBOX_LEASE", "15s")
+            .env("EXPORTBOX_SLOTS", "4")
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().context("share the daemon's log")?)
+            .stderr(file)
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .context("start the daemon")?;
+        let pid = child.id().context("the daemon ended at once")?;
+        Ok(Process { child: Mutex::new(child), pid, log })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    pub(super) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.child.lock().is_ok_and(|mut child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    pub(super) fn tail(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+
+    /// SIGTERM; true when it ended with exit code 0 within its grace.
+    pub(super) async fn stop(self) -> anyhow::Result<bool> {
+        let asked = Command::new("kill").arg("-TERM").arg(self.pid.to_string()).status().await.context("send SIGTERM")?;
+        let Ok(mut child) = self.child.into_inner() else { return Ok(false) };
+        let ended = tokio::time::timeout(Duration::from_secs(40), child.wait()).await;
+        Ok(asked.success() && ended.is_ok_and(|status| status.is_ok_and(|status| status.success())))
+    }
+}

@@ -1,0 +1,152 @@
+//! The commands. Each group is one file; this one reads the arguments and turns errors into exit codes.
+
+#[cfg(feature = "sandbox")]
+mod demo;
+mod look;
+mod migrate;
+mod operate;
+mod print;
+#[cfg(feature = "sandbox")]
+mod sandbox;
+mod signal;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{DatabaseArgs, WorkArgs};
+use crate::queue::QueueError;
+use crate::telemetry::{self, LogArgs};
+
+/// Wrong usage or configuration.
+const EXIT_USAGE: u8 = 2;
+/// A drain stopped by its budget with due work left.
+const EXIT_BUDGET: u8 = 10;
+/// A drain in which at least one job died.
+const EXIT_DEAD: u8 = 11;
+/// The database is not reachable, read-only, or its schema is not ours (sysexits' EX_UNAVAILABLE).
+const EXIT_UNAVAILABLE: u8 = 69;
+
+/// Insert a row in the same transaction as your business data, and get a file.
+///
+/// Try it with nothing else running: exportbox demo
+#[derive(Parser)]
+#[command(name = "exportbox", version, max_term_width = 120)]
+struct Cli {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Bring the schema up to date
+    Migrate(migrate::MigrateArgs),
+    /// Work until told to stop
+    Run(Box<WorkArgs>),
+    /// Work until nothing is due, then exit: for cron and scheduled tasks
+    ///
+    /// Exit codes: 0 nothing due is left; 10 stopped by its budget with due work left; 11 drained, and at least one job died;
+    /// 2 usage or configuration, also when a wrong setting holds work up; 69 database not reachable, read-only, or its schema not ours.
+    Drain(Box<work::DrainArgs>),
+    /// Is it working: what is due, running, dead and on hold, and the newest exports
+    Status(look::StatusArgs),
+    /// Everything about one export: files, mails, attempts, events
+    Show(look::ShowArgs),
+    /// Follow one export until it is final, with a progress bar
+    Watch(look::WatchArgs),
+    /// Exit 0 when the database answers and its schema fits: the health check of containers, needs no shell
+    Health(look::HealthArgs),
+    /// Stop an export and its mails
+    Cancel(operate::IdArgs),
+    /// Give the dead and cancelled jobs of an export a fresh start
+    Requeue(operate::IdArgs),
+    /// The whole story on this machine with nothing else running
+    #[cfg(feature = "sandbox")]
+    Demo(demo::DemoArgs),
+    /// A private PostgreSQL, S3 and mailbox to develop an application against
+    #[cfg(feature = "sandbox")]
+    Sandbox(sandbox::SandboxArgs),
+    /// Upload standard input, as the sandbox's aws_s3 asks for it
+    #[cfg(feature = "sandbox")]
+    #[command(hide = true)]
+    S3Put {
+        /// What to upload where, hex of JSON
+        spec: String,
+    },
+}
+
+/// A setting is wrong: exit code 2.
+#[derive(Debug)]
+struct Usage(anyhow::Error);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+fn usage(error: anyhow::Error) -> anyhow::Error {
+    anyhow::Error::new(Usage(error))
+}
+
+/// Read the arguments, run the command, return its exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = telemetry::init(&cli.log) {
+        eprintln!("exportbox: {error:#}");
+        return EXIT_USAGE.into();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("exportbox: start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(dispatch(cli));
+    // A blocked read of standard input must not keep the process.
+    runtime.shutdown_background();
+    done.unwrap_or_else(|error| {
+        eprintln!("exportbox: {error:#}");
+        exit_code(&error)
+    })
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let database = &cli.database;
+    match cli.command {
+        Command::Migrate(args) => migrate::migrate(database, &args).await,
+        Command::Run(args) => work::run(database, &args).await,
+        Command::Drain(args) => work::drain(database, &args).await,
+        Command::Status(args) => look::status(database, &args).await,
+        Command::Show(args) => look::show(database, &args).await,
+        Command::Watch(args) => look::watch(database, &args).await,
+        Command::Health(args) => look::health(database, &args).await,
+        Command::Cancel(args) => operate::cancel(database, &args).await,
+        Command::Requeue(args) => operate::requeue(database, &args).await,
+        #[cfg(feature = "sandbox")]
+        Command::Demo(args) => demo::demo(&args).await,
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(args) => sandbox::sandbox(&args).await,
+        #[cfg(feature = "sandbox")]
+        Command::S3Put { spec } => crate::sandbox::aws_s3::s3_put(&spec).await.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if error.chain().any(|cause| cause.is::<Usage>()) {
+        return EXIT_USAGE.into();
+    }
+    match error.chain().find_map(|cause| cause.downcast_ref::<QueueError>()) {
+        Some(QueueError::Unavailable(_) | QueueError::ReadOnly | QueueError::Schema(_)) => EXIT_UNAVAILABLE.into(),
+        Some(QueueError::Login(_) | QueueError::Privilege(_)) => EXIT_USAGE.into(),
+        _ => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,100 @@
+//! `run` and `drain`.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::json;
+
+use super::signal::stop_on_signal;
+use super::{EXIT_BUDGET, EXIT_DEAD, EXIT_USAGE, usage};
+use crate::config::{DatabaseArgs, Settings, WorkArgs};
+use crate::daemon::Daemon;
+use crate::queue::Leftover;
+use crate::worker::{Budget, Tally};
+
+#[derive(Args)]
+pub(super) struct DrainArgs {
+    #[command(flatten)]
+    work: WorkArgs,
+    /// Start nothing new after this long; what runs then has the grace to finish and is given back unburnt otherwise
+    #[arg(long, value_name = "DURATION", value_parser = |text: &str| humantime::parse_duration(text).map_err(|_| "write a duration such as 90s, 15m or 24h"))]
+    max_runtime: Option<Duration>,
+    /// Start no more than this many jobs (an export and each of its mails are jobs)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_jobs: Option<u32>,
+    /// Print the summary as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(database: &DatabaseArgs, args: &WorkArgs) -> anyhow::Result<ExitCode> {
+    let settings = Settings::resolve(database, args).map_err(usage)?;
+    let stop = stop_on_signal()?;
+    let (place, slots) = (settings.database.to_string(), settings.work.slots);
+    let daemon = Daemon::start(settings).await?;
+    tracing::info!(worker = daemon.queue().worker(), database = place, slots, version = env!("CARGO_PKG_VERSION"), "working");
+    let tally = daemon.run(stop).await?;
+    tracing::info!(
+        claimed = tally.claimed,
+        exported = tally.exported,
+        mailed = tally.mailed,
+        retried = tally.retried,
+        dead = tally.dead,
+        "stopped"
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn drain(database: &DatabaseArgs, args: &DrainArgs) -> anyhow::Result<ExitCode> {
+    let settings = Settings::resolve(database, &args.work).map_err(usage)?;
+    let stop = stop_on_signal()?;
+    let started = Instant::now();
+    let daemon = Daemon::start(settings).await?;
+    let budget = Budget { max_runtime: args.max_runtime, max_jobs: args.max_jobs.map(|jobs| jobs as usize) };
+    let (tally, left) = daemon.drain(budget, stop.clone()).await?;
+    let code = verdict(&tally, &left);
+    let seconds = started.elapsed().as_secs_f64();
+    if args.json {
+        let mut summary = serde_json::to_value(tally)?;
+        summary["due"] = json!(left.due);
+        summary["waiting"] = json!(left.waiting);
+        summary["running_elsewhere"] = json!(left.running_elsewhere);
+        summary["next_due_at"] = json!(left.next_due_at);
+        summary["on_hold"] = json!(left.on_hold);
+        summary["duration_s"] = json!((seconds * 1000.0).round() / 1000.0);
+        summary["exit_code"] = json!(code);
+        println!("{summary}");
+    } else {
+        println!(
+            "drained in {seconds:.1} s: {} exported, {} mailed, {} to retry, {} dead, {} cancelled, {} expired; left: {} due, {} waiting, {} running elsewhere{}",
+            tally.exported,
+            tally.mailed,
+            tally.retried,
+            tally.dead,
+            tally.cancelled,
+            tally.expired,
+            left.due,
+            left.waiting,
+            left.running_elsewhere,
+            left.next_due_at.map(|at| format!(", next due {}", at.format("%Y-%m-%d %H:%M:%S UTC"))).unwrap_or_default(),
+        );
+        if let Some(reason) = &left.on_hold {
+            println!("on hold: {reason}");
+        }
+    }
+    Ok(code.into())
+}
+
+/// The contract of the exit code. A wrong setting comes first: nothing else gets better before it is mended.
+fn verdict(tally: &Tally, left: &Leftover) -> u8 {
+    if left.on_hold.is_some() {
+        EXIT_USAGE
+    } else if left.due > 0 {
+        EXIT_BUDGET
+    } else if tally.dead > 0 {
+        EXIT_DEAD
+    } else {
+        0
+    }
+}

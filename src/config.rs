@@ -1,0 +1,218 @@
+//! The settings: flags and environment variables of the same name, checked before anything starts. `--help` is the reference.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+
+use crate::database::DatabaseUrl;
+use crate::export::ExporterChoice;
+use crate::mail::{Sender, Transport};
+use crate::queue::Policy;
+use crate::worker::WorkOptions;
+
+/// Where the job tables are. All that the commands for people need.
+#[derive(Args, Clone)]
+pub struct DatabaseArgs {
+    /// PostgreSQL that holds the outbox: postgres://user:password@host:5432/database, with libpq's sslmode up to verify-full, sslrootcert,
+    /// sockets and several hosts. Falls back to DATABASE_URL
+    #[arg(long, env = "EXPORTBOX_DATABASE_URL", hide_env_values = true, value_name = "URL", global = true)]
+    pub database_url: Option<String>,
+}
+
+/// Secrets are in the URL.
+impl fmt::Debug for DatabaseArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DatabaseArgs(…)")
+    }
+}
+
+impl DatabaseArgs {
+    /// The database.
+    ///
+    /// # Errors
+    /// Neither variable is set, or the URL is wrong.
+    pub fn database(&self) -> anyhow::Result<DatabaseUrl> {
+        let url = self.database_url.clone().filter(|url| !url.is_empty()).or_else(|| std::env::var("DATABASE_URL").ok());
+        let url = url.context("no database: set EXPORTBOX_DATABASE_URL (or DATABASE_URL), for example postgres://user:password@host:5432/database")?;
+        DatabaseUrl::parse(&url).context("EXPORTBOX_DATABASE_URL")
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "write a duration such as 90s, 15m or 24h".to_string())
+}
+
+/// How `run` and `drain` work. AWS settings are the SDK's own: AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL_S3, …
+#[derive(Args, Clone)]
+pub struct WorkArgs {
+    /// Where queries run, if not in the database of the outbox: for example a replica
+    #[arg(long, env = "EXPORTBOX_SOURCE_URL", hide_env_values = true, value_name = "URL")]
+    pub source_url: Option<String>,
+    /// Bucket that files go to
+    #[arg(long, env = "EXPORTBOX_BUCKET")]
+    pub bucket: Option<String>,
+    /// What every key begins with
+    #[arg(long, env = "EXPORTBOX_PREFIX", default_value = "exports")]
+    pub prefix: String,
+    /// auto, aws_s3 (inside the database) or copy (streamed through this process)
+    #[arg(long, env = "EXPORTBOX_EXPORTER", default_value = "auto")]
+    pub exporter: ExporterChoice,
+    /// ses, smtp(s)://user:password@host:port or file:DIR
+    #[arg(long, env = "EXPORTBOX_MAIL", hide_env_values = true, value_name = "TRANSPORT")]
+    pub mail: Option<String>,
+    /// Sender of the mails, for example: Exports <exports@example.com>
+    #[arg(long, env = "EXPORTBOX_MAIL_FROM", value_name = "ADDRESS")]
+    pub mail_from: Option<String>,
+    /// SES configuration set, for events and dedicated addresses
+    #[arg(long, env = "EXPORTBOX_SES_CONFIGURATION_SET", value_name = "NAME")]
+    pub ses_configuration_set: Option<String>,
+    /// Exports at once in this process; it uses 2 + slots connections at most
+    #[arg(long, env = "EXPORTBOX_SLOTS", default_value_t = 4)]
+    pub slots: usize,
+    /// Mails at once in this process
+    #[arg(long, env = "EXPORTBOX_MAIL_SLOTS", default_value_t = 8)]
+    pub mail_slots: usize,
+    /// How long a job stays with a worker that gives no sign of life
+    #[arg(long, env = "EXPORTBOX_LEASE", value_parser = duration, default_value = "90s")]
+    pub lease: Duration,
+    /// Time between signs of life; at most a third of the lease
+    #[arg(long, env = "EXPORTBOX_HEARTBEAT", value_parser = duration, default_value = "15s")]
+    pub heartbeat: Duration,
+    /// Longest sleep of an idle worker
+    #[arg(long, env = "EXPORTBOX_POLL", value_parser = duration, default_value = "60s")]
+    pub poll: Duration,
+    /// The longest an export may take, unless its request says otherwise
+    #[arg(long, env = "EXPORTBOX_TIMEOUT", value_parser = duration, default_value = "1h")]
+    pub timeout: Duration,
+    /// How long running exports may go on after SIGTERM
+    #[arg(long, env = "EXPORTBOX_GRACE", value_parser = duration, default_value = "30s")]
+    pub grace: Duration,
+    /// How long links work, unless the request says otherwise; 1m to 7d
+    #[arg(long, env = "EXPORTBOX_LINK_TTL", value_parser = duration, default_value = "24h")]
+    pub link_ttl: Duration,
+    /// How long the bucket keeps objects (its lifecycle rule), so that no mail promises more
+    #[arg(long, env = "EXPORTBOX_OBJECT_LIFE", value_parser = duration, value_name = "DURATION")]
+    pub object_life: Option<Duration>,
+    /// A mail that may have been sent: resend it (a duplicate is possible) or hold it for a person
+    #[arg(long, env = "EXPORTBOX_UNKNOWN", default_value = "resend", value_parser = ["resend", "hold"])]
+    pub unknown: String,
+    /// Attempts of an export before it is dead, unless its request says otherwise
+    #[arg(long, env = "EXPORTBOX_EXPORT_ATTEMPTS", default_value_t = 5)]
+    pub export_attempts: i16,
+    /// Attempts of a mail before it is dead
+    #[arg(long, env = "EXPORTBOX_MAIL_ATTEMPTS", default_value_t = 8)]
+    pub mail_attempts: i16,
+    /// Size of the first parts of a large upload, in MiB; 5 carries 50 GB, larger files need larger parts and more memory
+    #[arg(long, env = "EXPORTBOX_PART_SIZE", default_value_t = 5, value_name = "MIB")]
+    pub part_size: u64,
+    /// The S3 endpoint that links shall name, when recipients reach it under another name than this process
+    #[arg(long, env = "EXPORTBOX_PUBLIC_S3_ENDPOINT", value_name = "URL")]
+    pub public_s3_endpoint: Option<String>,
+}
+
+/// URLs hold secrets.
+impl fmt::Debug for WorkArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WorkArgs(…)")
+    }
+}
+
+/// The settings of a worker, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the job tables are.
+    pub database: DatabaseUrl,
+    /// Where queries run.
+    pub source: DatabaseUrl,
+    /// Where files go.
+    pub bucket: String,
+    /// What every key begins with.
+    pub prefix: String,
+    /// Which exporter.
+    pub exporter: ExporterChoice,
+    /// How mails leave.
+    pub mail: Transport,
+    /// Who sends them.
+    pub sender: Sender,
+    /// SES configuration set.
+    pub ses_configuration_set: Option<String>,
+    /// How long links live.
+    pub link_ttl: Duration,
+    /// How long objects live.
+    pub object_life: Option<Duration>,
+    /// First part size, bytes.
+    pub part_size: u64,
+    /// The endpoint in links.
+    pub public_s3_endpoint: Option<String>,
+    /// The rules of claiming.
+    pub policy: Policy,
+    /// How the process works.
+    pub work: WorkOptions,
+}
+
+impl Settings {
+    /// Check everything that can be checked without asking anybody.
+    ///
+    /// # Errors
+    /// The first setting that is wrong, and what to write.
+    pub fn resolve(database: &DatabaseArgs, args: &WorkArgs) -> anyhow::Result<Settings> {
+        let database = database.database()?;
+        let source = match &args.source_url {
+            Some(url) => DatabaseUrl::parse(url).context("EXPORTBOX_SOURCE_URL")?,
+            None => database.clone(),
+        };
+        let bucket = args.bucket.clone().filter(|bucket| !bucket.is_empty()).context("no bucket: set EXPORTBOX_BUCKET")?;
+        let mail = args.mail.as_deref().context("no mail transport: set EXPORTBOX_MAIL to ses, smtp://host:port or file:DIR")?;
+        let mail: Transport = mail.parse().context("EXPORTBOX_MAIL")?;
+        let sender = args.mail_from.as_deref().context("no sender: set EXPORTBOX_MAIL_FROM, for example exports@example.com")?;
+        let sender: Sender = sender.parse().context("EXPORTBOX_MAIL_FROM")?;
+        ensure!((1..=256).contains(&args.slots), "EXPORTBOX_SLOTS must be 1 to 256");
+        ensure!((1..=256).contains(&args.mail_slots), "EXPORTBOX_MAIL_SLOTS must be 1 to 256");
+        ensure!(args.lease >= Duration::from_secs(1), "EXPORTBOX_LEASE must be at least 1s");
+        ensure!(
+            !args.heartbeat.is_zero() && args.heartbeat <= args.lease / 3,
+            "EXPORTBOX_HEARTBEAT must be at most a third of EXPORTBOX_LEASE, so that one lost beat loses no lease"
+        );
+        ensure!(args.poll >= Duration::from_millis(100), "EXPORTBOX_POLL must be at least 100ms");
+        ensure!(args.timeout >= Duration::from_secs(1), "EXPORTBOX_TIMEOUT must be at least 1s");
+        let week = Duration::from_secs(7 * 24 * 3600);
+        ensure!((Duration::from_secs(60)..=week).contains(&args.link_ttl), "EXPORTBOX_LINK_TTL must be 1m to 7d; no signed link lives longer");
+        ensure!((1..=100).contains(&args.export_attempts), "EXPORTBOX_EXPORT_ATTEMPTS must be 1 to 100");
+        ensure!((1..=100).contains(&args.mail_attempts), "EXPORTBOX_MAIL_ATTEMPTS must be 1 to 100");
+        ensure!((5..=5120).contains(&args.part_size), "EXPORTBOX_PART_SIZE must be 5 to 5120 (MiB)");
+        if args.prefix.starts_with('/') || args.prefix.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            bail!("EXPORTBOX_PREFIX must not begin with a slash or hold spaces");
+        }
+        Ok(Settings {
+            database,
+            source,
+            bucket,
+            prefix: args.prefix.clone(),
+            exporter: args.exporter,
+            mail,
+            sender,
+            ses_configuration_set: args.ses_configuration_set.clone(),
+            link_ttl: args.link_ttl,
+            object_life: args.object_life,
+            part_size: args.part_size * 1024 * 1024,
+            public_s3_endpoint: args.public_s3_endpoint.clone(),
+            policy: Policy {
+                lease: args.lease,
+                export_timeout: args.timeout,
+                export_attempts: args.export_attempts,
+                delivery_attempts: args.mail_attempts,
+                hold_unknown: args.unknown == "hold",
+                ..Policy::default()
+            },
+            work: WorkOptions {
+                slots: args.slots,
+                mail_slots: args.mail_slots,
+                poll: args.poll,
+                heartbeat: args.heartbeat,
+                grace: args.grace,
+            },
+        })
+    }
+}

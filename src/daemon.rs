@@ -1,0 +1,117 @@
+//! The only place that builds pools and clients, and the order in which they start and stop.
+
+
+use anyhow::Context;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_http_client::tls;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::config::Settings;
+use crate::delivery::Courier;
+use crate::export::{ExportOptions, Exporter};
+use crate::mail::{Mailer, Transport};
+use crate::queue::{Leftover, Queue, QueueError};
+use crate::source::Source;
+use crate::store::{Store, StoreOptions};
+use crate::worker::{Budget, Tally, Worker};
+
+/// A process that works, with all its parts.
+pub struct Daemon {
+    settings: Settings,
+    queue: Queue,
+    worker: Worker,
+}
+
+impl Daemon {
+    /// Build every part from the settings. Connects to the database, and refuses one whose schema is not ours.
+    ///
+    /// # Errors
+    /// The database's, or a setting that only shows now.
+    pub async fn start(settings: Settings) -> anyhow::Result<Daemon> {
+        let sdk = aws_config().await;
+        Daemon::start_with(settings, &sdk, &sdk).await
+    }
+
+    /// The same with AWS settings that are already there, for S3 and for SES.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub async fn start_with(settings: Settings, s3: &SdkConfig, ses: &SdkConfig) -> anyhow::Result<Daemon> {
+        let queue = Queue::new(&settings.database, process_name(), settings.policy.clone());
+        queue.check_schema().await?;
+        let options = StoreOptions {
+            bucket: settings.bucket.clone(),
+            public_endpoint: settings.public_s3_endpoint.clone(),
+            object_life: settings.object_life,
+        };
+        let store = Store::new(s3, options);
+        let source = Source::new(settings.source.clone());
+        let export_options = ExportOptions {
+            choice: settings.exporter,
+            prefix: settings.prefix.clone(),
+            region: s3.region().map(ToString::to_string),
+            part_size: settings.part_size,
+        };
+        let exporter = Exporter::new(source.clone(), store.clone(), export_options);
+        let mailer = mailer(&settings, ses)?;
+        let courier = Courier::new(store.clone(), mailer, settings.link_ttl);
+        let worker = Worker::new(queue.clone(), source, store, exporter, courier, settings.work.clone());
+        Ok(Daemon { settings, queue, worker })
+    }
+
+    /// The job tables.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// Work until told to stop.
+    ///
+    /// # Errors
+    /// What waiting cannot mend.
+    pub async fn run(self, stop: CancellationToken) -> Result<Tally, QueueError> {
+        let listener = self.queue.listen(&self.settings.database, self.settings.work.slots);
+        self.worker.run(listener, stop).await
+    }
+
+    /// Work until nothing is due, and say what is left.
+    ///
+    /// # Errors
+    /// The database cannot be reached, refuses the login, or its schema is not ours.
+    pub async fn drain(self, budget: Budget, stop: CancellationToken) -> Result<(Tally, Leftover), QueueError> {
+        let tally = self.worker.drain(budget, stop).await?;
+        let leftover = self.queue.leftover().await?;
+        Ok((tally, leftover))
+    }
+}
+
+/// `host:pid:random`: made new at each start, so that a restarted process never inherits the leases of the one before.
+fn process_name() -> String {
+    let host = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+    let host = host.or_else(|| std::fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_string()));
+    let host: String = host.unwrap_or_default().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(24).collect();
+    let random = Uuid::new_v4().simple().to_string();
+    format!("{}:{}:{}", if host.is_empty() { "exportbox" } else { &host }, std::process::id(), &random[..12])
+}
+
+/// The SDK's own settings, over one HTTP client.
+pub async fn aws_config() -> SdkConfig {
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+        .build_https();
+    aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await
+}
+
+fn mailer(settings: &Settings, aws: &SdkConfig) -> anyhow::Result<Mailer> {
+    let sender = settings.sender.clone();
+    Ok(match &settings.mail {
+        Transport::Ses => {
+            // A retried time-out is a second mail: the queue retries, where "unknown" is a state.
+            let config = aws_sdk_sesv2::config::Builder::from(aws).retry_config(aws_config::retry::RetryConfig::disabled()).build();
+            Mailer::ses(aws_sdk_sesv2::Client::from_conf(config), sender, settings.ses_configuration_set.clone())
+        }
+        Transport::Smtp(server) => Mailer::smtp(server.clone(), sender).context("EXPORTBOX_MAIL")?,
+        Transport::File(dir) => Mailer::file(dir, sender),
+    })
+}
+

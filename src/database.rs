@@ -1,0 +1,293 @@
+//! How a connection to PostgreSQL is made: libpq's URL with its TLS modes, keep-alives, and nothing printed that is secret.
+//!
+//! `queue` and `source` connect through here; only `daemon.rs` and the commands build one.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, Connection, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// A connection that has to be polled for its client to work.
+pub type DatabaseConnection = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
+
+/// What is wrong with a database URL. Never holds the URL.
+#[derive(Debug, thiserror::Error)]
+pub enum UrlError {
+    /// Not a URL and not a libpq connection string.
+    #[error("not a PostgreSQL URL ({0}); write postgres://user:password@host:5432/database")]
+    Parse(String),
+    /// An `sslmode` that libpq does not know either.
+    #[error("sslmode \"{0}\" is unknown; use disable, prefer, require, verify-ca or verify-full")]
+    SslMode(String),
+    /// The file with the trusted certificates.
+    #[error("sslrootcert: {0}")]
+    RootCert(String),
+    /// No certificate is trusted on this machine.
+    #[error("no trusted certificates found on this machine; install ca-certificates or set sslrootcert in the URL")]
+    NoRoots,
+}
+
+/// Where a database is and how to reach it. Cheap to clone; prints without its secrets.
+#[derive(Clone)]
+pub struct DatabaseUrl {
+    config: Config,
+    tls: MakeRustlsConnect,
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DatabaseUrl({self})")
+    }
+}
+
+/// `user@host/database`, never the password.
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hosts: Vec<String> = self
+            .config
+            .get_hosts()
+            .iter()
+            .map(|host| match host {
+                tokio_postgres::config::Host::Tcp(name) => name.clone(),
+                tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
+            })
+            .collect();
+        write!(f, "{}@{}/{}", self.config.get_user().unwrap_or(""), hosts.join(","), self.config.get_dbname().unwrap_or(""))
+    }
+}
+
+impl DatabaseUrl {
+    /// Read a URL or a `key=value` string as libpq does, including `sslmode` up to `verify-full` and `sslrootcert`.
+    ///
+    /// # Errors
+    /// What to change, without the URL.
+    pub fn parse(text: &str) -> Result<DatabaseUrl, UrlError> {
+        let (rest, tls_params) = split_tls_params(text);
+        let mode = tls_params.mode.as_deref().unwrap_or("prefer");
+        let mut config: Config = rest.parse().map_err(|error: tokio_postgres::Error| {
+            UrlError::Parse(std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string))
+        })?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err(UrlError::Parse("it names no host".into()));
+        }
+        config.ssl_mode(match mode {
+            "disable" => SslMode::Disable,
+            "allow" | "prefer" => SslMode::Prefer,
+            "require" | "verify-ca" | "verify-full" => SslMode::Require,
+            other => return Err(UrlError::SslMode(other.into())),
+        });
+        let trust = match (mode, &tls_params.root_cert) {
+            ("verify-full", _) => Trust::Full,
+            // As libpq: a root certificate turns require into verify-ca.
+            ("verify-ca", _) | ("require", Some(_)) => Trust::Chain,
+            _ => Trust::Anyone,
+        };
+        let tls = MakeRustlsConnect::new(tls_config(trust, tls_params.root_cert.as_deref())?);
+
+        // A failover leaves connections that never answer: find out within seconds, not with the kernel's two hours.
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(Duration::from_secs(5));
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(Duration::from_secs(30));
+        }
+        config.keepalives_idle(config.get_keepalives_idle().min(Duration::from_secs(15)));
+        config.keepalives_interval(Duration::from_secs(5));
+        config.keepalives_retries(3);
+        Ok(DatabaseUrl { config, tls })
+    }
+
+    /// The same place under another `application_name`.
+    #[must_use]
+    pub fn named(&self, application_name: &str) -> DatabaseUrl {
+        let mut named = self.clone();
+        named.config.application_name(application_name);
+        named
+    }
+
+    /// The configuration and the connector, for a pool.
+    pub fn parts(&self) -> (Config, MakeRustlsConnect) {
+        (self.config.clone(), self.tls.clone())
+    }
+
+    /// Open one connection.
+    ///
+    /// # Errors
+    /// The database's or the network's.
+    pub async fn connect(&self) -> Result<(Client, DatabaseConnection), tokio_postgres::Error> {
+        self.config.connect(self.tls.clone()).await
+    }
+
+    /// The TLS connector, for a cancel request.
+    pub fn tls(&self) -> MakeRustlsConnect {
+        self.tls.clone()
+    }
+
+    /// The user that logs in.
+    pub fn user(&self) -> &str {
+        self.config.get_user().unwrap_or("")
+    }
+}
+
+#[derive(Default)]
+struct TlsParams {
+    mode: Option<String>,
+    root_cert: Option<String>,
+}
+
+/// Take `sslmode` and `sslrootcert` out: tokio-postgres knows the first three modes and no certificate file.
+fn split_tls_params(text: &str) -> (String, TlsParams) {
+    let mut params = TlsParams::default();
+    let mut take = |key: &str, value: &str| {
+        let value = percent_encoding::percent_decode_str(value.trim_matches('\'')).decode_utf8_lossy().into_owned();
+        match key {
+            "sslmode" => params.mode = Some(value),
+            "sslrootcert" => params.root_cert = Some(value),
+            _ => return false,
+        }
+        true
+    };
+    let is_ours = |pair: &str, take: &mut dyn FnMut(&str, &str) -> bool| pair.split_once('=').is_some_and(|(k, v)| take(k.trim(), v));
+    let rest = if text.contains("://") {
+        match text.split_once('?') {
+            Some((base, query)) => {
+                let kept: Vec<&str> = query.split('&').filter(|pair| !is_ours(pair, &mut take)).collect();
+                if kept.is_empty() { base.to_string() } else { format!("{base}?{}", kept.join("&")) }
+            }
+            None => text.to_string(),
+        }
+    } else {
+        text.split_whitespace().filter(|pair| !is_ours(pair, &mut take)).collect::<Vec<_>>().join(" ")
+    };
+    (rest, params)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Anyone,
+    Chain,
+    Full,
+}
+
+fn tls_config(trust: Trust, root_cert: Option<&str>) -> Result<ClientConfig, UrlError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default protocol versions");
+    if trust == Trust::Anyone {
+        let verifier = LaxVerifier { chain: None, provider };
+        return Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth());
+    }
+    let mut roots = RootCertStore::empty();
+    match root_cert {
+        Some(path) if path != "system" => {
+            let bundle = CertificateDer::pem_file_iter(path).map_err(|error| UrlError::RootCert(error.to_string()))?;
+            for certificate in bundle {
+                let certificate = certificate.map_err(|error| UrlError::RootCert(error.to_string()))?;
+                roots.add(certificate).map_err(|error| UrlError::RootCert(error.to_string()))?;
+            }
+        }
+        _ => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    if roots.is_empty() {
+        return Err(UrlError::NoRoots);
+    }
+    if trust == Trust::Full {
+        return Ok(builder.with_root_certificates(roots).with_no_client_auth());
+    }
+    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .map_err(|error| UrlError::RootCert(error.to_string()))?;
+    let verifier = LaxVerifier { chain: Some(chain), provider };
+    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+}
+
+/// libpq's weaker modes: `prefer` and `require` encrypt without asking who answers, `verify-ca` asks who signed but not for whom.
+#[derive(Debug)]
+struct LaxVerifier {
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<rustls::crypto::CryptoProvider>,
+}
+
+impl ServerCertVerifier for LaxVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
+        match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Err(rustls::Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. })) => {
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_where_but_not_the_password() {
+        let url = DatabaseUrl::parse("postgres://ann:secret@db1,db2:5433/shop?sslmode=require&target_session_attrs=read-write").unwrap();
+        assert_eq!(url.to_string(), "ann@db1,db2/shop");
+        assert!(!format!("{url:?}").contains("secret"));
+        assert_eq!(url.config.get_ssl_mode(), SslMode::Require);
+    }
+
+    #[test]
+    fn takes_a_connection_string_and_a_socket() {
+        let url = DatabaseUrl::parse("host=/var/run/postgresql user=ann dbname=shop sslmode=disable").unwrap();
+        assert_eq!(url.to_string(), "ann@/var/run/postgresql/shop");
+        assert_eq!(url.config.get_ssl_mode(), SslMode::Disable);
+    }
+
+    #[test]
+    fn says_what_is_wrong_without_repeating_the_url() {
+        let error = DatabaseUrl::parse("postgres://ann:secret@db/shop?sslmode=perhaps").unwrap_err().to_string();
+        assert!(error.contains("verify-full") && !error.contains("secret"), "{error}");
+        let error = DatabaseUrl::parse("postgres://ann:secret@db/shop?colour=red").unwrap_err().to_string();
+        assert!(error.contains("colour") && !error.contains("secret"), "{error}");
+        let error = DatabaseUrl::parse("postgres://u@h/d?sslmode=verify-full&sslrootcert=/no/such/file").unwrap_err().to_string();
+        assert!(error.starts_with("sslrootcert"), "{error}");
+        assert!(DatabaseUrl::parse("dbname=shop").unwrap_err().to_string().contains("no host"));
+    }
+}

@@ -1,0 +1,101 @@
+//! What a handler is given besides its job: who it is, when it must be done, how it is stopped, where it reports.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use uuid::Uuid;
+
+use super::{Failure, LeaseToken, Note, Stop};
+
+/// How far an export is; read by the heartbeat.
+#[derive(Debug, Default)]
+pub struct Progress {
+    rows: AtomicI64,
+    bytes: AtomicI64,
+}
+
+impl Progress {
+    /// Set the data rows so far.
+    pub fn set_rows(&self, rows: i64) {
+        self.rows.store(rows, Ordering::Relaxed);
+    }
+
+    /// Add to the bytes stored so far.
+    pub fn add_bytes(&self, bytes: u64) {
+        self.bytes.fetch_add(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+
+    /// Rows and bytes so far.
+    pub fn read(&self) -> (i64, i64) {
+        (self.rows.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
+}
+
+/// The daemon's own view of its lease: held until some time after the last beat that landed, measured from before it was sent (I7).
+/// Always ends before the database's lease does, also after the process was suspended.
+#[derive(Debug)]
+pub struct LeaseClock {
+    landed: Mutex<Instant>,
+    holds_for: Duration,
+}
+
+impl LeaseClock {
+    /// A lease that was asked for at `asked`, and is held for two thirds of its length without a beat.
+    pub fn new(asked: Instant, lease: Duration) -> LeaseClock {
+        LeaseClock { landed: Mutex::new(asked), holds_for: lease * 2 / 3 }
+    }
+
+    /// A beat landed that was sent at this instant.
+    pub fn landed(&self, sent: Instant) {
+        *self.landed.lock().unwrap_or_else(PoisonError::into_inner) = sent;
+    }
+
+    /// Whether the lease may still be relied on.
+    pub fn is_held(&self) -> bool {
+        self.landed.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < self.holds_for
+    }
+}
+
+/// Has the queue remember something about a running attempt. An error means that the attempt must end.
+pub type Notes = Arc<dyn Fn(Note) -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>;
+
+/// One attempt as its handler sees it.
+#[derive(Clone)]
+pub struct Attempt {
+    /// The export that the job serves.
+    pub export_id: Uuid,
+    /// The lease; part of every object key.
+    pub token: LeaseToken,
+    /// When the attempt must be done.
+    pub deadline: Instant,
+    /// Asked when it must end earlier.
+    pub stop: Stop,
+    /// Where it says how far it is.
+    pub progress: Arc<Progress>,
+    /// Whether its lease may be relied on.
+    pub clock: Arc<LeaseClock>,
+    /// Where it leaves notes for others.
+    pub notes: Notes,
+}
+
+impl Attempt {
+    /// How much time is left.
+    pub fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether what it made may still be published.
+    pub fn may_publish(&self) -> bool {
+        self.stop.reason().is_none() && self.clock.is_held()
+    }
+
+    /// Have the queue remember something.
+    ///
+    /// # Errors
+    /// The attempt must end: its lease is gone, or the queue cannot be asked.
+    pub async fn note(&self, note: Note) -> Result<(), Failure> {
+        (self.notes)(note).await
+    }
+}

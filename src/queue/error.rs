@@ -1,0 +1,82 @@
+//! What can go wrong between the daemon and its tables. Above this room nobody reads an SQLSTATE.
+
+use tokio_postgres::error::SqlState;
+
+/// A statement of the queue failed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueueError {
+    /// Not reachable, restarting, failing over, out of connections: reconnect and try again.
+    #[error("the database cannot be reached ({0})")]
+    Unavailable(String),
+    /// Reached, but only for reading: a replica, or a server after failover.
+    #[error("the database is read-only; point EXPORTBOX_DATABASE_URL at the writer")]
+    ReadOnly,
+    /// The login was refused.
+    #[error("the database refuses the login ({0}); check user, password and database in EXPORTBOX_DATABASE_URL")]
+    Login(String),
+    /// The schema is missing, older or newer than this program.
+    #[error("{0}")]
+    Schema(String),
+    /// The login lacks a grant.
+    #[error("the database login lacks a privilege ({0}); grant it the role for this command, see docs/dba.md")]
+    Privilege(String),
+    /// A refusal of exportbox's own functions, class EB.
+    #[error("{message}{}", .hint.as_ref().map(|hint| format!(". {hint}")).unwrap_or_default())]
+    Refused {
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// Anything else: a fault of exportbox.
+    #[error("a statement failed ({0})")]
+    Statement(String),
+}
+
+impl QueueError {
+    /// Whether the same call may work in a while.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, QueueError::Unavailable(_) | QueueError::ReadOnly)
+    }
+}
+
+impl From<tokio_postgres::Error> for QueueError {
+    fn from(error: tokio_postgres::Error) -> QueueError {
+        let Some(db) = error.as_db_error() else {
+            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            return QueueError::Unavailable(cause);
+        };
+        let code = db.code();
+        // The message of these codes holds names, not data; statements of the queue bind everything else.
+        let said = format!("{}, SQLSTATE {}", db.message(), code.code());
+        match code.code() {
+            "25006" => QueueError::ReadOnly,
+            "28P01" | "28000" | "3D000" => QueueError::Login(said),
+            "3F000" | "42P01" | "42883" | "42703" => {
+                QueueError::Schema(format!("the exportbox schema is missing or not of this version ({said}); run: exportbox migrate"))
+            }
+            "42501" => QueueError::Privilege(said),
+            "40001" | "40P01" | "55P03" | "57014" => QueueError::Unavailable(said),
+            code if code.starts_with("EB") => {
+                QueueError::Refused { message: db.message().to_string(), hint: db.hint().map(ToString::to_string) }
+            }
+            code if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => QueueError::Unavailable(said),
+            _ => QueueError::Statement(said),
+        }
+    }
+}
+
+impl From<deadpool_postgres::PoolError> for QueueError {
+    fn from(error: deadpool_postgres::PoolError) -> QueueError {
+        match error {
+            deadpool_postgres::PoolError::Backend(error) => error.into(),
+            other => QueueError::Unavailable(other.to_string()),
+        }
+    }
+}
+
+/// Whether an error says that a connection is in use elsewhere or gone, not that the statement is wrong.
+pub(super) fn is_stale_plan(error: &tokio_postgres::Error) -> bool {
+    // A pooler or a migration in between: the statement's plan is gone, preparing it again helps.
+    error.code() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME) || error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED)
+}

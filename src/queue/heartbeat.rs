@@ -1,0 +1,46 @@
+//! One statement per process and beat keeps all its leases.
+
+use super::pool::ms;
+use super::{Queue, QueueError};
+use crate::job::LeaseToken;
+use crate::sql;
+
+/// One lease to keep, with its progress.
+#[derive(Debug, Clone, Copy)]
+pub struct Beat {
+    /// The job.
+    pub job_id: i64,
+    /// Its lease.
+    pub token: LeaseToken,
+    /// Rows so far.
+    pub rows: i64,
+    /// Bytes stored so far.
+    pub bytes: i64,
+}
+
+/// A lease that was kept. One that is missing from the answer is lost.
+#[derive(Debug, Clone, Copy)]
+pub struct Landed {
+    /// Which.
+    pub token: LeaseToken,
+    /// Somebody asked for the export to be cancelled.
+    pub cancel_requested: bool,
+}
+
+impl Queue {
+    /// Keep these leases, and say that this process lives.
+    ///
+    /// # Errors
+    /// When the database cannot be asked; no lease was kept then, as far as anybody knows.
+    pub async fn heartbeat(&self, beats: &[Beat]) -> Result<Vec<Landed>, QueueError> {
+        let job_ids: Vec<i64> = beats.iter().map(|beat| beat.job_id).collect();
+        let tokens: Vec<uuid::Uuid> = beats.iter().map(|beat| beat.token.0).collect();
+        let rows: Vec<i64> = beats.iter().map(|beat| beat.rows).collect();
+        let bytes: Vec<i64> = beats.iter().map(|beat| beat.bytes).collect();
+        let landed = self.query(sql::HEARTBEAT, &[&job_ids, &tokens, &rows, &bytes, &ms(self.policy.lease), &self.worker]).await?;
+        Ok(landed
+            .iter()
+            .map(|row| Landed { token: LeaseToken(row.get("lease_token")), cancel_requested: row.get("cancel_requested") })
+            .collect())
+    }
+}

@@ -1,0 +1,110 @@
+//! What people ask, read from the views as JSON: the columns are the views', and so is what each role may see.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Queue, QueueError};
+use crate::sql;
+
+/// Everything about one export.
+#[derive(Debug, Serialize)]
+pub struct Story {
+    /// A row of `exportbox.exports`.
+    pub export: Value,
+    /// Rows of `exportbox.objects`.
+    pub objects: Vec<Value>,
+    /// Rows of `exportbox.deliveries`.
+    pub deliveries: Vec<Value>,
+    /// Rows of `exportbox.attempts`.
+    pub attempts: Vec<Value>,
+    /// Rows of `exportbox.events`.
+    pub events: Vec<Value>,
+}
+
+/// What a drain leaves behind.
+#[derive(Debug, Clone)]
+pub struct Leftover {
+    /// Jobs that could start now.
+    pub due: i64,
+    /// Jobs for a later instant, or on hold.
+    pub waiting: i64,
+    /// Jobs under a lease of another process.
+    pub running_elsewhere: i64,
+    /// When something becomes due.
+    pub next_due_at: Option<DateTime<Utc>>,
+    /// What a wrong setting holds up, with what to do.
+    pub on_hold: Option<String>,
+}
+
+impl Queue {
+    async fn rows(&self, statement: &'static str, export_id: Uuid) -> Result<Vec<Value>, QueueError> {
+        Ok(self.query(statement, &[&export_id]).await?.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// One row of `exportbox.exports`. `None`: there is none, or the caller may not see it.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn export(&self, export_id: Uuid) -> Result<Option<Value>, QueueError> {
+        Ok(self.rows(sql::SHOW_EXPORT, export_id).await?.into_iter().next())
+    }
+
+    /// Everything about one export.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn story(&self, export_id: Uuid) -> Result<Option<Story>, QueueError> {
+        let Some(export) = self.export(export_id).await? else { return Ok(None) };
+        Ok(Some(Story {
+            export,
+            objects: self.rows(sql::SHOW_OBJECTS, export_id).await?,
+            deliveries: self.rows(sql::SHOW_DELIVERIES, export_id).await?,
+            attempts: self.rows(sql::SHOW_ATTEMPTS, export_id).await?,
+            events: self.rows(sql::SHOW_EVENTS, export_id).await?,
+        }))
+    }
+
+    /// The health view with the jobs by kind and state.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn status(&self) -> Result<Value, QueueError> {
+        let row = self.query_opt(sql::STATUS_COUNTS, &[]).await?;
+        Ok(row.map(|row| row.get("status")).unwrap_or_default())
+    }
+
+    /// The health view.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn health(&self) -> Result<Value, QueueError> {
+        let row = self.query_opt(sql::HEALTH, &[]).await?;
+        Ok(row.map(|row| row.get("health")).unwrap_or_default())
+    }
+
+    /// The newest exports.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn recent(&self, how_many: i64) -> Result<Vec<Value>, QueueError> {
+        Ok(self.query(sql::STATUS_RECENT, &[&how_many]).await?.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// What is left when this process has nothing more to do.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn leftover(&self) -> Result<Leftover, QueueError> {
+        let row = self.query_opt(sql::DRAINED, &[&self.worker]).await?;
+        let row = row.ok_or_else(|| QueueError::Statement("no row of counts".into()))?;
+        Ok(Leftover {
+            due: row.get("due"),
+            waiting: row.get("waiting"),
+            running_elsewhere: row.get("running_elsewhere"),
+            next_due_at: row.get("next_due_at"),
+            on_hold: row.get("on_hold"),
+        })
+    }
+}

@@ -1,0 +1,134 @@
+//! Sleeping and being woken. A wake carries no data: polling is the truth.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::poll_fn;
+use tokio::sync::Notify;
+use tokio_postgres::AsyncMessage;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::pool::ms;
+use super::{Queue, QueueError};
+use crate::database::DatabaseUrl;
+use crate::sql;
+
+/// The process' LISTEN: one connection that only waits. When it cannot be had (a pooler in between, no connection left) the process polls.
+pub struct Listener {
+    /// Something became due.
+    pub wake: Arc<Notify>,
+    /// Somebody asked for a cancel: beat now.
+    pub cancel: Arc<Notify>,
+    _stop: DropGuard,
+}
+
+/// The channel of one process. Its random part keeps it unique; only `[a-z0-9_]`, so it needs no quoting.
+fn channel(worker: &str) -> String {
+    let tail: String = worker.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    let tail = &tail[tail.len().saturating_sub(40)..];
+    format!("exportbox_{tail}")
+}
+
+impl Queue {
+    /// Register this process and listen for its wakes, for as long as the listener lives. Reconnects with back-off by itself.
+    pub fn listen(&self, database: &DatabaseUrl, slots: usize) -> Listener {
+        let stop = CancellationToken::new();
+        let (wake, cancel) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let listener = Listener { wake: wake.clone(), cancel: cancel.clone(), _stop: stop.clone().drop_guard() };
+        let (queue, database) = (self.clone(), database.named(&format!("exportbox listen {}", self.worker)));
+        let slots = i32::try_from(slots).unwrap_or(i32::MAX);
+        tokio::spawn(async move {
+            let mut delay = Duration::from_millis(500);
+            loop {
+                let listening = queue.listen_once(&database, slots, &wake, &cancel);
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    ended = listening => if let Err(error) = ended {
+                        tracing::warn!(error = %error, "not listening, polling instead");
+                    }
+                }
+                // Whatever was sent meanwhile is lost: look.
+                wake.notify_one();
+                cancel.notify_one();
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(delay.mul_f64(0.75 + fastrand::f64() / 2.0)) => {}
+                }
+                delay = (delay * 2).min(Duration::from_secs(30));
+            }
+        });
+        listener
+    }
+
+    async fn listen_once(&self, database: &DatabaseUrl, slots: i32, wake: &Notify, cancel: &Notify) -> Result<(), QueueError> {
+        let (client, mut connection) = database.connect().await?;
+        let (notes, mut received) = tokio::sync::mpsc::unbounded_channel();
+        let polled = tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+                if let AsyncMessage::Notification(note) = message
+                    && notes.send(note).is_err()
+                {
+                    break;
+                }
+            }
+        });
+        let _abort = AbortOnDrop(polled);
+        let channel = channel(&self.worker);
+        client.batch_execute(&format!("listen {channel}")).await?;
+        let pid: i32 = client.query_one("select pg_backend_pid()", &[]).await?.get(0);
+        self.query(sql::REGISTER_WORKER, &[&self.worker, &channel, &env!("CARGO_PKG_VERSION"), &slots, &Some(pid)]).await?;
+        wake.notify_one();
+        while let Some(note) = received.recv().await {
+            if note.payload() == "cancel" { cancel.notify_one() } else { wake.notify_one() }
+        }
+        Err(QueueError::Unavailable("the listening connection ended".into()))
+    }
+
+    /// Mark this process as asleep for at most this long, so that an insert wakes it.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn wait(&self, longest: Duration) -> Result<(), QueueError> {
+        self.query(sql::WAIT, &[&self.worker, &ms(longest)]).await.map(drop)
+    }
+
+    /// This process needs no wake for now.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn awake(&self) -> Result<(), QueueError> {
+        self.query(sql::AWAKE, &[&self.worker]).await.map(drop)
+    }
+
+    /// There is more to do than this process can start: wake another.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn wake_another(&self) -> Result<(), QueueError> {
+        self.query(sql::WAKE, &[]).await.map(drop)
+    }
+
+    /// Transactions that have inserted a request and not ended: they may have looked for sleepers before this process slept.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn requests_in_flight(&self) -> Result<Vec<String>, QueueError> {
+        Ok(self.query(sql::REQUESTS_IN_FLIGHT, &[]).await?.iter().map(|row| row.get("transaction")).collect())
+    }
+
+    /// This process stops: nobody should wake it.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn unregister(&self) -> Result<(), QueueError> {
+        self.query(sql::UNREGISTER_WORKER, &[&self.worker]).await.map(drop)
+    }
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,90 @@
+//! What an attempt reads before it works, and what it notes while it works. All of it names the lease token.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Queue, QueueError};
+use crate::job::{Compression, Envelope, ExportJob, Format, FormatOptions, Lease, LeaseToken, Manifest, ManifestPart, Note, Recipient};
+use crate::sql;
+
+fn setting_text(value: Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    }
+}
+
+impl Queue {
+    /// What an export job works with. `None`: the lease is gone.
+    ///
+    /// # Errors
+    /// When the database cannot be asked, or holds what this program does not know.
+    pub async fn load_export(&self, lease: &Lease) -> Result<Option<ExportJob>, QueueError> {
+        let Some(row) = self.query_opt(sql::LOAD_EXPORT, &[&lease.job_id, &lease.token.0]).await? else { return Ok(None) };
+        let unknown = |what: &str| QueueError::Statement(format!("the request's {what} is not known to this version"));
+        let params = match row.get::<_, Value>("params") {
+            Value::Object(params) => params.into_iter().map(|(name, value)| (name, setting_text(value))).collect(),
+            _ => Vec::new(),
+        };
+        let word = |name: &str| Value::String(row.get(name));
+        Ok(Some(ExportJob {
+            report: row.get("report"),
+            query: row.get("query"),
+            run_as: row.get("run_as"),
+            params,
+            recipients: row.get("recipients"),
+            format: serde_json::from_value::<Format>(word("format")).map_err(|_| unknown("format"))?,
+            compression: serde_json::from_value::<Compression>(word("compression")).map_err(|_| unknown("compression"))?,
+            options: serde_json::from_value::<FormatOptions>(row.get("format_options")).map_err(|_| unknown("format_options"))?,
+            filename: row.get("filename"),
+        }))
+    }
+
+    /// Stamp a delivery as sending and load its mail. `None`: the lease is gone, and nothing may be sent.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn load_delivery(&self, lease: &Lease) -> Result<Option<Envelope>, QueueError> {
+        let parts = self.query(sql::LOAD_MANIFEST, &[&lease.export_id]).await?;
+        let Some(first) = parts.first() else {
+            return Err(QueueError::Statement("a delivery without a manifest".into()));
+        };
+        let manifest = Manifest {
+            bucket: first.get("bucket"),
+            rows: first.get::<_, Option<i64>>("rows").unwrap_or_default(),
+            content_type: first.get("content_type"),
+            filename: first.get("filename"),
+            as_of: first.get("as_of"),
+            parts: parts
+                .iter()
+                .map(|part| ManifestPart { key: part.get("key"), bytes: part.get("bytes"), checksum: part.get("checksum") })
+                .collect(),
+        };
+        let stored_at = first.get("created_at");
+        let Some(row) = self.query_opt(sql::LOAD_DELIVERY, &[&lease.job_id, &lease.token.0]).await? else { return Ok(None) };
+        Ok(Some(Envelope {
+            delivery_id: row.get("id"),
+            recipient: Recipient::new(row.get::<_, String>("recipient")),
+            report: row.get("report"),
+            subject: row.get("subject"),
+            message: row.get("message"),
+            link_ttl: row.get::<_, Option<i64>>("link_ttl_ms").map(|ttl| Duration::from_millis(ttl.unsigned_abs())),
+            manifest,
+            stored_at,
+        }))
+    }
+
+    /// Write a note of a running attempt. False: the lease is gone.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn note(&self, token: LeaseToken, note: &Note) -> Result<bool, QueueError> {
+        let rows = match note {
+            Note::Backend { pid, started_at, exporter } => self.query(sql::RECORD_BACKEND, &[&token.0, pid, started_at, exporter]).await?,
+            Note::Store { bucket, prefix, upload_id } => self.query(sql::RECORD_STORE, &[&token.0, bucket, prefix, upload_id]).await?,
+        };
+        Ok(!rows.is_empty())
+    }
+}

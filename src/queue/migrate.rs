@@ -1,0 +1,139 @@
+//! Bringing the schema up to date. Forward only, listed by hand, never edited after release, under an advisory lock.
+
+use refinery::{Migration, Runner, Target};
+
+use super::QueueError;
+use crate::database::DatabaseUrl;
+
+/// Every migration, in order: version name and text.
+pub const MIGRATIONS: &[(&str, &str)] = &[
+    ("V1__tables", include_str!("../../migrations/V1__tables.sql")),
+    ("V2__door", include_str!("../../migrations/V2__door.sql")),
+    ("V3__operate", include_str!("../../migrations/V3__operate.sql")),
+    ("V4__views", include_str!("../../migrations/V4__views.sql")),
+    ("V5__roles", include_str!("../../migrations/V5__roles.sql")),
+];
+
+/// refinery's own table, inside our schema.
+const HISTORY: &str = "exportbox.schema_history";
+const CREATE_SCHEMA: &str = "create schema if not exists exportbox";
+/// Any number will do as long as no other program on this database uses it; this one spells "exportbo".
+const LOCK: i64 = 0x6578_706f_7274_626f;
+
+/// What a migration did or would do.
+#[derive(Debug, serde::Serialize)]
+pub struct Report {
+    /// The version the schema has now; with a dry run the one it would get.
+    pub version: i64,
+    /// Names of the migrations that ran, or would run.
+    pub applied: Vec<String>,
+    /// Their text, with a dry run.
+    #[serde(skip)]
+    pub sql: Vec<&'static str>,
+}
+
+fn latest() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+fn runner() -> Result<Runner, QueueError> {
+    let migrations: Result<Vec<Migration>, _> = MIGRATIONS.iter().map(|(name, sql)| Migration::unapplied(name, sql)).collect();
+    let migrations = migrations.map_err(|error| QueueError::Schema(error.to_string()))?;
+    let mut runner =
+        Runner::new(&migrations).set_target(Target::Latest).set_abort_divergent(true).set_abort_missing(true).set_grouped(true);
+    runner.set_migration_table_name(HISTORY);
+    Ok(runner)
+}
+
+/// Refuse a database whose applied versions are not exactly ours.
+///
+/// # Errors
+/// `Schema` with what to do.
+pub fn check_versions(applied: &[i64]) -> Result<(), QueueError> {
+    let (have, want) = (applied.iter().copied().max().unwrap_or(0), latest());
+    match have.cmp(&want) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Less => {
+            Err(QueueError::Schema(format!("the schema has version {have}, this program needs {want}; run: exportbox migrate")))
+        }
+        std::cmp::Ordering::Greater => Err(QueueError::Schema(format!(
+            "the schema has version {have}, newer than the {want} of this program; install the newer exportbox"
+        ))),
+    }
+}
+
+/// Bring the schema up to date, or with `dry_run` only say what that would run. Safe when started twice at once.
+///
+/// # Errors
+/// What the database refused, and what to do where that is known.
+pub async fn migrate(database: &DatabaseUrl, dry_run: bool) -> Result<Report, QueueError> {
+    let (mut client, connection) = database.named("exportbox migrate").connect().await?;
+    let connection = tokio::spawn(connection);
+    let report = migrate_with(&mut client, dry_run).await;
+    drop(client);
+    // The lock ends with the session; wait until the server has seen that.
+    let _ = connection.await;
+    report
+}
+
+async fn migrate_with(client: &mut tokio_postgres::Client, dry_run: bool) -> Result<Report, QueueError> {
+    client.batch_execute(&format!("set client_min_messages = warning; set lock_timeout = '60s'; select pg_advisory_lock({LOCK})")).await?;
+    let known: bool = client.query_one(&format!("select to_regclass('{HISTORY}') is not null"), &[]).await?.get(0);
+    let applied: Vec<i64> = if known {
+        let rows = client.query(crate::sql::SCHEMA_VERSIONS, &[]).await?;
+        rows.iter().map(|row| i64::from(row.get::<_, i32>(0))).collect()
+    } else {
+        Vec::new()
+    };
+    let have = applied.iter().copied().max().unwrap_or(0);
+    if have > latest() {
+        return check_versions(&applied).map(|()| unreachable!("a newer schema is refused"));
+    }
+    let missing = &MIGRATIONS[usize::try_from(have).unwrap_or(0)..];
+    let report = Report {
+        version: latest(),
+        applied: missing.iter().map(|(name, _)| (*name).to_string()).collect(),
+        sql: missing.iter().map(|(_, sql)| *sql).collect(),
+    };
+    if dry_run || missing.is_empty() {
+        return Ok(report);
+    }
+    client.batch_execute(CREATE_SCHEMA).await?;
+    runner()?.run_async(client).await.map_err(refused)?;
+    Ok(report)
+}
+
+/// refinery wraps the database's error; ours is the sentence that helps.
+fn refused(error: refinery::Error) -> QueueError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(inner) = cause {
+        if let Some(database) = inner.downcast_ref::<tokio_postgres::Error>()
+            && let Some(db) = database.as_db_error()
+        {
+            let hint = db.hint().map(ToString::to_string);
+            return QueueError::Refused { message: format!("{} (SQLSTATE {})", db.message(), db.code().code()), hint };
+        }
+        cause = inner.source();
+    }
+    QueueError::Schema(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_count_up_without_gaps() {
+        for (position, (name, _)) in MIGRATIONS.iter().enumerate() {
+            assert!(name.starts_with(&format!("V{}__", position + 1)), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_older_and_a_newer_schema_are_refused_with_what_to_do() {
+        let error = |applied: &[i64]| check_versions(applied).unwrap_err().to_string();
+        assert!(error(&[]).contains("exportbox migrate"));
+        assert!(error(&[1, 2, 3, 99]).contains("newer exportbox"));
+        assert!(check_versions(&(1..=latest()).collect::<Vec<_>>()).is_ok());
+    }
+}

@@ -1,0 +1,29 @@
+//! The job tables: claim, heartbeat, reap, settle, and what people ask and order.
+//!
+//! Every statement is one file in `sql/`; the only room that runs them, and the only one that reads an SQLSTATE of the queue.
+//! Must not know: sources, stores, providers. Keeps I2 (every way out of `running` names the lease token, or is reap), I3 (each call takes a
+//! connection for one short statement and gives it back), I6 and I7 (all times are the database's; deadlines are measured from before the
+//! claim was asked for).
+
+mod claim;
+pub mod error;
+mod heartbeat;
+mod inspect;
+mod listen;
+mod load;
+pub mod migrate;
+mod operate;
+mod pool;
+mod reap;
+mod settle;
+mod sweep;
+
+pub use claim::{Cycle, Room};
+pub use error::QueueError;
+pub use heartbeat::{Beat, Landed};
+pub use inspect::{Leftover, Story};
+pub use listen::Listener;
+pub use pool::{Policy, Queue};
+pub use reap::Reaped;
+pub use settle::Settled;
+pub use sweep::Unswept;

@@ -1,0 +1,30 @@
+//! A query that is no longer wanted ends on the server, within seconds.
+
+use std::time::Duration;
+
+use super::Session;
+
+/// How long the server may take to obey a cancel before its backend is terminated.
+const OBEY: Duration = Duration::from_secs(5);
+
+impl Session {
+    /// Cancel what runs, wait until the backend has rolled back, and if it does not, terminate it.
+    pub async fn end(self) {
+        let (source, cancel, pid, started_at) = (self.source.clone(), self.cancel.clone(), self.backend_pid, self.backend_start);
+        let (client, connection) = self.into_parts();
+        // The cancel request is a message of its own protocol; RDS Proxy does not pass it on, so what follows does not rely on it.
+        let asked = tokio::time::timeout(OBEY, cancel.cancel_query(source.database().tls())).await;
+        drop(client);
+        let Some(mut connection) = connection else { return };
+        let obeyed = matches!(asked, Ok(Ok(()))) && tokio::time::timeout(OBEY, &mut connection).await.is_ok();
+        if !obeyed {
+            connection.abort();
+            match source.end_backend(pid, started_at).await {
+                Ok(ended) => tracing::info!(backend.pid = pid, ended, "terminated a query that did not obey a cancel"),
+                Err(failure) => {
+                    tracing::warn!(backend.pid = pid, error.class = %failure.class, "could not end a query; its server notices within seconds that nobody listens")
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The streaming exporter's half on the database: `COPY (query) TO STDOUT`, one message a row, as fast as somebody takes it.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio_postgres::CopyOutStream;
+
+use super::Session;
+use super::classify::{self, Phase};
+use super::shape::{bare, shaped};
+use crate::job::{ExportJob, Failure};
+
+/// The rows on their way. Nothing is read ahead of whoever takes them: a slow store slows the query, memory stays flat.
+pub struct Rows {
+    stream: Pin<Box<CopyOutStream>>,
+}
+
+impl Session {
+    /// Start the export's COPY.
+    ///
+    /// # Errors
+    /// The query's own fault, or the source's.
+    pub async fn copy(&self, job: &ExportJob) -> Result<Rows, Failure> {
+        let columns = self.describe(bare(&job.query)).await?;
+        // The query has been parsed alone; the options are our own words with quoted literals.
+        let copy = format!("copy (\n{}\n) to stdout with ({})", shaped(job, &columns), job.format.copy_options(&job.options));
+        let stream = self.client.copy_out(&copy).await.map_err(|error| classify::failure(&error, Phase::Query))?;
+        Ok(Rows { stream: Box::pin(stream) })
+    }
+}
+
+impl Rows {
+    /// The next line of the file: the header, then one row each (the server sends one message a row). `None`: that was all.
+    ///
+    /// # Errors
+    /// The query's own fault, or the source's.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        match self.stream.next().await {
+            None => Ok(None),
+            Some(Ok(line)) => Ok(Some(line)),
+            Some(Err(error)) => Err(classify::failure(&error, Phase::Query)),
+        }
+    }
+}

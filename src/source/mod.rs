@@ -1,0 +1,15 @@
+//! Where queries run: a connection of its own per export, read only, one snapshot, the request's role, its parameters as settings.
+//!
+//! Must not know: jobs' states, stores, mails. Never the bookkeeping pool: a query that takes hours holds nothing of the queue (I3). The
+//! transaction is always rolled back, and a query that is no longer wanted is cancelled on the server, not only dropped here.
+
+pub mod aws_s3;
+mod cancel;
+mod classify;
+mod connect;
+pub mod copy;
+mod session;
+pub mod shape;
+
+pub use connect::Source;
+pub use session::Session;

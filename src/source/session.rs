@@ -1,0 +1,88 @@
+//! One export's connection and transaction.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::task::JoinHandle;
+use tokio_postgres::types::Type;
+use tokio_postgres::{CancelToken, Client, Statement};
+use uuid::Uuid;
+
+use super::Source;
+use super::classify::{self, Phase};
+use crate::job::{ExportJob, Failure, FailureClass, Verdict};
+use crate::sql;
+
+/// An open transaction on the source, set up for one export. Dropping it closes the connection, which rolls back.
+pub struct Session {
+    pub(super) client: Client,
+    pub(super) cancel: CancelToken,
+    pub(super) source: Source,
+    connection: Option<JoinHandle<()>>,
+    /// The server process.
+    pub backend_pid: i32,
+    /// Its start: with the pid it names one backend and never a stranger's.
+    pub backend_start: DateTime<Utc>,
+    /// The instant whose data the snapshot shows; on a replica its last replayed transaction.
+    pub as_of: DateTime<Utc>,
+}
+
+/// A column of the query: its name and type.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// As the header shows it.
+    pub name: String,
+    /// PostgreSQL's type, domains resolved.
+    pub data_type: Type,
+}
+
+impl Session {
+    /// Connect, open the snapshot, become the export's role and set its parameters.
+    ///
+    /// # Errors
+    /// Why not, with what shall become of the job.
+    pub async fn open(source: &Source, export_id: Uuid, job: &ExportJob, time_left: Duration) -> Result<Session, Failure> {
+        let (client, connection) = source.connect(export_id).await?;
+        let connection = tokio::spawn(async move {
+            // The client's calls report what goes wrong with the connection.
+            let _ = connection.await;
+        });
+        let cancel = client.cancel_token();
+        let opening = |error: tokio_postgres::Error| classify::failure(&error, Phase::Open);
+        client.batch_execute(sql::BEGIN_EXPORT).await.map_err(opening)?;
+        let (names, values): (Vec<String>, Vec<Option<&str>>) =
+            job.params.iter().map(|(name, value)| (format!("exportbox.param_{name}"), value.as_deref())).unzip();
+        // 0 would mean no limit at all.
+        let timeout_ms = time_left.as_millis().max(1).min(i32::MAX as u128).to_string();
+        let row = client.query_one(sql::OPEN_EXPORT, &[&job.run_as, &timeout_ms, &names, &values]).await.map_err(opening)?;
+        let (backend_pid, backend_start, as_of) = (row.get("backend_pid"), row.get("backend_start"), row.get("as_of"));
+        Ok(Session { client, cancel, source: source.clone(), connection: Some(connection), backend_pid, backend_start, as_of })
+    }
+
+    /// Check that the text is one statement by itself, and see its columns. What parses alone cannot break out of the parentheses of COPY.
+    ///
+    /// # Errors
+    /// The query's own fault, most likely.
+    pub async fn describe(&self, query: &str) -> Result<Vec<Column>, Failure> {
+        let statement: Statement = self.client.prepare(query).await.map_err(|error| classify::failure(&error, Phase::Query))?;
+        if !statement.params().is_empty() {
+            let sentence = "The query has a $ placeholder; read parameters with exportbox.param('name').";
+            return Err(Failure::new(FailureClass::Query, Verdict::Bury, sentence));
+        }
+        Ok(statement.columns().iter().map(|column| Column { name: column.name().to_string(), data_type: column.type_().clone() }).collect())
+    }
+
+    /// End the transaction and the connection after the work is done.
+    pub async fn close(mut self) {
+        // Closing rolls back; the server does it even if this message is lost.
+        drop(self.client);
+        if let Some(connection) = self.connection.take() {
+            let _ = tokio::time::timeout(Duration::from_secs(5), connection).await;
+        }
+    }
+
+    pub(super) fn into_parts(mut self) -> (Client, Option<JoinHandle<()>>) {
+        let connection = self.connection.take();
+        (self.client, connection)
+    }
+}

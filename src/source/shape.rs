@@ -1,0 +1,130 @@
+//! The query as COPY gets it: wrapped for JSON Lines, and for people who open a CSV in a spreadsheet.
+
+use tokio_postgres::types::{Kind, Type};
+
+use super::session::Column;
+use crate::job::format::quote_identifier;
+use crate::job::{ExportJob, Format};
+
+/// The query without what may stand at the end of a statement but not before a closing parenthesis.
+pub fn bare(query: &str) -> &str {
+    query.trim_end_matches(|c: char| c.is_whitespace() || c == ';')
+}
+
+/// Whether text that a spreadsheet would run gets a `'` in front: on when people open the file, unless the request says otherwise.
+pub fn guards_formulas(job: &ExportJob) -> bool {
+    job.format == Format::Csv && job.options.formula_guard.unwrap_or(job.recipients > 0)
+}
+
+/// The query that COPY runs. Every line break that is added keeps a trailing `--` comment from swallowing the parenthesis.
+pub fn shaped(job: &ExportJob, columns: &[Column]) -> String {
+    let query = bare(&job.query);
+    match job.format {
+        // A json column keeps its own white space, and a raw line break in it is nothing but white space: strings must escape theirs.
+        Format::Jsonl => format!("select translate(row_to_json(line)::text, E'\\n\\r', '  ') from (\n{query}\n) as line"),
+        Format::Csv if guards_formulas(job) && columns.iter().any(needs_guard) => guarded(query, columns),
+        Format::Csv | Format::Text => query.to_string(),
+    }
+}
+
+fn guarded(query: &str, columns: &[Column]) -> String {
+    // Own names for the columns: a query may have two of the same name, or none.
+    let names: Vec<String> = (1..=columns.len()).map(|number| format!("c{number}")).collect();
+    let cells: Vec<String> = columns
+        .iter()
+        .zip(&names)
+        .map(|(column, name)| {
+            let heading = quote_identifier(&guarded_heading(&column.name));
+            let cell = if !needs_guard(column) {
+                name.clone()
+            } else if is_plain_text(&column.data_type) {
+                format!("case when {name} ~ '^[=+@\\t\\r\\n-]' then '''' || {name} else {name} end")
+            } else {
+                // format's %s is the type's own output, as COPY writes it; num_nulls is null only for null, not for a row of nulls.
+                format!(
+                    "case when num_nulls({name}) = 1 then null when format('%s', {name}) ~ '^[=+@\\t\\r\\n-]' then '''' || format('%s', {name}) else format('%s', {name}) end"
+                )
+            };
+            format!("{cell} as {heading}")
+        })
+        .collect();
+    format!("select {} from (\n{query}\n) as guarded ({})", cells.join(", "), names.join(", "))
+}
+
+/// PostgreSQL cuts identifiers at 63 bytes; a heading that is too long for its guard loses its end, as it would anyway.
+fn guarded_heading(name: &str) -> String {
+    if name.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{name}") } else { name.to_string() }
+}
+
+fn is_plain_text(data_type: &Type) -> bool {
+    *data_type == Type::TEXT || *data_type == Type::VARCHAR
+}
+
+/// Types whose output never begins like a formula, or only as a negative number, which must stay one. Everything else is guarded.
+fn needs_guard(column: &Column) -> bool {
+    let harmless = [
+        Type::BOOL,
+        Type::INT2,
+        Type::INT4,
+        Type::INT8,
+        Type::OID,
+        Type::FLOAT4,
+        Type::FLOAT8,
+        Type::NUMERIC,
+        Type::MONEY,
+        Type::DATE,
+        Type::TIME,
+        Type::TIMETZ,
+        Type::TIMESTAMP,
+        Type::TIMESTAMPTZ,
+        Type::INTERVAL,
+        Type::UUID,
+        Type::BYTEA,
+        Type::JSON,
+        Type::JSONB,
+        Type::INET,
+        Type::CIDR,
+        Type::MACADDR,
+    ];
+    !harmless.contains(&column.data_type) && !matches!(column.data_type.kind(), Kind::Array(_) | Kind::Range(_) | Kind::Composite(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Compression, FormatOptions};
+
+    fn job(format: Format, query: &str, recipients: i32) -> ExportJob {
+        ExportJob {
+            report: None,
+            query: query.into(),
+            run_as: "app".into(),
+            params: Vec::new(),
+            recipients,
+            format,
+            compression: Compression::None,
+            options: FormatOptions::default(),
+            filename: None,
+        }
+    }
+
+    fn column(name: &str, data_type: Type) -> Column {
+        Column { name: name.into(), data_type }
+    }
+
+    #[test]
+    fn a_machine_gets_the_query_as_it_is() {
+        let columns = [column("name", Type::TEXT)];
+        assert_eq!(shaped(&job(Format::Csv, "select 1 ; \n;", 0), &columns), "select 1");
+        assert_eq!(shaped(&job(Format::Text, "select 1", 3), &columns), "select 1");
+    }
+
+    #[test]
+    fn only_columns_that_can_hold_a_formula_are_guarded() {
+        let columns = [column("n", Type::INT4), column("=x\"", Type::TEXT)];
+        let sql = shaped(&job(Format::Csv, "select -1, '=1+1' -- end", 1), &columns);
+        assert!(sql.starts_with("select c1 as \"n\", case when c2 ~"), "{sql}");
+        assert!(sql.contains("as \"'=x\"\"\" from (\nselect -1, '=1+1' -- end\n) as guarded (c1, c2)"), "{sql}");
+        assert_eq!(shaped(&job(Format::Csv, "select 1", 1), &columns[..1]), "select 1");
+    }
+}

@@ -1,0 +1,58 @@
+//! Every statement of the daemon, one file each in `sql/`.
+
+macro_rules! statements {
+    ($($constant:ident = $file:literal;)*) => {
+        $(pub(crate) const $constant: &str = include_str!(concat!("../sql/", $file, ".sql"));)*
+
+        /// Name and text of every statement: for the test that prepares them all.
+        pub const ALL: &[(&str, &str)] = &[$(($file, $constant)),*];
+    };
+}
+
+statements! {
+    ATTEMPT_OUTCOME = "attempt_outcome";
+    AWAKE = "awake";
+    AWS_S3_USABLE = "aws_s3_usable";
+    BEGIN_EXPORT = "begin_export";
+    BURY = "bury";
+    CANCEL = "cancel";
+    CLAIM = "claim";
+    COMPLETE_DELIVERY = "complete_delivery";
+    COMPLETE_EXPORT = "complete_export";
+    DRAINED = "drained";
+    END_BACKEND = "end_backend";
+    EXPIRE = "expire";
+    EXPORT_AWS_S3 = "export_aws_s3";
+    HEALTH = "health";
+    HEARTBEAT = "heartbeat";
+    HOLD = "hold";
+    LIFT_HOLD = "lift_hold";
+    LOAD_DELIVERY = "load_delivery";
+    LOAD_EXPORT = "load_export";
+    LOAD_MANIFEST = "load_manifest";
+    NEXT_DUE = "next_due";
+    OPEN_EXPORT = "open_export";
+    REAP = "reap";
+    RECORD_BACKEND = "record_backend";
+    RECORD_STORE = "record_store";
+    RECORD_SWEEP = "record_sweep";
+    REGISTER_WORKER = "register_worker";
+    RELEASE = "release";
+    REOPEN_SWEEP = "reopen_sweep";
+    REQUESTS_IN_FLIGHT = "requests_in_flight";
+    REQUEUE = "requeue";
+    RETRY = "retry";
+    SCHEMA_VERSIONS = "schema_versions";
+    SETTLE_CANCELLED = "settle_cancelled";
+    SHOW_ATTEMPTS = "show_attempts";
+    SHOW_DELIVERIES = "show_deliveries";
+    SHOW_EVENTS = "show_events";
+    SHOW_EXPORT = "show_export";
+    SHOW_OBJECTS = "show_objects";
+    STATUS_COUNTS = "status_counts";
+    STATUS_RECENT = "status_recent";
+    UNREGISTER_WORKER = "unregister_worker";
+    UNSWEPT = "unswept";
+    WAIT = "wait";
+    WAKE = "wake";
+}

@@ -1,0 +1,161 @@
+//! One attempt: load, handle, settle.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::Instrument;
+
+use super::Worker;
+use super::heartbeat::Kept;
+use crate::delivery::Courier;
+use crate::export::Exporter;
+use crate::job::{
+    Attempt, Failure, FailureClass, Kind, Lease, LeaseClock, Note, Notes, Outcome, Progress, Stop, StopReason, Verdict,
+};
+use crate::queue::{Queue, QueueError, Settled};
+
+/// How an attempt ended.
+pub(super) struct Finished {
+    pub kind: Kind,
+    pub settled: Result<Settled, QueueError>,
+}
+
+impl Worker {
+    /// The whole of one attempt as a task of its own. `asked` is from before its claim was sent.
+    pub(super) fn attempt(&self, lease: Lease, asked: Instant) -> impl Future<Output = Finished> + Send + 'static {
+        let (queue, exporter, courier, leases) =
+            (self.queue.clone(), self.exporter.clone(), self.courier.clone(), self.leases.clone());
+        let stop = Stop::new();
+        let attempt = Attempt {
+            export_id: lease.export_id,
+            token: lease.token,
+            deadline: lease.deadline,
+            stop: stop.clone(),
+            progress: Arc::new(Progress::default()),
+            clock: Arc::new(LeaseClock::new(asked, queue.policy().lease)),
+            notes: notes(queue.clone(), &lease, stop.clone()),
+        };
+        // Kept from the moment of the claim on, so that not even the first beat can miss it.
+        let kept = Kept { job_id: lease.job_id, stop, clock: attempt.clock.clone(), progress: attempt.progress.clone() };
+        leases.keep(lease.token, kept);
+        let span = tracing::info_span!("attempt", export.id = %lease.export_id, job.id = lease.job_id, job.kind = lease.kind.as_str(),
+            attempt = lease.attempt, lease.token = %lease.token);
+        async move {
+            let (kind, token) = (lease.kind, lease.token);
+            let began = Instant::now();
+            let outcome = handle(&queue, &exporter, &courier, &lease, &attempt).await;
+            leases.forget(token);
+            let said = summary(&outcome);
+            let lost = matches!(outcome, Outcome::Stopped { reason: StopReason::LeaseLost, .. });
+            let settled = queue.settle(lease, outcome).await;
+            if (lost || settled == Ok(Settled::LeaseLost)) && kind == Kind::Export {
+                // What this attempt stored after it was reaped has to be swept once more.
+                let _ = queue.reopen_sweep(token).await;
+            }
+            report(&said, &settled, began);
+            Finished { kind, settled }
+        }
+        .instrument(span)
+    }
+}
+
+async fn handle(queue: &Queue, exporter: &Arc<Exporter>, courier: &Arc<Courier>, lease: &Lease, attempt: &Attempt) -> Outcome {
+    // The deadline is one more reason to stop.
+    let (stop, deadline) = (attempt.stop.clone(), attempt.deadline);
+    let timer = tokio::spawn(async move {
+        tokio::time::sleep_until(deadline.into()).await;
+        stop.ask(StopReason::Deadline);
+    });
+    let _timer = tokio_util::task::AbortOnDropHandle::new(timer);
+
+    let outcome = match lease.kind {
+        Kind::Export => match queue.load_export(lease).await {
+            Ok(Some(job)) => {
+                let (exporter, attempt) = (exporter.clone(), attempt.clone());
+                guarded(tokio::spawn(async move { exporter.export(&attempt, &job).await }.in_current_span())).await
+            }
+            Ok(None) => StopReason::LeaseLost.into(),
+            Err(error) => not_loaded(error),
+        },
+        Kind::Delivery => match queue.load_delivery(lease).await {
+            Ok(Some(envelope)) => {
+                let (courier, attempt) = (courier.clone(), attempt.clone());
+                guarded(tokio::spawn(async move { courier.deliver(&attempt, &envelope).await }.in_current_span())).await
+            }
+            Ok(None) => StopReason::LeaseLost.into(),
+            Err(error) => not_loaded(error),
+        },
+    };
+    if matches!(outcome, Outcome::Exported(_) | Outcome::Sent(_)) {
+        // Something got through: what held its kind, if anything did, is over.
+        if let Err(error) = queue.lift_hold(lease.kind).await {
+            tracing::debug!(%error, "could not lift a hold");
+        }
+    }
+    // A failure that only says that the attempt was being stopped is the stop.
+    match (outcome, attempt.stop.reason()) {
+        (Outcome::Failed(failure), Some(reason)) if failure.verdict != Verdict::Unknown => reason.into(),
+        (outcome, _) => outcome,
+    }
+}
+
+/// A handler that panics ends its attempt, not the process.
+async fn guarded(task: tokio::task::JoinHandle<Outcome>) -> Outcome {
+    match task.await {
+        Ok(outcome) => outcome,
+        Err(_) => Failure::new(FailureClass::Internal, Verdict::Retry, "exportbox itself failed; see its log, and report it.").into(),
+    }
+}
+
+fn not_loaded(error: QueueError) -> Outcome {
+    let sentence = "The request could not be read from the job tables.";
+    let verdict = if error.is_transient() { Verdict::Postpone } else { Verdict::Retry };
+    Failure::new(FailureClass::Internal, verdict, sentence).with_detail(error).into()
+}
+
+/// Notes go to the attempt's row; without the row the lease is gone.
+fn notes(queue: Queue, lease: &Lease, stop: Stop) -> Notes {
+    let token = lease.token;
+    Arc::new(move |note: Note| {
+        let (queue, stop) = (queue.clone(), stop.clone());
+        Box::pin(async move {
+            match queue.note(token, &note).await {
+                Ok(true) => Ok(()),
+                Ok(false) => {
+                    stop.ask(StopReason::LeaseLost);
+                    Err(Failure::new(FailureClass::Internal, Verdict::Retry, "The lease is gone."))
+                }
+                Err(error) => {
+                    let sentence = "The attempt could not be noted in the job tables.";
+                    Err(Failure::new(FailureClass::SourceUnavailable, Verdict::Postpone, sentence).with_detail(error))
+                }
+            }
+        })
+    })
+}
+
+/// What the log says of an outcome: no path, no address, no text of others.
+fn summary(outcome: &Outcome) -> (&'static str, Option<FailureClass>, Option<i64>) {
+    match outcome {
+        Outcome::Exported(manifest) => ("exported", None, Some(manifest.bytes())),
+        Outcome::Sent(_) => ("mailed", None, None),
+        Outcome::Failed(failure) => ("failed", Some(failure.class), None),
+        Outcome::Stopped { reason: StopReason::Cancelled, .. } => ("cancelled", None, None),
+        Outcome::Stopped { reason: StopReason::LeaseLost, .. } => ("lease lost", None, None),
+        Outcome::Stopped { reason: StopReason::Shutdown, .. } => ("given back", None, None),
+        Outcome::Stopped { reason: StopReason::Deadline, .. } => ("ran past its time limit", Some(FailureClass::Timeout), None),
+    }
+}
+
+fn report(said: &(&'static str, Option<FailureClass>, Option<i64>), settled: &Result<Settled, QueueError>, began: Instant) {
+    let (what, class, size) = said;
+    let class = class.map(FailureClass::as_str);
+    let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match settled {
+        Ok(Settled::Done(state)) => {
+            tracing::info!(state = state.as_str(), error.class = class, size_bytes = *size, duration_ms, "{what}");
+        }
+        Ok(Settled::LeaseLost) => tracing::info!(error.class = class, duration_ms, "{what}; its lease was gone, so nothing was written"),
+        Err(error) => tracing::error!(%error, duration_ms, "{what}, but that could not be written; the job comes back by itself"),
+    }
+}

@@ -1,0 +1,127 @@
+//! One beat for all leases of the process; whoever is not in the answer, or was not heard of for too long, stops.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::job::{LeaseClock, LeaseToken, Progress, Stop, StopReason};
+use crate::queue::{Beat, Queue};
+
+/// A lease that a running attempt relies on.
+#[derive(Clone)]
+pub(super) struct Kept {
+    pub job_id: i64,
+    pub stop: Stop,
+    pub clock: Arc<LeaseClock>,
+    pub progress: Arc<Progress>,
+}
+
+/// The leases of this process.
+#[derive(Default)]
+pub(super) struct Leases {
+    kept: Mutex<HashMap<LeaseToken, Kept>>,
+}
+
+impl Leases {
+    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<LeaseToken, Kept>> {
+        // A map of handles has no half-done state that a panic elsewhere could leave behind.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn keep(&self, token: LeaseToken, kept: Kept) {
+        self.map().insert(token, kept);
+    }
+
+    pub(super) fn forget(&self, token: LeaseToken) {
+        self.map().remove(&token);
+    }
+
+    pub(super) fn stop_all(&self, reason: StopReason) {
+        self.map().values().for_each(|kept| kept.stop.ask(reason));
+    }
+
+    fn beats(&self) -> Vec<Beat> {
+        let beat = |(token, kept): (&LeaseToken, &Kept)| {
+            let (rows, bytes) = kept.progress.read();
+            Beat { job_id: kept.job_id, token: *token, rows, bytes }
+        };
+        self.map().iter().map(beat).collect()
+    }
+
+    /// Stop what can no longer rely on its lease.
+    fn stop_overdue(&self) {
+        for (token, kept) in self.map().iter().filter(|(_, kept)| !kept.clock.is_held()) {
+            if kept.stop.reason().is_none() {
+                tracing::warn!(job.id = kept.job_id, lease.token = %token, "no heartbeat landed in time, stopping before the lease ends");
+            }
+            kept.stop.ask(StopReason::LeaseLost);
+        }
+    }
+}
+
+/// Beat until the handle is dropped or aborted. `now` asks for a beat at once: somebody cancelled something.
+pub(super) fn keep(queue: Queue, leases: Arc<Leases>, every: Duration, now: Arc<Notify>) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        // Looks at the clocks more often than it beats: a beat that hangs must not hide a lease that runs out.
+        let look = (every / 4).max(Duration::from_millis(10));
+        let mut next = Instant::now() + jittered(every);
+        loop {
+            tokio::select! {
+                () = now.notified() => next = Instant::now(),
+                () = tokio::time::sleep(look.min(next.saturating_duration_since(Instant::now()))) => {}
+            }
+            leases.stop_overdue();
+            if Instant::now() < next {
+                continue;
+            }
+            next = Instant::now() + jittered(every);
+            let beats = leases.beats();
+            if beats.is_empty() {
+                continue;
+            }
+            let beating = beat(&queue, &leases, &beats);
+            tokio::pin!(beating);
+            loop {
+                tokio::select! {
+                    () = &mut beating => break,
+                    () = tokio::time::sleep(look) => leases.stop_overdue(),
+                }
+            }
+        }
+    }))
+}
+
+fn jittered(every: Duration) -> Duration {
+    every.mul_f64(0.9 + fastrand::f64() * 0.1)
+}
+
+async fn beat(queue: &Queue, leases: &Leases, beats: &[Beat]) {
+    let sent = Instant::now();
+    let landed = match queue.heartbeat(beats).await {
+        Ok(landed) => landed,
+        Err(error) => {
+            tracing::warn!(%error, leases = beats.len(), "a heartbeat did not land");
+            return;
+        }
+    };
+    let map = leases.map();
+    for beat in beats {
+        // Settled meanwhile: not ours to judge.
+        let Some(kept) = map.get(&beat.token) else { continue };
+        match landed.iter().find(|landed| landed.token == beat.token) {
+            Some(landed) => {
+                kept.clock.landed(sent);
+                if landed.cancel_requested {
+                    kept.stop.ask(StopReason::Cancelled);
+                }
+            }
+            None => {
+                tracing::warn!(job.id = beat.job_id, lease.token = %beat.token, "lease lost");
+                kept.stop.ask(StopReason::LeaseLost);
+            }
+        }
+    }
+}

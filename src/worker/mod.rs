@@ -1,0 +1,296 @@
+//! The loop: free slots → claim → spawn; then sleep until the next due instant, a wake, or a slot.
+//!
+//! Must not know: SQL, AWS, mail. Claims only what it can start at once; keeps I3 (no connection is held while an attempt works) and I7 (an
+//! attempt ends itself before its lease does). The wake carries no data: after every sleep the tables are asked.
+
+mod attempt;
+mod heartbeat;
+mod maintain;
+mod sleep;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::attempt::Finished;
+use self::heartbeat::Leases;
+use self::sleep::Sleeper;
+use crate::delivery::Courier;
+use crate::export::Exporter;
+use crate::job::{Kind, State, StopReason};
+use crate::queue::{Listener, Queue, QueueError, Room, Settled};
+use crate::source::Source;
+use crate::store::Store;
+
+/// How one process works.
+#[derive(Debug, Clone)]
+pub struct WorkOptions {
+    /// Exports at once.
+    pub slots: usize,
+    /// Mails at once.
+    pub mail_slots: usize,
+    /// The longest sleep.
+    pub poll: Duration,
+    /// Time between heartbeats.
+    pub heartbeat: Duration,
+    /// How long running attempts may go on after a stop.
+    pub grace: Duration,
+}
+
+/// When a drain stops although more is due.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Budget {
+    /// Claim nothing after this long.
+    pub max_runtime: Option<Duration>,
+    /// Claim no more than this many jobs.
+    pub max_jobs: Option<usize>,
+}
+
+/// What a process did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Jobs claimed.
+    pub claimed: usize,
+    /// Exports stored.
+    pub exported: usize,
+    /// Mails taken by the provider.
+    pub mailed: usize,
+    /// Attempts that will be tried again.
+    pub retried: usize,
+    /// Jobs that died.
+    pub dead: usize,
+    /// Jobs cancelled, the expired ones not counted.
+    pub cancelled: usize,
+    /// Jobs not started by their `not_after`.
+    pub expired: usize,
+    /// Leases of lost workers that were ended.
+    pub reaped: usize,
+    /// Attempts whose lease was gone at the end.
+    pub lease_lost: usize,
+    /// A drain's budget ran out.
+    pub budget_spent: bool,
+}
+
+/// One process' worker.
+pub struct Worker {
+    queue: Queue,
+    source: Source,
+    store: Store,
+    exporter: Arc<Exporter>,
+    courier: Arc<Courier>,
+    options: WorkOptions,
+    leases: Arc<Leases>,
+}
+
+/// What the loop keeps between turns.
+struct Turn {
+    attempts: JoinSet<Finished>,
+    free: Room,
+    tally: Tally,
+}
+
+impl Worker {
+    /// A worker over ready-made parts.
+    pub fn new(queue: Queue, source: Source, store: Store, exporter: Exporter, courier: Courier, options: WorkOptions) -> Worker {
+        let (exporter, courier) = (Arc::new(exporter), Arc::new(courier));
+        Worker { queue, source, store, exporter, courier, options, leases: Arc::new(Leases::default()) }
+    }
+
+    /// Work until told to stop.
+    ///
+    /// # Errors
+    /// Only what waiting cannot mend: a refused login, a schema that is not ours.
+    pub async fn run(self, listener: Listener, stop: CancellationToken) -> Result<Tally, QueueError> {
+        let sleeper = Sleeper::listening(self.queue.clone(), listener.wake.clone(), self.options.poll);
+        let beating = heartbeat::keep(self.queue.clone(), self.leases.clone(), self.options.heartbeat, listener.cancel.clone());
+        let tally = self.work(Some(sleeper), Budget::default(), stop).await;
+        beating.abort();
+        drop(listener);
+        let _ = self.queue.unregister().await;
+        tally
+    }
+
+    /// Work until nothing is due, the budget is spent, or told to stop.
+    ///
+    /// # Errors
+    /// The database cannot be reached, refuses the login, or its schema is not ours.
+    pub async fn drain(self, budget: Budget, stop: CancellationToken) -> Result<Tally, QueueError> {
+        let beating =
+            heartbeat::keep(self.queue.clone(), self.leases.clone(), self.options.heartbeat, Arc::new(tokio::sync::Notify::new()));
+        let tally = self.work(None, budget, stop).await;
+        beating.abort();
+        tally
+    }
+
+    async fn work(&self, mut sleeper: Option<Sleeper>, budget: Budget, stop: CancellationToken) -> Result<Tally, QueueError> {
+        let free = Room { exports: self.options.slots, deliveries: self.options.mail_slots };
+        let mut turn = Turn { attempts: JoinSet::new(), free, tally: Tally::default() };
+        let started = Instant::now();
+        let mut outage = Outage::default();
+        self.sweep().await;
+        let ended = loop {
+            while let Some(finished) = turn.attempts.try_join_next() {
+                self.account(&mut turn, finished).await;
+            }
+            if stop.is_cancelled() {
+                break Ok(());
+            }
+            let room = budget.limit(turn.free, &turn.tally);
+            if budget.is_spent(started, &turn.tally) {
+                turn.tally.budget_spent = true;
+                break Ok(());
+            }
+            let found = match self.claim(&mut turn, room).await {
+                Ok(found) => found,
+                Err(error) => match outage.wait_after(error, sleeper.is_some(), &stop).await {
+                    Ok(()) => continue,
+                    Err(error) => break Err(error),
+                },
+            };
+            outage = Outage::default();
+            let room = budget.limit(turn.free, &turn.tally);
+            if found > 0 && !room.is_full() {
+                // There may be more behind what was just taken.
+                continue;
+            }
+            if sleeper.is_none() && turn.attempts.is_empty() {
+                break Ok(());
+            }
+            let nap = async {
+                match &mut sleeper {
+                    Some(sleeper) => sleeper.sleep(room).await,
+                    // A drain only waits for its own attempts, and looks around now and then.
+                    None => tokio::time::sleep(self.options.poll).await,
+                }
+            };
+            let out_of_time = budget.runs_out(started);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = out_of_time => {}
+                Some(finished) = turn.attempts.join_next() => self.account(&mut turn, finished).await,
+                () = nap => {}
+            }
+        };
+        self.finish(turn, ended, &stop).await
+    }
+
+    /// One claim cycle; starts what it got and returns how much that was.
+    async fn claim(&self, turn: &mut Turn, room: Room) -> Result<usize, QueueError> {
+        let asked = Instant::now();
+        let cycle = self.queue.cycle(room).await?;
+        turn.tally.expired += cycle.expired;
+        turn.tally.reaped += cycle.reaped.len();
+        for reaped in &cycle.reaped {
+            tracing::warn!(export.id = %reaped.export_id, job.id = reaped.job_id, state = reaped.state, error.class = reaped.error_class, "reaped");
+            turn.tally.dead += usize::from(reaped.state == State::Dead.as_str());
+            self.end_query_of(reaped);
+        }
+        if !cycle.reaped.is_empty() {
+            self.sweep().await;
+        }
+        let found = cycle.leases.len();
+        for lease in cycle.leases {
+            match lease.kind {
+                Kind::Export => turn.free.exports -= 1,
+                Kind::Delivery => turn.free.deliveries -= 1,
+            }
+            turn.tally.claimed += 1;
+            turn.attempts.spawn(self.attempt(lease, asked));
+        }
+        if found > 0 && (turn.free.exports == 0 && room.exports > 0 || turn.free.deliveries == 0 && room.deliveries > 0) {
+            // Full: whatever is left is for somebody who sleeps.
+            if let Err(error) = self.queue.wake_another().await {
+                tracing::debug!(%error, "could not wake another worker");
+            }
+        }
+        Ok(found)
+    }
+
+    async fn account(&self, turn: &mut Turn, finished: Result<Finished, tokio::task::JoinError>) {
+        // The task catches its handler's panic; what is left is a cancelled runtime.
+        let Ok(finished) = finished else { return };
+        match finished.kind {
+            Kind::Export => turn.free.exports += 1,
+            Kind::Delivery => turn.free.deliveries += 1,
+        }
+        let tally = &mut turn.tally;
+        match finished.settled {
+            Ok(Settled::Done(State::Completed)) if finished.kind == Kind::Export => tally.exported += 1,
+            Ok(Settled::Done(State::Completed)) => tally.mailed += 1,
+            Ok(Settled::Done(State::Dead)) => tally.dead += 1,
+            Ok(Settled::Done(State::Cancelled)) => tally.cancelled += 1,
+            Ok(Settled::Done(State::Pending | State::Running)) => tally.retried += 1,
+            Ok(Settled::LeaseLost) | Err(_) => tally.lease_lost += 1,
+        }
+        if finished.kind == Kind::Export && finished.settled != Ok(Settled::Done(State::Completed)) {
+            self.sweep().await;
+        }
+    }
+
+    /// Stop claiming → grace → ask to stop → release → close.
+    async fn finish(&self, mut turn: Turn, ended: Result<(), QueueError>, stop: &CancellationToken) -> Result<Tally, QueueError> {
+        if stop.is_cancelled() && !turn.attempts.is_empty() {
+            tracing::info!(running = turn.attempts.len(), grace_s = self.options.grace.as_secs(), "stopping");
+        }
+        let grace = tokio::time::sleep(self.options.grace);
+        tokio::pin!(grace);
+        loop {
+            tokio::select! {
+                finished = turn.attempts.join_next() => match finished {
+                    Some(finished) => self.account(&mut turn, finished).await,
+                    None => break,
+                },
+                () = &mut grace, if !grace.is_elapsed() => self.leases.stop_all(StopReason::Shutdown),
+            }
+        }
+        ended.map(|()| turn.tally)
+    }
+}
+
+impl Budget {
+    fn is_spent(&self, started: Instant, tally: &Tally) -> bool {
+        self.max_runtime.is_some_and(|limit| started.elapsed() >= limit) || self.max_jobs.is_some_and(|limit| tally.claimed >= limit)
+    }
+
+    fn limit(&self, free: Room, tally: &Tally) -> Room {
+        let left = self.max_jobs.map_or(usize::MAX, |limit| limit.saturating_sub(tally.claimed));
+        let exports = free.exports.min(left);
+        Room { exports, deliveries: free.deliveries.min(left - exports.min(left)) }
+    }
+
+    async fn runs_out(&self, started: Instant) {
+        match self.max_runtime {
+            Some(limit) => tokio::time::sleep_until((started + limit).into()).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// The database is away: wait longer each time, and in a drain not for ever.
+#[derive(Debug, Default)]
+struct Outage {
+    since: Option<Instant>,
+    failures: u32,
+}
+
+impl Outage {
+    async fn wait_after(&mut self, error: QueueError, forever: bool, stop: &CancellationToken) -> Result<(), QueueError> {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        // A drain that never reached its database says so at once; one that lost it waits about as long as a failover takes.
+        let patience = if forever { Duration::MAX } else { Duration::from_secs(120) };
+        if !error.is_transient() && !(forever && matches!(error, QueueError::Statement(_))) || since.elapsed() > patience {
+            return Err(error);
+        }
+        self.failures += 1;
+        let delay = Duration::from_millis(200).saturating_mul(1 << self.failures.min(7)).mul_f64(0.75 + fastrand::f64() / 2.0);
+        tracing::warn!(%error, retry_ms = delay.as_millis(), "the database cannot be asked");
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(delay) => {}
+        }
+        Ok(())
+    }
+}
