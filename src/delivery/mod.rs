@@ -1,0 +1,3 @@
+//! From a delivery job to one mailed link.
+
+pub mod compose;
