@@ -1,0 +1,105 @@
+//! A delivery job: one recipient, one mail, one honest link.
+//!
+//! Must not know: the queue. The delivery is stamped `sending` before this room is entered (I5), and what this room returns says whether the
+//! mail left, did not, or may have. Checks that the file is there before it mails a link to it.
+
+pub mod compose;
+
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+
+use self::compose::{Announcement, PartLink, compose};
+use crate::job::{Attempt, Envelope, Failure, FailureClass, Outcome, Receipt, Verdict};
+use crate::mail::{Mailer, Message};
+use crate::store::{Link, Store};
+
+/// Sends mails.
+pub struct Courier {
+    store: Store,
+    mailer: Mailer,
+    link_ttl: Duration,
+}
+
+impl Courier {
+    /// A courier; `link_ttl` is how long links live unless the request says otherwise.
+    pub fn new(store: Store, mailer: Mailer, link_ttl: Duration) -> Courier {
+        Courier { store, mailer, link_ttl }
+    }
+
+    /// Run one attempt to its end. Once the provider is called nothing interrupts it: stopping there would only make the mail ambiguous.
+    pub async fn deliver(&self, attempt: &Attempt, envelope: &Envelope) -> Outcome {
+        let preparing = self.prepare(attempt, envelope);
+        let (message, link) = match attempt.stop.race(preparing).await {
+            Ok(Ok(prepared)) => prepared,
+            Ok(Err(failure)) => return failure.into(),
+            Err(reason) => return reason.into(),
+        };
+        if let Some(reason) = attempt.stop.reason() {
+            return reason.into();
+        }
+        match self.mailer.send(&message).await {
+            Ok(message_id) => Outcome::Sent(Receipt {
+                provider: self.mailer.provider(),
+                message_id,
+                link_expires_at: link.expires_at,
+                link_cut_by: link.cut_by,
+            }),
+            Err(failure) => failure.into(),
+        }
+    }
+
+    async fn prepare(&self, attempt: &Attempt, envelope: &Envelope) -> Result<(Message, Link), Failure> {
+        let manifest = &envelope.manifest;
+        let wish = envelope.link_ttl.unwrap_or(self.link_ttl);
+        let asked_until = Utc::now() + TimeDelta::from_std(wish).unwrap_or_default();
+        let mut links = Vec::with_capacity(manifest.parts.len());
+        for part in &manifest.parts {
+            let stored = self.store.head(&part.key).await?;
+            if stored.map(|head| head.bytes) != u64::try_from(part.bytes).ok() {
+                let sentence = "The stored file is gone or has changed, so no link to it is mailed. Request the export again.";
+                return Err(Failure::new(FailureClass::Verification, Verdict::Bury, sentence));
+            }
+            let filename = part_name(&manifest.filename, links.len(), manifest.parts.len());
+            links.push(self.store.link(&part.key, wish, &filename, &manifest.content_type, envelope.stored_at).await?);
+        }
+        // All were signed within a moment; the shortest life is the honest one.
+        let announced = links.iter().min_by_key(|link| link.expires_at).cloned();
+        let link = announced.ok_or_else(|| Failure::new(FailureClass::Internal, Verdict::Bury, "The export has no stored file."))?;
+        let announcement = Announcement {
+            export_id: attempt.export_id,
+            report: envelope.report.clone(),
+            filename: manifest.filename.clone(),
+            rows: Some(manifest.rows),
+            bytes: manifest.bytes(),
+            as_of: manifest.as_of,
+            links: links
+                .iter()
+                .zip(&manifest.parts)
+                .zip(1..)
+                .map(|((link, part), index)| PartLink { url: link.url.reveal().to_string(), part: index, bytes: part.bytes })
+                .collect(),
+            expires_at: link.expires_at,
+            asked_until,
+            cut_by: link.cut_by,
+            checksum: manifest.parts.first().and_then(|part| part.checksum.clone()),
+            subject: envelope.subject.clone(),
+            message: envelope.message.clone(),
+        };
+        let composed = compose(&announcement);
+        let message = Message {
+            delivery_id: envelope.delivery_id,
+            export_id: attempt.export_id,
+            to: envelope.recipient.clone(),
+            subject: composed.subject,
+            text: composed.text,
+            html: composed.html,
+        };
+        Ok((message, link))
+    }
+}
+
+/// Parts are saved under names that sort: `orders.csv.part01`, …
+fn part_name(filename: &str, index: usize, parts: usize) -> String {
+    if parts == 1 { filename.to_string() } else { format!("{filename}.part{:02}", index + 1) }
+}

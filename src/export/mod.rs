@@ -1,0 +1,184 @@
+//! An export job: from a query to a stored, verified file.
+//!
+//! Must not know: the queue. It gets a job and an attempt, and returns an `Outcome` (I8). Whatever it stored is invisible until that outcome
+//! is settled (I4); what a failed attempt leaves is swept by its prefix.
+
+pub mod body;
+mod choice;
+
+use bytes::Bytes;
+
+use self::body::{Body, BodyOptions, Stored, Unfinished};
+use crate::job::format::download_name;
+use crate::job::{
+    Attempt, Compression, ExportJob, Failure, FailureClass, Manifest, ManifestPart, Note, ObjectKey, Outcome, StopReason, Verdict,
+};
+use crate::source::aws_s3::{Target, Uploaded};
+use crate::source::{Session, Source};
+use crate::store::{NewObject, PartPlan, Store};
+
+pub use choice::ExporterChoice;
+
+/// How exports are made.
+#[derive(Debug, Clone)]
+pub struct ExportOptions {
+    /// Which exporter.
+    pub choice: ExporterChoice,
+    /// Every key begins with it.
+    pub prefix: String,
+    /// The region of bucket and database, for aws_s3.
+    pub region: Option<String>,
+    /// Size of the first parts of a multipart upload, bytes.
+    pub part_size: u64,
+}
+
+/// Makes exports.
+pub struct Exporter {
+    source: Source,
+    store: Store,
+    options: ExportOptions,
+}
+
+impl Exporter {
+    /// An exporter from this source to this store.
+    pub fn new(source: Source, store: Store, options: ExportOptions) -> Exporter {
+        Exporter { source, store, options }
+    }
+
+    /// Run one attempt to its end. When it is stopped, the query is cancelled on the server and the upload aborted before this returns.
+    pub async fn export(&self, attempt: &Attempt, job: &ExportJob) -> Outcome {
+        match self.try_export(attempt, job).await {
+            Ok(manifest) => Outcome::Exported(manifest),
+            Err(outcome) => outcome,
+        }
+    }
+
+    async fn try_export(&self, attempt: &Attempt, job: &ExportJob) -> Result<Manifest, Outcome> {
+        let opening = Session::open(&self.source, attempt.export_id, job, attempt.time_left());
+        let session = attempt.stop.race(opening).await??;
+        let made = self.make(attempt, job, &session).await;
+        match made {
+            Ok(_) => session.close().await,
+            Err(_) => session.end().await,
+        }
+        made
+    }
+
+    async fn make(&self, attempt: &Attempt, job: &ExportJob, session: &Session) -> Result<Manifest, Outcome> {
+        let exporter = attempt.stop.race(choice::choose(self.options.choice, session, job)).await??;
+        let backend = Note::Backend { pid: session.backend_pid, started_at: session.backend_start, exporter: exporter.as_str() };
+        attempt.note(backend).await?;
+
+        let filename = download_name(job.filename.as_deref(), job.report.as_deref(), job.format, job.compression);
+        let key = ObjectKey::new(&self.options.prefix, attempt.export_id, attempt.token, &filename);
+        // Before anything is stored: whoever has to clean up after this attempt must know where.
+        attempt.note(self.place(&key, None)).await?;
+
+        let (rows, parts) = match exporter {
+            choice::Exporter::Copy => self.by_copy(attempt, job, session, &key).await?,
+            choice::Exporter::AwsS3 => self.by_aws_s3(attempt, job, session, &key).await?,
+        };
+        Ok(Manifest {
+            bucket: self.store.bucket().to_string(),
+            parts,
+            rows,
+            content_type: job.compression.content_type(job.format).to_string(),
+            filename,
+            as_of: session.as_of,
+        })
+    }
+
+    fn place(&self, key: &ObjectKey, upload_id: Option<&str>) -> Note {
+        Note::Store {
+            bucket: self.store.bucket().to_string(),
+            prefix: key.prefix().to_string(),
+            upload_id: upload_id.map(ToString::to_string),
+        }
+    }
+
+    async fn by_copy(
+        &self,
+        attempt: &Attempt,
+        job: &ExportJob,
+        session: &Session,
+        key: &ObjectKey,
+    ) -> Result<(i64, Vec<ManifestPart>), Outcome> {
+        let options = BodyOptions {
+            object: NewObject {
+                key: key.full(),
+                content_type: job.compression.content_type(job.format).to_string(),
+                // So that bucket and tables can be compared after a restore.
+                metadata: vec![("exportbox-export".into(), attempt.export_id.to_string())],
+            },
+            compression: job.compression,
+            plan: PartPlan::new(self.options.part_size),
+        };
+        let on_upload = |upload_id: String| attempt.note(self.place(key, Some(&upload_id)));
+        let mut body = Body::new(&self.store, options, attempt.progress.clone(), on_upload);
+        let ended = match attempt.stop.race(pump(attempt, job, session, &mut body)).await {
+            Ok(Ok((rows, stored))) => {
+                let bytes = i64::try_from(stored.bytes).unwrap_or(i64::MAX);
+                let checksum = Some(format!("sha256:{}", stored.sha256));
+                return Ok((rows, vec![ManifestPart { key: key.full(), bytes, checksum }]));
+            }
+            Ok(Err(Unfinished::LeaseEnded)) => attempt.stop.reason().unwrap_or(StopReason::LeaseLost).into(),
+            Ok(Err(Unfinished::Failed(failure))) => failure.into(),
+            Err(reason) => reason.into(),
+        };
+        if let Err(failure) = body.abort().await {
+            tracing::warn!(error.class = %failure.class, "an upload could not be aborted, it is swept later");
+        }
+        Err(ended)
+    }
+
+    async fn by_aws_s3(
+        &self,
+        attempt: &Attempt,
+        job: &ExportJob,
+        session: &Session,
+        key: &ObjectKey,
+    ) -> Result<(i64, Vec<ManifestPart>), Outcome> {
+        let (first, region) = (key.full(), self.options.region.clone().unwrap_or_default());
+        let target = Target { bucket: self.store.bucket(), key: &first, region: &region };
+        let uploaded = attempt.stop.race(session.export_aws_s3(job, target)).await??;
+        let parts = attempt.stop.race(self.verify_parts(key, uploaded)).await??;
+        Ok((uploaded.rows, parts))
+    }
+
+    /// The function returns counts, not keys: find each part and compare the sum.
+    async fn verify_parts(&self, key: &ObjectKey, uploaded: Uploaded) -> Result<Vec<ManifestPart>, Failure> {
+        let lost = |sentence: &str| Failure::new(FailureClass::Verification, Verdict::Retry, sentence);
+        let mut parts = Vec::new();
+        for number in 1..=uploaded.files {
+            let key = key.part(number);
+            let Some(head) = self.store.head(&key).await? else {
+                return Err(lost("A file that the database reported is not in the bucket."));
+            };
+            parts.push(ManifestPart { key, bytes: i64::try_from(head.bytes).unwrap_or(i64::MAX), checksum: None });
+        }
+        if parts.iter().map(|part| part.bytes).sum::<i64>() != uploaded.bytes {
+            return Err(lost("The files in the bucket have another size than the database reported."));
+        }
+        if parts.is_empty() {
+            // Not documented for zero rows: an empty object is stored so that there is something to download.
+            let key = key.full();
+            self.store.put(&NewObject { key: key.clone(), ..NewObject::default() }, Bytes::new(), 0).await?;
+            parts.push(ManifestPart { key, bytes: 0, checksum: None });
+        }
+        Ok(parts)
+    }
+}
+
+/// Rows from the database into the body, one line at a time; returns the data rows and what is stored.
+async fn pump(attempt: &Attempt, job: &ExportJob, session: &Session, body: &mut Body<'_>) -> Result<(i64, Stored), Unfinished> {
+    let mut rows = session.copy(job).await?;
+    let header = i64::from(job.format.has_header(&job.options));
+    let mut lines = 0;
+    while let Some(line) = rows.next().await? {
+        lines += 1;
+        attempt.progress.set_rows(lines - header);
+        body.write(line).await?;
+    }
+    let stored = body.finish(|| attempt.may_publish()).await?;
+    Ok((lines - header, stored))
+}

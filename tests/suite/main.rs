@@ -1,0 +1,3 @@
+//! The tests that run against real parts.
+
+mod mail;
