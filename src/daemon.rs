@@ -2,7 +2,7 @@
 
 
 use anyhow::Context;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_smithy_http_client::tls;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -96,10 +96,15 @@ fn process_name() -> String {
 
 /// The SDK's own settings, over one HTTP client.
 pub async fn aws_config() -> SdkConfig {
+    aws_config_with(|loader| loader).await
+}
+
+/// The same with settings of the caller's own on top.
+pub async fn aws_config_with(more: impl FnOnce(ConfigLoader) -> ConfigLoader) -> SdkConfig {
     let http = aws_smithy_http_client::Builder::new()
         .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
         .build_https();
-    aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await
+    more(aws_config::defaults(BehaviorVersion::latest()).http_client(http)).load().await
 }
 
 fn mailer(settings: &Settings, aws: &SdkConfig) -> anyhow::Result<Mailer> {

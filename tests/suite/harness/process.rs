@@ -1,0 +1,68 @@
+//! The real program as a process of its own.
+
+use std::process::{Output, Stdio};
+
+use tokio::process::{Child, Command};
+
+use super::{ACCESS_KEY, SECRET_KEY, World};
+
+/// Where cargo put the program.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_exportbox");
+
+impl World {
+    /// The program with this world's environment, and nothing of the machine's.
+    pub fn program(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(self.environment())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// What a daemon of this world needs.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("EXPORTBOX_DATABASE_URL", self.daemon_url()),
+            ("EXPORTBOX_BUCKET", "exports".into()),
+            ("EXPORTBOX_MAIL", "ses".into()),
+            ("EXPORTBOX_MAIL_FROM", "Exports <exports@example.com>".into()),
+            ("AWS_REGION", "eu-west-1".into()),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY.into()),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.into()),
+            ("AWS_ENDPOINT_URL_S3", self.s3.endpoint()),
+            ("AWS_ENDPOINT_URL_SESV2", self.ses.endpoint()),
+            ("AWS_EC2_METADATA_DISABLED", "true".into()),
+            ("HOME", self.dir().display().to_string()),
+        ]
+    }
+
+    /// Run it to its end.
+    pub async fn run(&self, arguments: &[&str]) -> Output {
+        self.program(arguments).output().await.unwrap()
+    }
+
+    /// Start it.
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        self.program(arguments).spawn().unwrap()
+    }
+}
+
+/// What it printed, for assertions.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What it complained about.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Its exit code.
+pub fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
