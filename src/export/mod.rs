@@ -1,0 +1,3 @@
+//! From an export job to a stored file.
+
+pub mod body;
