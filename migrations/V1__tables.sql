@@ -172,7 +172,7 @@ create table exportbox.attempt (
     backend_pid   integer,
     backend_start timestamptz,
     bucket        text,
-    object_prefix text,
+    object_key text,
     upload_id     text,
     swept_at      timestamptz,
     rows          bigint,
@@ -187,7 +187,7 @@ create table exportbox.attempt (
         outcome in ('completed', 'retried', 'buried', 'released', 'cancelled', 'reaped')),
     constraint attempt_closed_with_outcome check ((finished_at is null) = (outcome is null)),
     constraint attempt_backend_is_whole check (num_nulls(backend_pid, backend_start) in (0, 2)),
-    constraint attempt_store_is_whole check (num_nulls(bucket, object_prefix) in (0, 2))
+    constraint attempt_store_is_whole check (num_nulls(bucket, object_key) in (0, 2))
 ) with (fillfactor = 80);
 comment on table exportbox.attempt is 'One row per lease: opened by the claim, closed by whatever ends the lease.';
 comment on column exportbox.attempt.lease_token is 'The lease that this attempt held.';
@@ -201,7 +201,7 @@ comment on column exportbox.attempt.exporter is 'aws_s3 or copy; null for delive
 comment on column exportbox.attempt.backend_pid is 'The server process that ran the query, on the source.';
 comment on column exportbox.attempt.backend_start is 'Together with the pid it names one backend and never a stranger''s.';
 comment on column exportbox.attempt.bucket is 'Where this attempt may have stored something.';
-comment on column exportbox.attempt.object_prefix is 'Every key of this attempt begins so; it holds the lease token.';
+comment on column exportbox.attempt.object_key is 'The key of its first file; whatever lies beside it, under the lease token, is this attempt''s.';
 comment on column exportbox.attempt.upload_id is 'The multipart upload to abort when this attempt loses.';
 comment on column exportbox.attempt.swept_at is 'When what a losing attempt stored was removed.';
 comment on column exportbox.attempt.rows is 'Rows so far, written by heartbeats, final at the end.';
@@ -210,7 +210,7 @@ comment on column exportbox.attempt.error_class is 'Class of this attempt''s err
 comment on column exportbox.attempt.error is 'This attempt''s error in our own words.';
 comment on column exportbox.attempt.error_detail is 'The raw text, which may hold data: operators only.';
 create index attempt_unswept on exportbox.attempt (finished_at)
-    where object_prefix is not null and swept_at is null and outcome <> 'completed';
+    where object_key is not null and swept_at is null and outcome <> 'completed';
 comment on index exportbox.attempt_unswept is 'Read by unswept.';
 
 create table exportbox.object (

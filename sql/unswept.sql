@@ -1,8 +1,8 @@
 -- name: unswept
 -- Attempts that lost and may have left something in the store.
-select attempt.lease_token, attempt.bucket, attempt.object_prefix, attempt.upload_id
+select attempt.lease_token, attempt.bucket, attempt.object_key, attempt.upload_id
 from exportbox.attempt
-where attempt.object_prefix is not null
+where attempt.object_key is not null
     and attempt.swept_at is null
     and attempt.outcome <> 'completed'
 order by attempt.finished_at

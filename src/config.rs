@@ -35,7 +35,9 @@ impl DatabaseArgs {
     /// Neither variable is set, or the URL is wrong.
     pub fn database(&self) -> anyhow::Result<DatabaseUrl> {
         let url = self.database_url.clone().filter(|url| !url.is_empty()).or_else(|| std::env::var("DATABASE_URL").ok());
-        let url = url.context("no database: set EXPORTBOX_DATABASE_URL (or DATABASE_URL), for example postgres://user:password@host:5432/database")?;
+        let url = url.context(
+            "no database: set EXPORTBOX_DATABASE_URL (or DATABASE_URL), for example postgres://user:password@host:5432/database",
+        )?;
         DatabaseUrl::parse(&url).context("EXPORTBOX_DATABASE_URL")
     }
 }
@@ -178,7 +180,10 @@ impl Settings {
         ensure!(args.poll >= Duration::from_millis(100), "EXPORTBOX_POLL must be at least 100ms");
         ensure!(args.timeout >= Duration::from_secs(1), "EXPORTBOX_TIMEOUT must be at least 1s");
         let week = Duration::from_secs(7 * 24 * 3600);
-        ensure!((Duration::from_secs(60)..=week).contains(&args.link_ttl), "EXPORTBOX_LINK_TTL must be 1m to 7d; no signed link lives longer");
+        ensure!(
+            (Duration::from_secs(60)..=week).contains(&args.link_ttl),
+            "EXPORTBOX_LINK_TTL must be 1m to 7d; no signed link lives longer"
+        );
         ensure!((1..=100).contains(&args.export_attempts), "EXPORTBOX_EXPORT_ATTEMPTS must be 1 to 100");
         ensure!((1..=100).contains(&args.mail_attempts), "EXPORTBOX_MAIL_ATTEMPTS must be 1 to 100");
         ensure!((5..=5120).contains(&args.part_size), "EXPORTBOX_PART_SIZE must be 5 to 5120 (MiB)");

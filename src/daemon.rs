@@ -1,6 +1,5 @@
 //! The only place that builds pools and clients, and the order in which they start and stop.
 
-
 use anyhow::Context;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_smithy_http_client::tls;
@@ -101,9 +100,8 @@ pub async fn aws_config() -> SdkConfig {
 
 /// The same with settings of the caller's own on top.
 pub async fn aws_config_with(more: impl FnOnce(ConfigLoader) -> ConfigLoader) -> SdkConfig {
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-        .build_https();
+    let http =
+        aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build_https();
     more(aws_config::defaults(BehaviorVersion::latest()).http_client(http)).load().await
 }
 
@@ -119,4 +117,3 @@ fn mailer(settings: &Settings, aws: &SdkConfig) -> anyhow::Result<Mailer> {
         Transport::File(dir) => Mailer::file(dir, sender),
     })
 }
-

@@ -35,6 +35,8 @@
 //! One window can double a mail: the provider takes it, and the process dies or loses the reply before that is settled. The delivery shows as
 //! `unknown` on the way, an event records it, and `EXPORTBOX_UNKNOWN` says whether it is sent again or held for a person.
 
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test that cannot go on panics"))]
+
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -26,15 +26,27 @@ pub struct LogArgs {
 }
 
 /// Levels of other people's crates that would print payloads: the SDK logs whole requests at debug, signatures included.
-const QUIET: [&str; 9] = ["aws_smithy_runtime", "aws_smithy_runtime_api", "aws_sdk_s3", "aws_sdk_sesv2", "aws_runtime", "aws_config", "hyper", "tokio_postgres", "lettre"];
+const QUIET: [&str; 10] = [
+    "refinery_core",
+    "aws_smithy_runtime",
+    "aws_smithy_runtime_api",
+    "aws_sdk_s3",
+    "aws_sdk_sesv2",
+    "aws_runtime",
+    "aws_config",
+    "hyper",
+    "tokio_postgres",
+    "lettre",
+];
 
 /// Start logging. Call once.
 ///
 /// # Errors
 /// The filter cannot be read.
 pub fn init(args: &LogArgs) -> anyhow::Result<()> {
-    let mut filter = EnvFilter::try_new(&args.filter)
-        .map_err(|_| anyhow::anyhow!("EXPORTBOX_LOG: write a level (error, warn, info, debug, trace) or a filter such as exportbox=debug,warn"))?;
+    let mut filter = EnvFilter::try_new(&args.filter).map_err(|_| {
+        anyhow::anyhow!("EXPORTBOX_LOG: write a level (error, warn, info, debug, trace) or a filter such as exportbox=debug,warn")
+    })?;
     for target in QUIET {
         filter = filter.add_directive(format!("{target}=warn").parse()?);
     }

@@ -141,8 +141,7 @@ pub(super) async fn show(database: &DatabaseArgs, args: &ShowArgs) -> anyhow::Re
     let section = |title: &str, header: &[&str], columns: &[&str], rows: &[Value]| {
         if !rows.is_empty() {
             println!("\n{title}");
-            let rows: Vec<Vec<String>> =
-                rows.iter().map(|row| columns.iter().map(|column| field(row, column)).collect()).collect();
+            let rows: Vec<Vec<String>> = rows.iter().map(|row| columns.iter().map(|column| field(row, column)).collect()).collect();
             table(header, &rows);
         }
     };

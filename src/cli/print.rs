@@ -42,9 +42,7 @@ pub(super) fn amount(row: &Value) -> String {
 
 /// Columns aligned to their widest cell, the last one as it comes.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) {
-    let width = |column: usize| {
-        rows.iter().map(|row| row[column].chars().count()).chain([header[column].len()]).max().unwrap_or_default()
-    };
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).chain([header[column].len()]).max().unwrap_or_default();
     let line = |cells: &[String]| {
         let last = cells.len() - 1;
         let padded: Vec<String> = cells

@@ -69,8 +69,7 @@ pub(super) async fn sandbox(args: &SandboxArgs) -> anyhow::Result<ExitCode> {
     if args.without_postgres {
         return store_and_mailbox(args, stop).await;
     }
-    let mut options =
-        SandboxOptions { host: args.listen, s3_port: args.s3_port, ses_port: args.ses_port, ..SandboxOptions::default() };
+    let mut options = SandboxOptions { host: args.listen, s3_port: args.s3_port, ses_port: args.ses_port, ..SandboxOptions::default() };
     options.postgres.keep_dir = args.dir.clone();
     let starting = async {
         let sandbox = Sandbox::start(options).await?;

@@ -10,9 +10,7 @@ use bytes::Bytes;
 
 use self::body::{Body, BodyOptions, Stored, Unfinished};
 use crate::job::format::download_name;
-use crate::job::{
-    Attempt, Compression, ExportJob, Failure, FailureClass, Manifest, ManifestPart, Note, ObjectKey, Outcome, StopReason, Verdict,
-};
+use crate::job::{Attempt, ExportJob, Failure, FailureClass, Manifest, ManifestPart, Note, ObjectKey, Outcome, StopReason, Verdict};
 use crate::source::aws_s3::{Target, Uploaded};
 use crate::source::{Session, Source};
 use crate::store::{NewObject, PartPlan, Store};
@@ -89,11 +87,7 @@ impl Exporter {
     }
 
     fn place(&self, key: &ObjectKey, upload_id: Option<&str>) -> Note {
-        Note::Store {
-            bucket: self.store.bucket().to_string(),
-            prefix: key.prefix().to_string(),
-            upload_id: upload_id.map(ToString::to_string),
-        }
+        Note::Store { bucket: self.store.bucket().to_string(), key: key.full(), upload_id: upload_id.map(ToString::to_string) }
     }
 
     async fn by_copy(

@@ -98,8 +98,8 @@ pub enum Note {
     Store {
         /// The bucket.
         bucket: String,
-        /// Every key of the attempt begins so.
-        prefix: String,
+        /// The key of its first file.
+        key: String,
         /// The multipart upload, once there is one.
         upload_id: Option<String>,
     },

@@ -83,7 +83,7 @@ impl Queue {
     pub async fn note(&self, token: LeaseToken, note: &Note) -> Result<bool, QueueError> {
         let rows = match note {
             Note::Backend { pid, started_at, exporter } => self.query(sql::RECORD_BACKEND, &[&token.0, pid, started_at, exporter]).await?,
-            Note::Store { bucket, prefix, upload_id } => self.query(sql::RECORD_STORE, &[&token.0, bucket, prefix, upload_id]).await?,
+            Note::Store { bucket, key, upload_id } => self.query(sql::RECORD_STORE, &[&token.0, bucket, key, upload_id]).await?,
         };
         Ok(!rows.is_empty())
     }

@@ -13,8 +13,8 @@ pub struct Unswept {
     pub token: LeaseToken,
     /// Its bucket.
     pub bucket: String,
-    /// Every key of it begins so.
-    pub prefix: String,
+    /// The key of its first file.
+    pub key: String,
     /// Its multipart upload, if it began one.
     pub upload_id: Option<String>,
 }
@@ -31,7 +31,7 @@ impl Queue {
             .map(|row| Unswept {
                 token: LeaseToken(row.get::<_, Uuid>("lease_token")),
                 bucket: row.get("bucket"),
-                prefix: row.get("object_prefix"),
+                key: row.get("object_key"),
                 upload_id: row.get("upload_id"),
             })
             .collect())

@@ -9,9 +9,7 @@ use super::Worker;
 use super::heartbeat::Kept;
 use crate::delivery::Courier;
 use crate::export::Exporter;
-use crate::job::{
-    Attempt, Failure, FailureClass, Kind, Lease, LeaseClock, Note, Notes, Outcome, Progress, Stop, StopReason, Verdict,
-};
+use crate::job::{Attempt, Failure, FailureClass, Kind, Lease, LeaseClock, Note, Notes, Outcome, Progress, Stop, StopReason, Verdict};
 use crate::queue::{Queue, QueueError, Settled};
 
 /// How an attempt ended.
@@ -23,8 +21,7 @@ pub(super) struct Finished {
 impl Worker {
     /// The whole of one attempt as a task of its own. `asked` is from before its claim was sent.
     pub(super) fn attempt(&self, lease: Lease, asked: Instant) -> impl Future<Output = Finished> + Send + 'static {
-        let (queue, exporter, courier, leases) =
-            (self.queue.clone(), self.exporter.clone(), self.courier.clone(), self.leases.clone());
+        let (queue, exporter, courier, leases) = (self.queue.clone(), self.exporter.clone(), self.courier.clone(), self.leases.clone());
         let stop = Stop::new();
         let attempt = Attempt {
             export_id: lease.export_id,

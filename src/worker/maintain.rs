@@ -14,7 +14,7 @@ impl Worker {
             }
         };
         for attempt in unswept {
-            let swept = self.store.sweep(&attempt.bucket, &attempt.prefix, attempt.upload_id.as_deref()).await;
+            let swept = self.store.sweep(&attempt.bucket, &attempt.key, attempt.upload_id.as_deref()).await;
             let recorded = match swept {
                 Ok(()) => {
                     tracing::debug!(lease.token = %attempt.token, "swept");
@@ -38,7 +38,9 @@ impl Worker {
             match source.end_backend(pid, started_at).await {
                 Ok(true) => tracing::info!(job.id = job_id, backend.pid = pid, "ended the query of a lost attempt"),
                 Ok(false) => {}
-                Err(failure) => tracing::warn!(job.id = job_id, backend.pid = pid, error.class = %failure.class, "could not end the query of a lost attempt"),
+                Err(failure) => {
+                    tracing::warn!(job.id = job_id, backend.pid = pid, error.class = %failure.class, "could not end the query of a lost attempt")
+                }
             }
         });
     }

@@ -281,7 +281,8 @@ impl Outage {
         let since = *self.since.get_or_insert_with(Instant::now);
         // A drain that never reached its database says so at once; one that lost it waits about as long as a failover takes.
         let patience = if forever { Duration::MAX } else { Duration::from_secs(120) };
-        if !error.is_transient() && !(forever && matches!(error, QueueError::Statement(_))) || since.elapsed() > patience {
+        let worth_waiting = error.is_transient() || forever && matches!(error, QueueError::Statement(_));
+        if !worth_waiting || since.elapsed() > patience {
             return Err(error);
         }
         self.failures += 1;

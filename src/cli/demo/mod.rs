@@ -130,7 +130,12 @@ fn judge(claims: &mut Claims, request: &Request, row: &Value) {
 }
 
 /// Poll the views as a DBA would, with a bar on a terminal and a line now and then elsewhere.
-async fn wait_until_final(shop: &story::Shop, requests: &[Request], daemon: &daemon::Process, quiet: bool) -> anyhow::Result<Vec<Value>> {
+async fn wait_until_final(
+    shop: &story::Shop<'_>,
+    requests: &[Request],
+    daemon: &daemon::Process,
+    quiet: bool,
+) -> anyhow::Result<Vec<Value>> {
     let bars = if quiet { MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::hidden()) } else { MultiProgress::new() };
     let style = |template| ProgressStyle::with_template(template).context("progress template");
     let all = bars.add(ProgressBar::new(requests.len() as u64));
@@ -142,7 +147,8 @@ async fn wait_until_final(shop: &story::Shop, requests: &[Request], daemon: &dae
         let rows = shop.exports(requests).await?;
         let finished = rows.iter().filter(|row| matches!(row["state"].as_str(), Some("completed" | "dead" | "cancelled"))).count();
         let running = rows.iter().filter(|row| row["state"] == "running").count();
-        let of_large = requests.iter().zip(&rows).find(|(request, _)| request.is_large).map_or(0, |(_, row)| row["rows"].as_i64().unwrap_or(0));
+        let of_large =
+            requests.iter().zip(&rows).find(|(request, _)| request.is_large).map_or(0, |(_, row)| row["rows"].as_i64().unwrap_or(0));
         all.set_position(finished as u64);
         all.set_message(format!("{running} running"));
         large.set_position(of_large.unsigned_abs());
@@ -155,7 +161,12 @@ async fn wait_until_final(shop: &story::Shop, requests: &[Request], daemon: &dae
             large.finish_and_clear();
             return Ok(rows);
         }
-        anyhow::ensure!(started.elapsed() < PATIENCE, "the exports are not done after {} s; the daemon's log:\n{}", PATIENCE.as_secs(), daemon.tail());
+        anyhow::ensure!(
+            started.elapsed() < PATIENCE,
+            "the exports are not done after {} s; the daemon's log:\n{}",
+            PATIENCE.as_secs(),
+            daemon.tail()
+        );
         anyhow::ensure!(daemon.is_alive(), "the daemon ended by itself; its log:\n{}", daemon.tail());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

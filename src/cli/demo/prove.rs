@@ -78,7 +78,10 @@ pub(super) async fn downloads(claims: &mut Claims, shop: &Shop<'_>, requests: &[
                 let why = download.err().map_or("other bytes".to_string(), |error| format!("{error:#}"));
                 claims.check(format!("{}: the link to {} gives the bytes of COPY ({why})", request.label, mail.to), false);
             } else if request.customer.is_none() {
-                claims.check(format!("{}: the link to {} gives the bytes of COPY, sha256 {}…", request.label, mail.to, &expected[..12]), true);
+                claims.check(
+                    format!("{}: the link to {} gives the bytes of COPY, sha256 {}…", request.label, mail.to, &expected[..12]),
+                    true,
+                );
             }
         }
     }

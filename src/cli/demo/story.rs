@@ -96,7 +96,12 @@ impl<'a> Shop<'a> {
 
         claims.say("  a large export: every order, over a million rows");
         let query = "select * from orders order by id";
-        let id = one_id(&app, "insert into exportbox.outbox (query, recipients, filename) values ($1, '{cfo@example.com}', 'orders.csv') returning id", &[&query]).await?;
+        let id = one_id(
+            &app,
+            "insert into exportbox.outbox (query, recipients, filename) values ($1, '{cfo@example.com}', 'orders.csv') returning id",
+            &[&query],
+        )
+        .await?;
         requests.push(Request { is_large: true, ..Request::new("the large export", id, query, 1, Expect::Completed) });
 
         claims.say("  the same month compressed, as JSON Lines, through request_export()");
@@ -107,19 +112,30 @@ impl<'a> Shop<'a> {
         claims.say("  an export inside the database, through aws_s3.query_export_to_s3, by a role that may");
         let warehouse = connect(&self.warehouse_url).await?;
         let query = "select * from stock order by id";
-        let id = one_id(&warehouse, "insert into exportbox.outbox (query, recipients, filename) values ($1, '{warehouse@example.com}', 'stock.csv') returning id", &[&query]).await?;
+        let id = one_id(
+            &warehouse,
+            "insert into exportbox.outbox (query, recipients, filename) values ($1, '{warehouse@example.com}', 'stock.csv') returning id",
+            &[&query],
+        )
+        .await?;
         requests.push(Request { role: WAREHOUSE, ..Request::new("the export inside the database", id, query, 1, Expect::Completed) });
 
         requests.extend(self.in_bulk(&app, claims).await?);
 
         claims.say("  a query with a mistake in it");
         let query = "select customer, sum(totall) from orders group by 1";
-        let id = one_id(&app, "insert into exportbox.outbox (query, recipients) values ($1, '{oops@example.com}') returning id", &[&query]).await?;
+        let id = one_id(&app, "insert into exportbox.outbox (query, recipients) values ($1, '{oops@example.com}') returning id", &[&query])
+            .await?;
         requests.push(Request::new("the bad query", id, query, 0, Expect::Dead("query")));
 
         claims.say("  a query that would take hours, cancelled while it runs");
         let query = "select pg_sleep(7200)";
-        let id = one_id(&app, "insert into exportbox.outbox (query, recipients, priority) values ($1, '{slow@example.com}', 0::smallint) returning id", &[&query]).await?;
+        let id = one_id(
+            &app,
+            "insert into exportbox.outbox (query, recipients, priority) values ($1, '{slow@example.com}', 0::smallint) returning id",
+            &[&query],
+        )
+        .await?;
         requests.push(Request::new("the cancelled export", id, query, 0, Expect::Cancelled));
         self.cancel_once_running(&app, id).await?;
         Ok(requests)
@@ -129,7 +145,9 @@ impl<'a> Shop<'a> {
         claims.say("  begin; insert an order; update the stock; insert into exportbox.outbox; commit");
         let query = "select id, name, joined from customers order by id";
         let transaction = app.transaction().await?;
-        transaction.batch_execute("insert into orders (customer_id, article_id, placed_at, total) values (7, 42, '2027-01-01', 99.50)").await?;
+        transaction
+            .batch_execute("insert into orders (customer_id, article_id, placed_at, total) values (7, 42, '2027-01-01', 99.50)")
+            .await?;
         transaction.batch_execute("update stock set pieces = pieces - 1 where id = 42").await?;
         let row = transaction
             .query_one(
@@ -147,7 +165,9 @@ impl<'a> Shop<'a> {
         let transaction = app.transaction().await?;
         transaction.batch_execute("update stock set pieces = pieces - 1 where id = 43").await?;
         transaction
-            .batch_execute("insert into exportbox.outbox (query, recipients, subject) values ('select 1', '{nobody@example.com}', 'rolled back')")
+            .batch_execute(
+                "insert into exportbox.outbox (query, recipients, subject) values ('select 1', '{nobody@example.com}', 'rolled back')",
+            )
             .await?;
         transaction.rollback().await?;
         Ok(())
@@ -185,7 +205,10 @@ impl<'a> Shop<'a> {
             .iter()
             .map(|row| {
                 let customer: i32 = row.get(1);
-                Request { customer: Some(customer), ..Request::new(format!("bulk, customer {customer}"), row.get(0), query, 1, Expect::Completed) }
+                Request {
+                    customer: Some(customer),
+                    ..Request::new(format!("bulk, customer {customer}"), row.get(0), query, 1, Expect::Completed)
+                }
             })
             .collect())
     }
@@ -203,7 +226,10 @@ impl<'a> Shop<'a> {
     /// Server processes that run this export's query.
     async fn backends_of(&self, id: Uuid) -> anyhow::Result<i64> {
         let name = format!("exportbox export {id}");
-        let row = self.admin.query_one("select count(*) from pg_stat_activity where application_name = $1 and query ilike 'copy%'", &[&name]).await?;
+        let row = self
+            .admin
+            .query_one("select count(*) from pg_stat_activity where application_name = $1 and query ilike 'copy%'", &[&name])
+            .await?;
         Ok(row.get(0))
     }
 
@@ -226,7 +252,10 @@ impl<'a> Shop<'a> {
         for request in requests.iter().filter(|request| matches!(request.expect, Expect::Cancelled)) {
             claims.check("the cancelled query is gone from the server", self.backends_of(request.id).await? == 0);
         }
-        let row = self.admin.query_one("select count(*) from exportbox.attempts where exporter = 'aws_s3' and outcome = 'completed'", &[]).await?;
+        let row = self
+            .admin
+            .query_one("select count(*) from exportbox.attempts where exporter = 'aws_s3' and outcome = 'completed'", &[])
+            .await?;
         claims.check("aws_s3 wrote the warehouse's file inside the database", row.get::<_, i64>(0) == 1);
         Ok(())
     }

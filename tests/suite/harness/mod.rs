@@ -22,7 +22,7 @@ use tokio_postgres::{Client, NoTls, Row};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use server::{APP, DAEMON, postgres};
+pub use server::postgres;
 
 /// Longest wait for a condition; a test that gets there has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -63,9 +63,8 @@ const SECRET_KEY: &str = "test-secret";
 
 async fn sdk(endpoint: String) -> SdkConfig {
     let credentials = aws_credential_types::Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test");
-    let base = exportbox::daemon::aws_config_with(|loader| {
-        loader.credentials_provider(credentials).region("eu-west-1").endpoint_url(endpoint)
-    });
+    let base =
+        exportbox::daemon::aws_config_with(|loader| loader.credentials_provider(credentials).region("eu-west-1").endpoint_url(endpoint));
     base.await
 }
 
@@ -288,10 +287,7 @@ pub fn read_mail(raw: &[u8]) -> ReadMail {
     let parsed = mail_parser::MessageParser::default().parse(raw).unwrap();
     let text = parsed.body_text(0).unwrap().into_owned();
     let links = text.split_whitespace().filter(|word| word.contains("X-Amz-Signature=")).map(ToString::to_string).collect();
-    let headers = parsed
-        .headers_raw()
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_string()))
-        .collect();
+    let headers = parsed.headers_raw().map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_string())).collect();
     ReadMail {
         subject: parsed.subject().unwrap_or_default().to_string(),
         html: parsed.body_html(0).unwrap().into_owned(),
@@ -319,4 +315,3 @@ impl Drop for World {
         assert!(may_leave_running || running == 0, "the test ends with {running} running jobs");
     }
 }
-
