@@ -35,12 +35,13 @@ as $$
     select pg_read_file(place.results || '/' || token::text || '.json', 0, 16777216, true)::jsonb from aws_s3_sandbox.place
 $$;
 
--- The command for one step: nothing but hexadecimal digits comes from outside.
+-- The command for one step: nothing but hexadecimal digits comes from outside. With exec no shell stands between the server and the program,
+-- so the server waits for the program itself.
 create function aws_s3_sandbox.command(step text, token uuid, bucket text, file_path text)
 returns text
 language sql stable
 as $$
-    select place.program || ' s3-put ' || encode(convert_to(json_build_object(
+    select 'exec ' || place.program || ' s3-put ' || encode(convert_to(json_build_object(
         'step', step, 'token', token, 'bucket', bucket, 'key', file_path, 'region', place.region, 'results', place.results,
         'split_bytes', nullif(current_setting('aws_s3.split_bytes', true), '')::bigint)::text, 'UTF8'), 'hex')
     from aws_s3_sandbox.place

@@ -36,8 +36,7 @@ impl Names {
     pub(super) fn on_disk(&self, bucket: &str, key: &str) -> String {
         // `.bucket-B.object-K.upload-UUID.metadata.json`, B and K in base64 without padding.
         let base64 = |text: &str| (text.len() * 4).div_ceil(3);
-        let component = key.split('/').map(str::len).max().unwrap_or_default();
-        if base64(bucket) + base64(key) + 74 <= 255 && component <= 255 {
+        if base64(bucket) + base64(key) + 74 <= 255 {
             return key.to_owned();
         }
         let digest: String = Sha256::digest(key)[..16].iter().map(|byte| format!("{byte:02x}")).collect();

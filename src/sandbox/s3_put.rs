@@ -14,6 +14,7 @@ use aws_smithy_http_client::{Builder, tls};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use uuid::Uuid;
 
 /// Bytes of a part in memory. 10,000 of them hold 78 GiB, far beyond one file.
@@ -82,12 +83,36 @@ pub async fn s3_put(spec_hex: &str) -> anyhow::Result<()> {
 
 async fn put(client: &Client, spec: &Spec) -> anyhow::Result<()> {
     let mut outcome = Outcome::default();
-    let stored = store(client, spec, &mut outcome).await;
+    let mut stop = StopSignals::new()?;
+    let stored = tokio::select! {
+        stored = store(client, spec, &mut outcome) => stored,
+        () = stop.given() => Err(anyhow::anyhow!("stopped by the database server")),
+    };
     if stored.is_err() {
         abort(client, &spec.bucket, &outcome.uploads).await;
         return stored;
     }
     leave(spec, &outcome)
+}
+
+/// PostgreSQL sends the signal that cancels or ends a backend to its whole process group, and so to us. Without a handler we would die with
+/// uploads open.
+struct StopSignals {
+    cancel: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    fn new() -> anyhow::Result<StopSignals> {
+        Ok(StopSignals {
+            cancel: signal(SignalKind::interrupt()).context("listen for SIGINT")?,
+            terminate: signal(SignalKind::terminate()).context("listen for SIGTERM")?,
+        })
+    }
+
+    async fn given(&mut self) {
+        tokio::select! { _ = self.cancel.recv() => {}, _ = self.terminate.recv() => {} }
+    }
 }
 
 /// Cuts standard input into files and those into parts; one part is in memory at a time. Nothing at all gives one empty file.

@@ -37,9 +37,14 @@ pub async fn soon<T>(what: impl Future<Output = T>) -> T {
 
 /// Looks again and again until it holds.
 pub async fn until(mut holds: impl FnMut() -> bool) {
+    until_async(async || holds()).await;
+}
+
+/// As [`until`], where the look itself has to wait.
+pub async fn until_async(mut holds: impl AsyncFnMut() -> bool) {
     let mut tick = tokio::time::interval(Duration::from_millis(10));
     soon(async {
-        while !holds() {
+        while !holds().await {
             tick.tick().await;
         }
     })

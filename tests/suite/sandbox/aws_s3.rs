@@ -4,7 +4,7 @@ use exportbox::sandbox::{Action, Rule};
 use futures_util::TryStreamExt;
 use tokio_postgres::Client;
 
-use super::{shared, soon};
+use super::{shared, soon, until_async};
 
 /// A database of its own with a role that may export and no more, and a connection as that role.
 struct World {
@@ -146,6 +146,27 @@ async fn a_statement_timeout_is_57014_and_nothing_of_the_file_appears() {
     let slow = "select n, pg_sleep(0.01) from generate_series(1, 100000) n";
     assert_eq!(state(&soon(world.export(slow, "format csv")).await.unwrap_err()), "57014");
     world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn an_export_that_is_cancelled_or_ended_while_it_uploads_leaves_no_object_and_no_open_upload() {
+    for (how, expected) in [("pg_cancel_backend", "57014"), ("pg_terminate_backend", "57P01")] {
+        let world = World::start().await;
+        let pid: i32 = world.exporter.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+        let admin = shared().connect(&world.role).await.unwrap();
+        let begins_and_waits = "select repeat('x', 1000000) from generate_series(1, 20) union all select pg_sleep(600)::text";
+        let end_it = async {
+            // At least one part is stored before the end comes.
+            let mine = async || shared().s3.open_uploads().await.into_iter().any(|upload| upload.key == world.key && upload.parts > 0);
+            until_async(mine).await;
+            admin.execute(&format!("select {how}($1)"), &[&pid]).await.unwrap();
+        };
+        let (ended, ()) = soon(async { tokio::join!(world.export(begins_and_waits, "format text"), end_it) }).await;
+        assert_eq!(state(&ended.unwrap_err()), expected);
+        let gone = async || !shared().s3.open_uploads().await.iter().any(|upload| upload.key.starts_with(&world.key));
+        until_async(gone).await;
+        world.nothing_is_left().await;
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -40,25 +41,30 @@ async fn stopping_or_dropping_a_private_server_leaves_no_process_and_no_file() {
 }
 
 #[tokio::test]
-async fn a_killed_owner_takes_its_server_and_its_files_with_it() {
-    let mut owner = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--nocapture", "--exact", "sandbox::postgres::owns_a_server_until_it_is_killed"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(owner.stdout.take().unwrap()).lines();
-    let told = lines.map_while(Result::ok).find_map(|line| line.split_once("SERVER ").map(|(_, told)| told.to_owned())).unwrap();
-    let (pid, dir) = told.split_once(' ').unwrap();
-    let (pid, dir) = (pid.parse().unwrap(), Path::new(dir));
-    assert!(runs(pid) && dir.exists());
-    // SIGKILL: nothing of the owner runs after this.
-    owner.kill().unwrap();
-    owner.wait().unwrap();
-    until(|| !runs(pid) && !dir.exists()).await;
+async fn a_killed_or_interrupted_owner_takes_its_server_and_its_files_with_it() {
+    // SIGKILL to the owner: nothing of it runs after this. SIGINT to its process group: what Ctrl-C in a terminal does.
+    for (signal, whole_group) in [("KILL", false), ("INT", true)] {
+        let mut owner = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--nocapture", "--exact", "sandbox::postgres::owns_a_server_until_it_is_killed"])
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(owner.stdout.take().unwrap()).lines();
+        let told = lines.map_while(Result::ok).find_map(|line| line.split_once("SERVER ").map(|(_, told)| told.to_owned())).unwrap();
+        let (pid, dir) = told.split_once(' ').unwrap();
+        let (pid, dir) = (pid.parse().unwrap(), Path::new(dir));
+        assert!(runs(pid) && dir.exists());
+        let target = if whole_group { format!("-{}", owner.id()) } else { owner.id().to_string() };
+        let sent = Command::new("sh").args(["-c", r#"kill -s "$1" -- "$2""#, "kill", signal, &target]).status().unwrap();
+        assert!(sent.success());
+        owner.wait().unwrap();
+        until(|| !runs(pid) && !dir.exists()).await;
+    }
 }
 
 #[tokio::test]
-#[ignore = "the part of the owner in a_killed_owner_takes_its_server_and_its_files_with_it; waits to be killed"]
+#[ignore = "the part of the owner in a_killed_or_interrupted_owner_takes_its_server_and_its_files_with_it; waits to be killed"]
 async fn owns_a_server_until_it_is_killed() {
     let postgres = Postgres::start(&PostgresOptions::default()).await.unwrap();
     println!("\nSERVER {} {}", postgres.pid().unwrap(), postgres.dir().display());
