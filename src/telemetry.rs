@@ -26,7 +26,9 @@ pub struct LogArgs {
 }
 
 /// Levels of other people's crates that would print payloads: the SDK logs whole requests at debug, signatures included.
-const QUIET: [&str; 10] = [
+const QUIET: [&str; 12] = [
+    "s3s",
+    "s3s_fs",
     "refinery_core",
     "aws_smithy_runtime",
     "aws_smithy_runtime_api",

@@ -78,7 +78,7 @@ async fn play(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<ExitCo
     let daemon = daemon::Process::start(&sandbox, DATABASE)?;
     claims.say(&format!("The daemon runs as process {} and logs to {}.\n\nThe application works:", daemon.pid(), daemon.log().display()));
 
-    let requests = shop.play(&mut claims).await?;
+    let requests = shop.play(&mut claims, &daemon).await?;
     claims.say("");
     let rows = wait_until_final(&shop, &requests, &daemon, args.json).await?;
 

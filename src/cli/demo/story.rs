@@ -7,6 +7,7 @@ use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
 use super::Claims;
+use super::daemon::Process;
 use crate::sandbox::{DAEMON, Sandbox};
 
 /// Rows of the large export.
@@ -89,7 +90,7 @@ impl<'a> Shop<'a> {
         })
     }
 
-    pub(super) async fn play(&self, claims: &mut Claims) -> anyhow::Result<Vec<Request>> {
+    pub(super) async fn play(&self, claims: &mut Claims, daemon: &Process) -> anyhow::Result<Vec<Request>> {
         let mut app = connect(&self.app_url).await?;
         let mut requests = vec![self.in_one_transaction(&mut app, claims).await?];
         self.rolled_back(&mut app, claims).await?;
@@ -137,7 +138,7 @@ impl<'a> Shop<'a> {
         )
         .await?;
         requests.push(Request::new("the cancelled export", id, query, 0, Expect::Cancelled));
-        self.cancel_once_running(&app, id).await?;
+        self.cancel_once_running(&app, id, daemon).await?;
         Ok(requests)
     }
 
@@ -176,31 +177,17 @@ impl<'a> Shop<'a> {
     async fn in_bulk(&self, app: &Client, claims: &mut Claims) -> anyhow::Result<Vec<Request>> {
         claims.say(&format!("  one statement that inserts {BULK} requests, one for each of {BULK} customers"));
         let query = "select id, placed_at, total from orders where customer_id = exportbox.param('customer')::int order by id";
+        // The id and the key of its own rows is all that an application may read back.
         let rows = app
             .query(
                 "insert into exportbox.outbox (query, params, recipients, filename, idempotency_key)
                  select $1, jsonb_build_object('customer', id), array[email], 'orders-' || id || '.csv', 'statement-' || id
                  from customers order by id limit $2
                  on conflict do nothing
-                 returning id, (params ->> 'customer')::int",
+                 returning id, split_part(idempotency_key, '-', 2)::int",
                 &[&query, &BULK],
             )
-            .await;
-        // Applications may read back the id of their own rows, not the payload.
-        let rows = match rows {
-            Ok(rows) => rows,
-            Err(_) => {
-                app.query(
-                    "insert into exportbox.outbox (query, params, recipients, filename, idempotency_key)
-                     select $1, jsonb_build_object('customer', id), array[email], 'orders-' || id || '.csv', 'statement-' || id
-                     from customers order by id limit $2
-                     on conflict do nothing
-                     returning id, split_part(idempotency_key, '-', 2)::int",
-                    &[&query, &BULK],
-                )
-                .await?
-            }
-        };
+            .await?;
         Ok(rows
             .iter()
             .map(|row| {
@@ -213,10 +200,11 @@ impl<'a> Shop<'a> {
             .collect())
     }
 
-    async fn cancel_once_running(&self, app: &Client, id: Uuid) -> anyhow::Result<()> {
+    async fn cancel_once_running(&self, app: &Client, id: Uuid, daemon: &Process) -> anyhow::Result<()> {
         let deadline = tokio::time::Instant::now() + super::PATIENCE;
         while self.backends_of(id).await? == 0 {
-            anyhow::ensure!(tokio::time::Instant::now() < deadline, "the export to cancel did not start");
+            let in_time = tokio::time::Instant::now() < deadline && daemon.is_alive();
+            anyhow::ensure!(in_time, "the export to cancel did not start; the daemon's log:\n{}", daemon.tail());
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         app.query_one("select exportbox.cancel($1)", &[&id]).await.context("cancel")?;
