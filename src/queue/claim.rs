@@ -89,7 +89,7 @@ impl Queue {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn next_due(&self, room: Room) -> Result<Option<Duration>, QueueError> {
-        let row = self.query_opt(sql::NEXT_DUE, &[&(room.exports > 0), &(room.deliveries > 0)]).await?;
+        let row = self.query_opt(sql::NEXT_DUE, &[&(room.exports > 0), &(room.deliveries > 0), &ms(self.policy.lease)]).await?;
         let sleep_ms: Option<i64> = row.and_then(|row| row.get("sleep_ms"));
         Ok(sleep_ms.map(|sleep| Duration::from_millis(sleep.max(0).unsigned_abs())))
     }
