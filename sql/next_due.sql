@@ -27,7 +27,7 @@ next_end as (
 next_expiry as (
     select min(job.not_after) as at
     from exportbox.job
-    where job.state = 'pending' and job.not_after is not null
+    where job.state = 'pending' and job.started_at is null and job.not_after is not null
 ),
 next_probe as (
     select min(control.probe_at) as at

@@ -78,6 +78,7 @@ impl Queue {
                     token: LeaseToken(row.get("lease_token")),
                     attempt: row.get("attempt"),
                     max_attempts: row.get("max_attempts"),
+                    is_probe: row.get("is_probe"),
                     deadline: asked + Duration::from_millis(row.get::<_, i64>("time_left_ms").max(0).unsigned_abs()),
                 })
                 .collect(),

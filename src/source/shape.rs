@@ -21,7 +21,9 @@ pub fn shaped(job: &ExportJob, columns: &[Column]) -> String {
     let query = bare(&job.query);
     match job.format {
         // A json column keeps its own white space, and a raw line break in it is nothing but white space: strings must escape theirs.
-        Format::Jsonl => format!("select translate(row_to_json(line)::text, E'\\n\\r', '  ') from (\n{query}\n) as line"),
+        Format::Jsonl => {
+            format!("select translate(row_to_json(exportbox_line.*)::text, E'\\n\\r', '  ') from (\n{query}\n) as exportbox_line")
+        }
         Format::Csv if guards_formulas(job) && columns.iter().any(needs_guard) => guarded(query, columns),
         Format::Csv | Format::Text => query.to_string(),
     }
