@@ -4,6 +4,7 @@
 //! that ends with a running job fails its test.
 
 pub mod process;
+pub mod requests;
 mod server;
 
 use std::path::PathBuf;
