@@ -6,3 +6,4 @@ mod harness;
 mod mail;
 mod sandbox;
 mod store;
+mod transitions;
