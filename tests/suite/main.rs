@@ -4,6 +4,8 @@
 mod door;
 mod harness;
 mod mail;
+mod plans;
 mod sandbox;
+mod statements;
 mod store;
 mod transitions;
