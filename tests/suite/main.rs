@@ -1,7 +1,11 @@
 //! The suite: real PostgreSQL, real SDKs over HTTP, real SMTP; one file per group of properties.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod door;
 mod harness;
 mod mail;
+mod plans;
 mod sandbox;
+mod statements;
 mod store;
+mod transitions;

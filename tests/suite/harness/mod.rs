@@ -3,7 +3,9 @@
 //! A test arranges with `sql` and `request`, acts with `drain` or `start`, and waits with `until`; nothing sleeps for a fixed time. A world
 //! that ends with a running job fails its test.
 
+pub mod jobs;
 pub mod process;
+pub mod requests;
 mod server;
 
 use std::path::PathBuf;
