@@ -87,8 +87,15 @@ async fn awkward_values_are_stored_byte_for_byte_as_copy_writes_them() {
 async fn every_character_of_unicode_arrives() {
     let world = World::new().await;
     // A row for each 256 code points; PostgreSQL has neither NUL nor surrogates.
-    let query = "select c / 256 as range, string_agg(chr(c), '' order by c) as characters from generate_series(1, 1114111) as c \
-        where c not between 55296 and 57343 group by 1 order by 1";
+    world
+        .sql(
+            "create table public.unicode as
+                 select c / 256 as range, string_agg(chr(c), '' order by c) as characters from generate_series(1, 1114111) as c
+                 where c not between 55296 and 57343 group by 1;
+             grant select on public.unicode to app",
+        )
+        .await;
+    let query = "select * from unicode order by range";
     let csv = world.request(query, &[]).await;
     let text = world.request_with(query, &[], "format => 'text', compression => 'gzip'").await;
     let jsonl = world.request_with(query, &[], "format => 'jsonl'").await;
