@@ -27,7 +27,8 @@ closed as (
 ),
 marked as (
     update exportbox.delivery
-    set status = case settled.state when 'pending' then 'pending' else 'cancelled' end, updated_at = now()
+    set status = case settled.state when 'pending' then 'pending' else 'cancelled' end,
+        error_class = coalesce($4::text, delivery.error_class), error = coalesce($5::text, delivery.error), updated_at = now()
     from settled
     where delivery.job_id = settled.id
 ),

@@ -1,7 +1,9 @@
 //! The suite: real PostgreSQL, real SDKs over HTTP, real SMTP; one file per group of properties.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod delivery;
 mod door;
+mod exports;
 mod harness;
 mod mail;
 mod plans;
