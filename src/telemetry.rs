@@ -59,6 +59,11 @@ pub fn init(args: &LogArgs) -> anyhow::Result<()> {
     };
     // A panic's message may quote what was being handled; where it happened is enough to find it.
     std::panic::set_hook(Box::new(|panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        if said.starts_with("failed printing to stdout") {
+            // The reader of a pipe has gone, as `head` does: 128 + SIGPIPE, as a shell would say.
+            std::process::exit(141);
+        }
         let at = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(at, "exportbox itself failed (panic)");
     }));

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::print::{amount, count, field, printable, table};
+use super::print::{amount, counted, field, printable, table};
 use super::usage;
 use crate::config::DatabaseArgs;
 use crate::queue::{Policy, Queue};
@@ -95,7 +95,7 @@ pub(super) async fn status(database: &DatabaseArgs, args: &StatusArgs) -> anyhow
     }
     print_health(&status);
     if recent.is_empty() {
-        println!("\nno exports yet: insert a row into exportbox.outbox");
+        println!("\nno exports that this login may see: insert a row into exportbox.outbox, or grant exportbox_reader to this login");
         return Ok(ExitCode::SUCCESS);
     }
     println!();
@@ -108,7 +108,8 @@ pub(super) async fn status(database: &DatabaseArgs, args: &StatusArgs) -> anyhow
                 field(export, "requested_at"),
                 field(export, "report"),
                 amount(export),
-                export["error"].as_str().map(printable).unwrap_or_default(),
+                // What went wrong before it went right is in: exportbox show.
+                export["error"].as_str().filter(|_| export["state"] != "completed").map(printable).unwrap_or_default(),
             ]
         })
         .collect();
@@ -158,6 +159,10 @@ pub(super) async fn show(database: &DatabaseArgs, args: &ShowArgs) -> anyhow::Re
         &["kind", "number", "started_at", "finished_at", "outcome", "exporter", "error"],
         &story.attempts,
     );
+    let hidden = story.attempts.iter().any(|attempt| !attempt["error"].is_null() && attempt["error_detail"].is_null());
+    if hidden {
+        println!("\nThe other side's own words are for members of exportbox_operator.");
+    }
     for attempt in &story.attempts {
         if let Some(detail) = attempt["error_detail"].as_str() {
             println!("\nin the other side's words (attempt {} of the {}):", field(attempt, "number"), field(attempt, "kind"));
@@ -195,7 +200,8 @@ pub(super) async fn watch(database: &DatabaseArgs, args: &WatchArgs) -> anyhow::
         }
         if is_final {
             bar.finish_and_clear();
-            return Ok(if state == "completed" { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            let delivered = export["undelivered"].as_i64().unwrap_or_default() == 0;
+            return Ok(if state == "completed" && delivered { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -208,7 +214,10 @@ fn watch_line(export: &Value, state: &str) -> String {
         parts.push(result);
     }
     if state == "delivering" || state == "completed" {
-        parts.push(format!("{} mails", count(export["mails"].as_i64().unwrap_or_default())));
+        parts.push(counted(export["mails"].as_i64().unwrap_or_default(), "mail"));
+    }
+    if let Some(undelivered) = export["undelivered"].as_i64().filter(|undelivered| *undelivered > 0) {
+        parts.push(format!("{undelivered} of them not delivered, see: exportbox show"));
     }
     if let Some(error) = export["error"].as_str().filter(|_| state != "completed") {
         parts.push(printable(error));

@@ -13,6 +13,11 @@ pub(crate) fn count(number: i64) -> String {
     indicatif::HumanCount(number.unsigned_abs()).to_string()
 }
 
+/// `1 mail`, `2 mails`.
+pub(crate) fn counted(number: i64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// A field of a view's row as text; null is a dash.
 pub(super) fn field(row: &Value, name: &str) -> String {
     match &row[name] {
@@ -35,7 +40,7 @@ pub(super) fn printable(text: &str) -> String {
 
 /// Rows and bytes as `1,000,000 rows, 52.3 MB`.
 pub(super) fn amount(row: &Value) -> String {
-    let rows = row["rows"].as_i64().map(|rows| format!("{} rows", count(rows)));
+    let rows = row["rows"].as_i64().map(|rows| counted(rows, "row"));
     let bytes = row["bytes"].as_u64().map(size);
     [rows, bytes].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -96,7 +96,7 @@ export APP_DATABASE_URL='{app}'
 # as a superuser:  {psql}
 # mails:           {mailbox}/            ({mails})
 # files:           {files}
-# faults:          curl -X POST {mailbox}/_sandbox/faults -d '{{\"operation\": \"SendEmail\", \"times\": 1, \"action\": {{\"error\": {{\"status\": 429, \"code\": \"TooManyRequestsException\", \"message\": \"slow down\"}}}}}}'
+# faults:          curl {mailbox}/_sandbox/faults -H 'content-type: application/json' -d '{{\"operation\": \"SendEmail\", \"times\": 1, \"action\": {{\"error\": {{\"status\": 429, \"code\": \"TooManyRequestsException\", \"message\": \"slow down\"}}}}}}'
 #
 # In another terminal, with the lines above:
 #   exportbox run &

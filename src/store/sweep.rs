@@ -1,5 +1,6 @@
 //! Remove everything of a lost attempt. Idempotent: what is gone is gone.
 
+use aws_sdk_s3::error::ProvideErrorMetadata;
 use uuid::Uuid;
 
 use super::{Store, classify};
@@ -35,7 +36,7 @@ impl Store {
             let request = self.0.client.list_multipart_uploads().bucket(bucket).prefix(prefix);
             let page = match request.set_key_marker(key_marker).set_upload_id_marker(id_marker).send().await {
                 Ok(page) => page,
-                Err(error) if classify::is_unsupported(&error) => return Ok(()),
+                Err(error) if classify::is_unsupported(&error) || error.code() == Some("NoSuchBucket") => return Ok(()),
                 Err(error) => {
                     let failure = classify::failure(&error);
                     // Listing uploads is a permission of its own; without it the bucket's lifecycle rule is the net.
@@ -60,7 +61,12 @@ impl Store {
         let mut token = None;
         loop {
             let request = self.0.client.list_objects_v2().bucket(bucket).prefix(prefix);
-            let page = request.set_continuation_token(token).send().await.map_err(|error| classify::failure(&error))?;
+            let page = match request.set_continuation_token(token).send().await {
+                Ok(page) => page,
+                // Without the bucket there is nothing left of the attempt.
+                Err(error) if error.code() == Some("NoSuchBucket") => return Ok(()),
+                Err(error) => return Err(classify::failure(&error)),
+            };
             // One by one: an attempt has few objects, and not every store takes the batch call.
             for key in page.contents().iter().filter_map(|object| object.key()).filter(|key| key.starts_with(prefix)) {
                 self.delete_in(bucket, key).await?;

@@ -23,9 +23,8 @@ impl Worker {
                 Err(failure) => Err(failure.class.to_string()),
             };
             if let Err(error) = recorded {
+                // The others have their turn all the same: one bucket that is gone or closed must not keep what lies in another.
                 tracing::warn!(lease.token = %attempt.token, error, "could not sweep, trying again later");
-                // The store is likely to be away for the others, too.
-                return;
             }
         }
     }
