@@ -1,7 +1,13 @@
 //! The suite: real PostgreSQL, real SDKs over HTTP, real SMTP; one file per group of properties.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod cancel;
+mod claim;
 mod harness;
+mod lease;
 mod mail;
+mod outage;
 mod sandbox;
+mod shutdown;
+mod sleep;
 mod store;

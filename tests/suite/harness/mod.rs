@@ -3,7 +3,9 @@
 //! A test arranges with `sql` and `request`, acts with `drain` or `start`, and waits with `until`; nothing sleeps for a fixed time. A world
 //! that ends with a running job fails its test.
 
+mod jobs;
 pub mod process;
+pub mod proxy;
 mod server;
 
 use std::path::PathBuf;
@@ -15,13 +17,14 @@ use exportbox::daemon::Daemon;
 use exportbox::database::DatabaseUrl;
 use exportbox::export::ExporterChoice;
 use exportbox::queue::{Leftover, Policy, Queue};
-use exportbox::sandbox::{S3, S3Options, Ses, SesOptions, StoredMail};
+use exportbox::sandbox::{Postgres, PostgresOptions, S3, S3Options, Ses, SesOptions, StoredMail};
 use exportbox::worker::{Budget, Tally, WorkOptions};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use jobs::{GATED, stale};
 pub use server::postgres;
 
 /// Longest wait for a condition; a test that gets there has failed.
@@ -39,6 +42,8 @@ pub struct World {
     s3_config: SdkConfig,
     ses_config: SdkConfig,
     _dir: tempfile::TempDir,
+    /// Only where a test needs a server of its own: to end it, or to start it with settings of its own.
+    pub own_server: Option<Postgres>,
     /// A test about a worker that is gone leaves its job behind.
     pub may_leave_running: bool,
 }
@@ -73,10 +78,23 @@ impl World {
         World::with_ses(SesOptions::default()).await
     }
 
+    /// A world with a database server of its own.
+    pub async fn with_own_server() -> World {
+        let server = Postgres::start(&PostgresOptions::default()).await.unwrap();
+        server::prepare(&server).await;
+        let database = server::TEMPLATE.to_string();
+        World::over(Some(server), database, SesOptions::default()).await
+    }
+
     pub async fn with_ses(ses: SesOptions) -> World {
+        World::over(None, server::new_database().await, ses).await
+    }
+
+    async fn over(own_server: Option<Postgres>, database: String, ses: SesOptions) -> World {
         let dir = tempfile::tempdir().unwrap();
-        let database = server::new_database().await;
-        let admin = connect(&postgres().superuser_url_for(&database)).await;
+        let server = own_server.as_ref().unwrap_or_else(|| postgres());
+        let admin = connect(&server.superuser_url_for(&database)).await;
+        let daemon_url = server.url(server::DAEMON, server::DAEMON, &database);
         let s3 = S3::start(&S3Options {
             dir: dir.path().join("s3"),
             access_key: ACCESS_KEY.into(),
@@ -88,8 +106,8 @@ impl World {
         .unwrap();
         let ses = Ses::start(&SesOptions { dir: dir.path().join("mails"), ..ses }).await.unwrap();
         let settings = Settings {
-            database: DatabaseUrl::parse(&server::daemon_url(&database)).unwrap(),
-            source: DatabaseUrl::parse(&server::daemon_url(&database)).unwrap(),
+            database: DatabaseUrl::parse(&daemon_url).unwrap(),
+            source: DatabaseUrl::parse(&daemon_url).unwrap(),
             bucket: "exports".into(),
             prefix: "exports".into(),
             exporter: ExporterChoice::Auto,
@@ -110,7 +128,7 @@ impl World {
             },
         };
         let (s3_config, ses_config) = (sdk(s3.endpoint()).await, sdk(ses.endpoint()).await);
-        World { database, admin, s3, ses, settings, s3_config, ses_config, _dir: dir, may_leave_running: false }
+        World { database, admin, s3, ses, settings, s3_config, ses_config, _dir: dir, own_server, may_leave_running: false }
     }
 
     /// A place for files of this test.
@@ -120,17 +138,21 @@ impl World {
 
     /// A connection as the application's role: may insert requests and ad-hoc queries.
     pub async fn app(&self) -> Client {
-        connect(&server::app_url(&self.database)).await
+        connect(&self.app_url()).await
     }
 
     /// A URL as that role.
     pub fn app_url(&self) -> String {
-        server::app_url(&self.database)
+        self.server().url(server::APP, server::APP, &self.database)
     }
 
     /// A URL as the daemon's role.
     pub fn daemon_url(&self) -> String {
-        server::daemon_url(&self.database)
+        self.server().url(server::DAEMON, server::DAEMON, &self.database)
+    }
+
+    fn server(&self) -> &Postgres {
+        self.own_server.as_ref().unwrap_or_else(|| postgres())
     }
 
     /// Run statements as superuser.
@@ -306,7 +328,7 @@ pub async fn connect(url: &str) -> Client {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() || self.own_server.is_some() {
             return;
         }
         let (database, may_leave_running) = (self.database.clone(), self.may_leave_running);
