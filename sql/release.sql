@@ -21,13 +21,15 @@ settled as (
 ),
 closed as (
     update exportbox.attempt
-    set finished_at = now(), outcome = case settled.state when 'pending' then 'released' else 'cancelled' end, error_class = $4::text, error = $5::text, error_detail = $6::text
+    set finished_at = now(), outcome = case settled.state when 'pending' then 'released' else 'cancelled' end,
+        error_class = $4::text, error = $5::text, error_detail = $6::text
     from settled
     where attempt.lease_token = $2::uuid
 ),
 marked as (
     update exportbox.delivery
-    set status = case settled.state when 'pending' then 'pending' else 'cancelled' end, updated_at = now()
+    set status = case settled.state when 'pending' then 'pending' else 'cancelled' end,
+        error_class = coalesce($4::text, delivery.error_class), error = coalesce($5::text, delivery.error), updated_at = now()
     from settled
     where delivery.job_id = settled.id
 ),

@@ -81,7 +81,7 @@ async fn an_export_that_was_cancelled_just_before_it_was_done_mails_nothing_and_
     assert_eq!(running.stop().await.cancelled, 1);
     assert_eq!(world.text("select outcome from exportbox.attempt").await, "cancelled");
     assert_eq!(world.count("select count(*) from exportbox.delivery").await, 0);
-    assert_eq!(world.events(id).await, ["cancelled"]);
+    assert_eq!(world.history(id).await, ["cancelled"]);
     world.assert_store_is_clean().await;
 }
 
@@ -124,7 +124,7 @@ async fn a_cancel_outlives_the_worker_that_should_have_heard_of_it() {
     assert_eq!((running.stop().await.claimed, world.mails().len()), (0, 0));
     let export = world.export(id).await;
     assert_eq!((export["error_class"].as_str(), export["error"].as_str()), (Some("cancelled"), Some("Cancelled; its worker was gone.")));
-    assert_eq!(world.events(id).await, ["cancel_requested", "reaped"]);
+    assert_eq!(world.history(id).await, ["cancel_requested", "reaped"]);
     world.assert_store_is_clean().await;
 }
 
@@ -186,7 +186,7 @@ async fn whatever_ends_an_attempt_that_was_cancelled_ends_it_as_cancelled() {
         cancel(&world, lease.export_id).await;
         assert_eq!(world.queue("one").settle(lease, outcome).await, Ok(Settled::Done(State::Cancelled)), "{name}");
         assert_eq!(world.attempt(&late).await["outcome"], "cancelled", "{name}");
-        assert_eq!(world.events(late.export_id).await, ["cancel_requested", "cancelled"], "{name}");
+        assert_eq!(world.history(late.export_id).await, ["cancel_requested", "cancelled"], "{name}");
     }
 }
 
@@ -219,7 +219,7 @@ async fn a_cancelled_export_is_requeued_and_runs_to_its_end() {
     assert_eq!((job["state"].as_str(), job["attempt"].as_i64(), job["error"].as_str()), (Some("pending"), Some(0), None));
     let (tally, _) = world.drain().await;
     assert_eq!((tally.exported, tally.mailed, world.state(id).await.as_str()), (1, 1, "completed"));
-    assert_eq!(world.events(id).await, ["cancel_requested", "cancelled", "requeued"]);
+    assert_eq!(world.history(id).await, ["cancel_requested", "cancelled", "requeued"]);
 }
 
 #[tokio::test]

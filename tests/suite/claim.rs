@@ -79,7 +79,7 @@ async fn a_request_that_was_not_started_by_its_not_after_is_cancelled_and_is_no_
     let export = world.export(id).await;
     assert_eq!((export["state"].as_str(), export["error_class"].as_str()), (Some("cancelled"), Some("expired")));
     assert_eq!(export["started_at"], serde_json::Value::Null);
-    assert_eq!(world.events(id).await, ["expired"]);
+    assert_eq!(world.history(id).await, ["expired"]);
     assert!(world.mails().is_empty());
 }
 
@@ -99,7 +99,7 @@ async fn exports_and_mails_have_room_of_their_own() {
     world.may_leave_running = true;
     for _ in 0..2 {
         let lease = world.claimed("one", &["ann@example.com", "bob@example.com"]).await;
-        let manifest = world.manifest(&lease);
+        let manifest = world.made_by(&lease);
         world.queue("one").settle(lease, exportbox::job::Outcome::Exported(manifest)).await.unwrap();
     }
     world.request_many(3, "select 1").await;

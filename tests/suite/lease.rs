@@ -16,7 +16,7 @@ fn outcomes(world: &World, lease: &Lease) -> Vec<Outcome> {
     let reasons = [StopReason::Cancelled, StopReason::Shutdown, StopReason::Deadline, StopReason::LeaseLost];
     let stops = reasons.into_iter().flat_map(|reason| [false, true].map(|maybe_sent| Outcome::Stopped { reason, maybe_sent }));
     let receipt = Receipt { provider: "ses", message_id: "late".into(), link_expires_at: Utc::now(), link_cut_by: None };
-    let successes = [Outcome::Exported(world.manifest(lease)), Outcome::Sent(receipt)];
+    let successes = [Outcome::Exported(world.made_by(lease)), Outcome::Sent(receipt)];
     successes.into_iter().chain(failures).chain(stops).collect()
 }
 
@@ -48,7 +48,7 @@ async fn a_late_worker_changes_nothing_of_an_export() {
     let holder = world.claim("other", 1, 0).await.pop().unwrap();
     assert_eq!(holder.job_id, late.job_id);
     assert_changes_nothing(&world, &late).await;
-    let manifest = world.manifest(&holder);
+    let manifest = world.made_by(&holder);
     assert_eq!(world.queue("other").settle(holder, Outcome::Exported(manifest)).await, Ok(Settled::Done(State::Completed)));
     assert_changes_nothing(&world, &late).await;
 }
@@ -127,7 +127,7 @@ async fn a_lost_lease_goes_back_unrefunded_and_the_third_is_death() {
     let export = world.export(lease.export_id).await;
     assert_eq!((export["state"].as_str(), export["error_class"].as_str()), (Some("dead"), Some("crashed")));
     assert_eq!(export["error"], "Lost its worker 3 times; it may be what kills them.");
-    assert_eq!(world.events(lease.export_id).await, ["reaped", "reaped", "reaped"]);
+    assert_eq!(world.history(lease.export_id).await, ["reaped", "reaped", "reaped"]);
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn a_mail_that_may_have_been_sent_is_unknown_and_sent_again() {
     world.let_leases_lapse().await;
     assert_eq!(world.reap().await[0].state, "pending");
     assert_eq!(world.text("select status from exportbox.delivery").await, "unknown");
-    assert_eq!(world.events(lease.export_id).await, ["reaped", "unknown"]);
+    assert_eq!(world.history(lease.export_id).await, ["reaped", "unknown"]);
 }
 
 #[tokio::test]
@@ -187,7 +187,7 @@ async fn a_mail_that_may_have_been_sent_is_held_where_the_policy_says_so_until_a
     let reaped = world.reap().await;
     assert_eq!((reaped[0].state.as_str(), reaped[0].error_class.as_str()), ("dead", "unknown"));
     assert_eq!(world.text("select status from exportbox.delivery").await, "unknown");
-    assert_eq!(world.events(lease.export_id).await, ["reaped", "unknown"]);
+    assert_eq!(world.history(lease.export_id).await, ["reaped", "unknown"]);
     assert_eq!(world.queue("operator").requeue(lease.export_id).await, Ok(1));
     assert_eq!(world.text("select status from exportbox.delivery").await, "pending");
 }
@@ -199,7 +199,7 @@ async fn a_mail_that_had_not_been_handed_over_is_just_pending_again() {
     world.let_leases_lapse().await;
     world.reap().await;
     assert_eq!(world.text("select status from exportbox.delivery").await, "pending");
-    assert_eq!(world.events(lease.export_id).await, ["reaped"]);
+    assert_eq!(world.history(lease.export_id).await, ["reaped"]);
 }
 
 #[tokio::test]

@@ -3,11 +3,17 @@
 
 mod cancel;
 mod claim;
+mod delivery;
+mod door;
+mod exports;
 mod harness;
 mod lease;
 mod mail;
 mod outage;
+mod plans;
 mod sandbox;
 mod shutdown;
 mod sleep;
+mod statements;
 mod store;
+mod transitions;

@@ -22,7 +22,7 @@ async fn a_settle_whose_reply_was_lost_is_recognised() {
     let queue = world.queue_over("one", &proxy.url(&world.daemon_url()));
     for round in 0..2 {
         let lease = world.claimed("one", &["ann@example.com"]).await;
-        let (id, manifest) = (lease.export_id, world.manifest(&lease));
+        let (id, manifest) = (lease.export_id, world.made_by(&lease));
         if round == 0 {
             // The statement is prepared from here on.
             assert_eq!(queue.settle(lease, Outcome::Exported(manifest)).await, Ok(Settled::Done(State::Completed)));
@@ -39,6 +39,20 @@ async fn a_settle_whose_reply_was_lost_is_recognised() {
         assert_eq!(settled, Ok(Settled::Done(State::Completed)));
     }
     assert_eq!(world.count("select count(*) from exportbox.delivery").await, 2, "one mail for each export");
+}
+
+#[tokio::test]
+async fn a_database_that_stops_answering_is_away_and_is_found_again() {
+    let mut world = World::new().await;
+    world.settings.policy.lease = Duration::from_secs(2);
+    let proxy = Proxy::start(postgres().port()).await;
+    let queue = world.queue_over("one", &proxy.url(&world.daemon_url()));
+    queue.check_schema().await.unwrap();
+    proxy.pause();
+    let silence = tokio::time::timeout(Duration::from_secs(20), queue.check_schema()).await.expect("it waits for ever");
+    assert!(silence.unwrap_err().is_transient());
+    proxy.resume();
+    queue.check_schema().await.unwrap();
 }
 
 #[tokio::test]

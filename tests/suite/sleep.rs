@@ -157,7 +157,8 @@ async fn a_dead_sleeper_does_not_swallow_the_wake() {
 
 /// Two workers with one slot each, asleep.
 async fn two_sleepers(world: &mut World) -> [crate::harness::Running; 2] {
-    world.settings.work.slots = 1;
+    // Heartbeats are no look for work, but they would be taken for one.
+    (world.settings.work.slots, world.settings.work.heartbeat) = (1, Duration::from_secs(30));
     let running = [world.start().await, world.start().await];
     for one in &running {
         world.until_asleep(&one.worker).await;

@@ -3,10 +3,14 @@
 //! A test arranges with `sql` and `request`, acts with `drain` or `start`, and waits with `until`; nothing sleeps for a fixed time. A world
 //! that ends with a running job fails its test.
 
-mod jobs;
+mod deliveries;
+pub mod exports;
+pub mod jobs;
 pub mod process;
 pub mod proxy;
+pub mod requests;
 mod server;
+mod steps;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,8 +28,8 @@ use tokio_postgres::{Client, NoTls, Row};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use jobs::{GATED, stale};
 pub use server::postgres;
+pub use steps::{GATED, stale};
 
 /// Longest wait for a condition; a test that gets there has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,6 +48,8 @@ pub struct World {
     _dir: tempfile::TempDir,
     /// Only where a test needs a server of its own: to end it, or to start it with settings of its own.
     pub own_server: Option<Postgres>,
+    /// For many requests and comparisons: a login costs more than they do.
+    requester: tokio::sync::OnceCell<Client>,
     /// A test about a worker that is gone leaves its job behind.
     pub may_leave_running: bool,
 }
@@ -128,7 +134,19 @@ impl World {
             },
         };
         let (s3_config, ses_config) = (sdk(s3.endpoint()).await, sdk(ses.endpoint()).await);
-        World { database, admin, s3, ses, settings, s3_config, ses_config, _dir: dir, own_server, may_leave_running: false }
+        World {
+            database,
+            admin,
+            s3,
+            ses,
+            settings,
+            s3_config,
+            ses_config,
+            _dir: dir,
+            own_server,
+            requester: tokio::sync::OnceCell::new(),
+            may_leave_running: false,
+        }
     }
 
     /// A place for files of this test.
@@ -139,6 +157,10 @@ impl World {
     /// A connection as the application's role: may insert requests and ad-hoc queries.
     pub async fn app(&self) -> Client {
         connect(&self.app_url()).await
+    }
+
+    async fn requester(&self) -> &Client {
+        self.requester.get_or_init(|| self.app()).await
     }
 
     /// A URL as that role.
@@ -184,7 +206,7 @@ impl World {
     pub async fn request_with(&self, query: &str, recipients: &[&str], more: &str) -> Uuid {
         let comma = if more.is_empty() { "" } else { ", " };
         let call = format!("select exportbox.request_export(query => $1, recipients => $2{comma}{more})");
-        self.app().await.query_one(&call, &[&query, &recipients]).await.unwrap().get(0)
+        self.requester().await.query_one(&call, &[&query, &recipients]).await.unwrap().get(0)
     }
 
     /// The row of `exportbox.exports` as JSON.
@@ -261,7 +283,7 @@ impl World {
     /// What COPY gives the application for this query.
     pub async fn copy(&self, query: &str, options: &str) -> Vec<u8> {
         use futures_util::TryStreamExt;
-        let client = self.app().await;
+        let client = self.requester().await;
         client.batch_execute("set timezone = 'UTC'").await.unwrap();
         let stream = client.copy_out(&format!("copy ({query}\n) to stdout with ({options})")).await.unwrap();
         let mut bytes = Vec::new();

@@ -19,7 +19,7 @@ enum Mode {
     Paused,
     /// What the client says passes, what the server answers is lost.
     LosingReplies,
-    /// Connections are closed, new ones too.
+    /// New connections are closed at once.
     Cut,
 }
 
@@ -28,6 +28,8 @@ pub struct Proxy {
     target: u16,
     port: u16,
     mode: Arc<watch::Sender<Mode>>,
+    /// Counts up with each cut: none is missed, however soon all is well again.
+    cuts: watch::Sender<u32>,
     _accepting: AbortOnDropHandle<()>,
 }
 
@@ -38,13 +40,16 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let mode = Arc::new(watch::channel(Mode::Open).0);
         let modes = mode.clone();
+        let cuts = watch::channel(0).0;
+        let subscribed = cuts.subscribe();
         let accepting = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
                 if *modes.borrow() == Mode::Cut {
                     continue;
                 }
-                let mode = modes.subscribe();
+                let (mode, mut cut) = (modes.subscribe(), subscribed.clone());
+                cut.mark_unchanged();
                 tokio::spawn(async move {
                     let server = TcpStream::connect(("127.0.0.1", target)).await.unwrap();
                     let (from_client, to_client) = client.into_split();
@@ -53,11 +58,12 @@ impl Proxy {
                     tokio::select! {
                         () = pass(from_client, to_server, mode.clone(), false) => {}
                         () = pass(from_server, to_client, mode, true) => {}
+                        _ = cut.changed() => {}
                     }
                 });
             }
         });
-        Proxy { target, port, mode, _accepting: AbortOnDropHandle::new(accepting) }
+        Proxy { target, port, mode, cuts, _accepting: AbortOnDropHandle::new(accepting) }
     }
 
     /// The same database through the proxy.
@@ -83,6 +89,7 @@ impl Proxy {
     /// Close every connection and refuse new ones until [`Proxy::resume`].
     pub fn cut(&self) {
         self.mode.send_replace(Mode::Cut);
+        self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
     /// All is well again.
@@ -100,15 +107,11 @@ async fn pass(
     let mut buffer = vec![0; 64 * 1024];
     let mut loses = false;
     loop {
-        let read = tokio::select! {
-            read = from.read(&mut buffer) => read,
-            _ = mode.wait_for(|mode| *mode == Mode::Cut) => return,
-        };
-        let Ok(length @ 1..) = read else { return };
+        let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
         let now = *mode.wait_for(|mode| *mode != Mode::Paused).await.unwrap();
         // Once a reply is lost the rest would make no sense.
         loses |= is_reply && now == Mode::LosingReplies;
-        if now == Mode::Cut || !loses && to.write_all(&buffer[..length]).await.is_err() {
+        if !loses && to.write_all(&buffer[..length]).await.is_err() {
             return;
         }
     }
