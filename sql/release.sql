@@ -21,7 +21,8 @@ settled as (
 ),
 closed as (
     update exportbox.attempt
-    set finished_at = now(), outcome = case settled.state when 'pending' then 'released' else 'cancelled' end, error_class = $4::text, error = $5::text, error_detail = $6::text
+    set finished_at = now(), outcome = case settled.state when 'pending' then 'released' else 'cancelled' end,
+        error_class = $4::text, error = $5::text, error_detail = $6::text
     from settled
     where attempt.lease_token = $2::uuid
 ),

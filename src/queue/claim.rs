@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::types::ToSql;
 
-use super::pool::ms;
+use super::pool::{answered, ms};
 use super::reap::{Reaped, reaped_from};
 use super::{Queue, QueueError};
 use crate::job::{Kind, Lease, LeaseToken};
@@ -46,10 +46,6 @@ impl Queue {
     pub async fn cycle(&self, room: Room) -> Result<Cycle, QueueError> {
         let asked = Instant::now();
         let connection = self.connection().await?;
-        let reap = connection.prepare_cached(sql::REAP).await?;
-        let expire = connection.prepare_cached(sql::EXPIRE).await?;
-        let claim = connection.prepare_cached(sql::CLAIM).await?;
-
         let policy = &self.policy;
         // A live worker ends itself at its deadline; give it a lease's time to say so before others step in.
         let deadline_grace_ms = ms(policy.lease);
@@ -60,11 +56,14 @@ impl Queue {
         let (lease_ms, export_ms, delivery_ms) = (ms(policy.lease), ms(policy.export_timeout), ms(policy.delivery_timeout));
         let claim_params: [&(dyn ToSql + Sync); 8] =
             [&exports, &deliveries, &self.worker, &lease_ms, &export_ms, &delivery_ms, &policy.export_attempts, &policy.delivery_attempts];
-        let (reaped, expired, claimed) = tokio::try_join!(
-            connection.query(&reap, &reap_params),
-            connection.query(&expire, &[]),
-            connection.query(&claim, &claim_params),
-        )?;
+        let asking = async {
+            let reap = connection.prepare_cached(sql::REAP).await?;
+            let expire = connection.prepare_cached(sql::EXPIRE).await?;
+            let claim = connection.prepare_cached(sql::CLAIM).await?;
+            tokio::try_join!(connection.query(&reap, &reap_params), connection.query(&expire, &[]), connection.query(&claim, &claim_params),)
+        };
+        let answer = tokio::time::timeout(self.patience(), asking).await;
+        let (reaped, expired, claimed) = answered(connection, answer)?;
 
         Ok(Cycle {
             reaped: reaped.iter().map(reaped_from).collect(),

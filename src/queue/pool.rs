@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Timeouts};
+use tokio::time::error::Elapsed;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -57,6 +58,18 @@ pub(super) fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// A server that has stopped answering while its network lives (frozen, or behind a stuck pooler) is away like any other. Its connection owes an
+/// answer, and goes.
+pub(super) fn answered<T>(connection: Object, answer: Result<Result<T, tokio_postgres::Error>, Elapsed>) -> Result<T, QueueError> {
+    match answer {
+        Ok(answer) => Ok(answer?),
+        Err(_) => {
+            drop(Object::take(connection));
+            Err(QueueError::Unavailable("no answer in time".into()))
+        }
+    }
+}
+
 impl Queue {
     /// A queue for one process. Connects lazily.
     pub fn new(database: &DatabaseUrl, worker: String, policy: Policy) -> Queue {
@@ -93,15 +106,25 @@ impl Queue {
     /// Run one statement, prepared once per connection.
     pub(super) async fn query(&self, statement: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, QueueError> {
         let connection = self.connection().await?;
-        let prepared = connection.prepare_cached(statement).await?;
-        match connection.query(&prepared, params).await {
-            Err(error) if is_stale_plan(&error) => {
-                connection.statement_cache.clear();
-                let prepared = connection.prepare_cached(statement).await?;
-                Ok(connection.query(&prepared, params).await?)
+        let asking = async {
+            let prepared = connection.prepare_cached(statement).await?;
+            match connection.query(&prepared, params).await {
+                Err(error) if is_stale_plan(&error) => {
+                    connection.statement_cache.clear();
+                    let prepared = connection.prepare_cached(statement).await?;
+                    connection.query(&prepared, params).await
+                }
+                rows => rows,
             }
-            rows => Ok(rows?),
-        }
+        };
+        let answer = tokio::time::timeout(self.patience(), asking).await;
+        answered(connection, answer)
+    }
+
+    /// How long an answer is waited for: what comes after half a lease is of no use any more. Longer than the server's own limits, so that it
+    /// ends only what hangs outside of a living server.
+    pub(super) fn patience(&self) -> Duration {
+        (self.policy.lease / 2).clamp(Duration::from_secs(2), Duration::from_secs(45))
     }
 
     /// The same for statements that return one row or none.

@@ -95,9 +95,12 @@ impl Queue {
             }
             Verdict::Postpone => self.release(lease, delay, Some(failure)).await,
             Verdict::Hold => {
-                let kind = lease.kind.as_str();
-                self.query(sql::HOLD, &[&kind, &failure.class.as_str(), &failure.sentence]).await?;
-                self.release(lease, Duration::from_millis(1), Some(failure)).await
+                let released = self.release(lease, Duration::from_millis(1), Some(failure)).await?;
+                if released != Settled::LeaseLost {
+                    let kind = lease.kind.as_str();
+                    self.query(sql::HOLD, &[&kind, &failure.class.as_str(), &failure.sentence]).await?;
+                }
+                Ok(released)
             }
         }
     }

@@ -1,13 +1,19 @@
 //! The suite: real PostgreSQL, real SDKs over HTTP, real SMTP; one file per group of properties.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod cancel;
+mod claim;
 mod delivery;
 mod door;
 mod exports;
 mod harness;
+mod lease;
 mod mail;
+mod outage;
 mod plans;
 mod sandbox;
+mod shutdown;
+mod sleep;
 mod statements;
 mod store;
 mod transitions;

@@ -7,8 +7,10 @@ mod deliveries;
 pub mod exports;
 pub mod jobs;
 pub mod process;
+pub mod proxy;
 pub mod requests;
 mod server;
+mod steps;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +21,7 @@ use exportbox::daemon::Daemon;
 use exportbox::database::DatabaseUrl;
 use exportbox::export::ExporterChoice;
 use exportbox::queue::{Leftover, Policy, Queue};
-use exportbox::sandbox::{S3, S3Options, Ses, SesOptions, StoredMail};
+use exportbox::sandbox::{Postgres, PostgresOptions, S3, S3Options, Ses, SesOptions, StoredMail};
 use exportbox::worker::{Budget, Tally, WorkOptions};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row};
@@ -27,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use server::postgres;
+pub use steps::{GATED, stale};
 
 /// Longest wait for a condition; a test that gets there has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,6 +46,8 @@ pub struct World {
     s3_config: SdkConfig,
     ses_config: SdkConfig,
     _dir: tempfile::TempDir,
+    /// Only where a test needs a server of its own: to end it, or to start it with settings of its own.
+    pub own_server: Option<Postgres>,
     /// For many requests and comparisons: a login costs more than they do.
     requester: tokio::sync::OnceCell<Client>,
     /// A test about a worker that is gone leaves its job behind.
@@ -79,10 +84,23 @@ impl World {
         World::with_ses(SesOptions::default()).await
     }
 
+    /// A world with a database server of its own.
+    pub async fn with_own_server() -> World {
+        let server = Postgres::start(&PostgresOptions::default()).await.unwrap();
+        server::prepare(&server).await;
+        let database = server::TEMPLATE.to_string();
+        World::over(Some(server), database, SesOptions::default()).await
+    }
+
     pub async fn with_ses(ses: SesOptions) -> World {
+        World::over(None, server::new_database().await, ses).await
+    }
+
+    async fn over(own_server: Option<Postgres>, database: String, ses: SesOptions) -> World {
         let dir = tempfile::tempdir().unwrap();
-        let database = server::new_database().await;
-        let admin = connect(&postgres().superuser_url_for(&database)).await;
+        let server = own_server.as_ref().unwrap_or_else(|| postgres());
+        let admin = connect(&server.superuser_url_for(&database)).await;
+        let daemon_url = server.url(server::DAEMON, server::DAEMON, &database);
         let s3 = S3::start(&S3Options {
             dir: dir.path().join("s3"),
             access_key: ACCESS_KEY.into(),
@@ -94,8 +112,8 @@ impl World {
         .unwrap();
         let ses = Ses::start(&SesOptions { dir: dir.path().join("mails"), ..ses }).await.unwrap();
         let settings = Settings {
-            database: DatabaseUrl::parse(&server::daemon_url(&database)).unwrap(),
-            source: DatabaseUrl::parse(&server::daemon_url(&database)).unwrap(),
+            database: DatabaseUrl::parse(&daemon_url).unwrap(),
+            source: DatabaseUrl::parse(&daemon_url).unwrap(),
             bucket: "exports".into(),
             prefix: "exports".into(),
             exporter: ExporterChoice::Auto,
@@ -125,6 +143,7 @@ impl World {
             s3_config,
             ses_config,
             _dir: dir,
+            own_server,
             requester: tokio::sync::OnceCell::new(),
             may_leave_running: false,
         }
@@ -137,7 +156,7 @@ impl World {
 
     /// A connection as the application's role: may insert requests and ad-hoc queries.
     pub async fn app(&self) -> Client {
-        connect(&server::app_url(&self.database)).await
+        connect(&self.app_url()).await
     }
 
     async fn requester(&self) -> &Client {
@@ -146,12 +165,16 @@ impl World {
 
     /// A URL as that role.
     pub fn app_url(&self) -> String {
-        server::app_url(&self.database)
+        self.server().url(server::APP, server::APP, &self.database)
     }
 
     /// A URL as the daemon's role.
     pub fn daemon_url(&self) -> String {
-        server::daemon_url(&self.database)
+        self.server().url(server::DAEMON, server::DAEMON, &self.database)
+    }
+
+    fn server(&self) -> &Postgres {
+        self.own_server.as_ref().unwrap_or_else(|| postgres())
     }
 
     /// Run statements as superuser.
@@ -327,7 +350,7 @@ pub async fn connect(url: &str) -> Client {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() || self.own_server.is_some() {
             return;
         }
         let (database, may_leave_running) = (self.database.clone(), self.may_leave_running);

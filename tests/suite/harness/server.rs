@@ -15,7 +15,7 @@ use super::connect;
 pub const APP: &str = "app";
 /// The daemon's login.
 pub const DAEMON: &str = "exportbox_daemon";
-const TEMPLATE: &str = "exportbox_template";
+pub const TEMPLATE: &str = "exportbox_template";
 
 struct Server {
     postgres: Postgres,
@@ -39,7 +39,7 @@ pub fn postgres() -> &'static Postgres {
     &SERVER.get_or_init(|| std::thread::spawn(start).join().unwrap()).postgres
 }
 
-async fn prepare(postgres: &Postgres) {
+pub async fn prepare(postgres: &Postgres) {
     let admin = connect(&postgres.superuser_url()).await;
     admin.batch_execute(&format!("create database {TEMPLATE}")).await.unwrap();
     migrate(&DatabaseUrl::parse(&postgres.superuser_url_for(TEMPLATE)).unwrap(), false).await.unwrap();
@@ -66,14 +66,6 @@ pub async fn new_database() -> String {
     let admin = connect(&server.superuser_url()).await;
     admin.batch_execute(&format!("create database {name} template {TEMPLATE}")).await.unwrap();
     name
-}
-
-pub fn app_url(database: &str) -> String {
-    postgres().url(APP, APP, database)
-}
-
-pub fn daemon_url(database: &str) -> String {
-    postgres().url(DAEMON, DAEMON, database)
 }
 
 /// Drop a test's database; returns the jobs that were still running in it.

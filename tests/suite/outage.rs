@@ -1,0 +1,155 @@
+//! The database goes away under a working daemon: nothing is lost, nothing is done twice, and the daemon goes on.
+
+use std::time::Duration;
+
+use exportbox::job::{Outcome, State};
+use exportbox::queue::Settled;
+
+use crate::harness::proxy::Proxy;
+use crate::harness::{GATED, World, connect, postgres};
+
+/// The bookkeeping goes through the proxy, the queries do not.
+async fn behind_proxy(world: &mut World) -> Proxy {
+    let proxy = Proxy::start(postgres().port()).await;
+    world.settings.database = proxy.database(world);
+    proxy
+}
+
+#[tokio::test]
+async fn a_settle_whose_reply_was_lost_is_recognised() {
+    let world = World::new().await;
+    let proxy = Proxy::start(postgres().port()).await;
+    let queue = world.queue_over("one", &proxy.url(&world.daemon_url()));
+    for round in 0..2 {
+        let lease = world.claimed("one", &["ann@example.com"]).await;
+        let (id, manifest) = (lease.export_id, world.made_by(&lease));
+        if round == 0 {
+            // The statement is prepared from here on.
+            assert_eq!(queue.settle(lease, Outcome::Exported(manifest)).await, Ok(Settled::Done(State::Completed)));
+            continue;
+        }
+        proxy.lose_replies();
+        let settling = queue.settle(lease, Outcome::Exported(manifest));
+        let network = async {
+            world.until_state(id, "delivering").await;
+            proxy.cut();
+            proxy.resume();
+        };
+        let (settled, ()) = tokio::join!(settling, network);
+        assert_eq!(settled, Ok(Settled::Done(State::Completed)));
+    }
+    assert_eq!(world.count("select count(*) from exportbox.delivery").await, 2, "one mail for each export");
+}
+
+#[tokio::test]
+async fn a_database_that_stops_answering_is_away_and_is_found_again() {
+    let mut world = World::new().await;
+    world.settings.policy.lease = Duration::from_secs(2);
+    let proxy = Proxy::start(postgres().port()).await;
+    let queue = world.queue_over("one", &proxy.url(&world.daemon_url()));
+    queue.check_schema().await.unwrap();
+    proxy.pause();
+    let silence = tokio::time::timeout(Duration::from_secs(20), queue.check_schema()).await.expect("it waits for ever");
+    assert!(silence.unwrap_err().is_transient());
+    proxy.resume();
+    queue.check_schema().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_export_whose_completion_was_written_but_not_heard_of_is_never_swept() {
+    let mut world = World::new().await;
+    let proxy = behind_proxy(&mut world).await;
+    (world.settings.work.slots, world.settings.work.heartbeat) = (1, Duration::from_secs(30));
+    let running = world.start().await;
+    let first = world.request("select 1 as one", &[]).await;
+    world.until_state(first, "completed").await;
+    let gate = world.gate().await;
+    let id = world.request(GATED, &[]).await;
+    world.until_at_gate(id).await;
+    world.until_silent(&running.worker, "300 ms").await;
+    proxy.lose_replies();
+    gate.open().await;
+    world.until_state(id, "completed").await;
+    proxy.cut();
+    proxy.resume();
+    world
+        .until(&format!("select count(*) = 1 from pg_stat_activity where application_name = left('exportbox {}', 63)", running.worker))
+        .await;
+    let tally = running.stop().await;
+    assert_eq!((tally.exported, tally.lease_lost), (2, 0));
+    world.drain().await;
+    assert_eq!(world.stored(id).await, b"one\n1\n");
+    world.assert_store_is_clean().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_beat_stops_before_its_lease_ends() {
+    let mut world = World::new().await;
+    world.settings.policy.lease = Duration::from_millis(4500);
+    let proxy = behind_proxy(&mut world).await;
+    let gate = world.gate().await;
+    let id = world.request(GATED, &[]).await;
+    let running = world.start().await;
+    world.until_at_gate(id).await;
+    proxy.pause();
+    world.until_query_is_gone(id).await;
+    assert!(
+        world.row("select lease_expires_at > clock_timestamp() from exportbox.job", &[]).await.get::<_, bool>(0),
+        "the lease ended first"
+    );
+    gate.open().await;
+    proxy.resume();
+    world.let_leases_lapse().await;
+    world.reap().await;
+    world.let_back_offs_end().await;
+    world.drain().await;
+    assert_eq!(world.state(id).await, "completed");
+    assert!(running.stop().await.lease_lost >= 1);
+    world.assert_store_is_clean().await;
+}
+
+#[tokio::test]
+async fn an_outage_that_ends_before_the_lease_costs_nothing() {
+    let mut world = World::new().await;
+    let proxy = behind_proxy(&mut world).await;
+    let gate = world.gate().await;
+    let id = world.request(GATED, &["ann@example.com"]).await;
+    let running = world.start().await;
+    world.until_at_gate(id).await;
+    proxy.cut();
+    gate.open().await;
+    tokio::time::timeout(Duration::from_secs(20), world.s3.faults().until_hit("HeadObject", 1)).await.unwrap();
+    assert_eq!(world.state(id).await, "running", "nobody can be told yet");
+    proxy.resume();
+    world.until_state(id, "completed").await;
+    assert_eq!(world.export(id).await["attempts"], 1);
+    let tally = running.stop().await;
+    assert_eq!((tally.exported, tally.mailed, tally.lease_lost), (1, 1, 0));
+    assert_eq!(world.mails().len(), 1);
+}
+
+#[tokio::test]
+async fn a_worker_survives_a_crash_of_its_database_and_goes_on() {
+    let mut world = World::with_own_server().await;
+    let running = world.start().await;
+    let first = world.request("select 1 as one", &[]).await;
+    world.until_state(first, "completed").await;
+    let gate = world.gate().await;
+    let second = world.request(GATED, &[]).await;
+    world.until_at_gate(second).await;
+    let mut server = world.own_server.take().unwrap();
+    server.crash().await.unwrap();
+    drop(gate);
+    server.restart().await.unwrap();
+    world.admin = connect(&server.superuser_url_for(&world.database)).await;
+    world.own_server = Some(server);
+    world.until("select state = 'pending' or attempt > 1 from exportbox.job where id = 2").await;
+    world.let_back_offs_end().await;
+    let third = world.request("select 3 as three", &[]).await;
+    for id in [second, third] {
+        world.until_state(id, "completed").await;
+    }
+    let tally = running.stop().await;
+    assert_eq!((tally.exported, tally.dead), (3, 0));
+    world.assert_store_is_clean().await;
+}
