@@ -22,6 +22,9 @@ pub(super) async fn migrate(database: &DatabaseArgs, args: &MigrateArgs) -> anyh
     let database = database.database().map_err(usage)?;
     let report = schema::migrate(&database, args.dry_run).await?;
     if args.dry_run {
+        if let Some(setup) = report.setup {
+            println!("{setup}");
+        }
         for (name, sql) in report.applied.iter().zip(&report.sql) {
             println!("-- {name}\n{sql}");
         }

@@ -17,6 +17,11 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
 /// refinery's own table, inside our schema.
 const HISTORY: &str = "exportbox.schema_history";
 const CREATE_SCHEMA: &str = "create schema if not exists exportbox";
+/// The same, and refinery's table as refinery makes it, for people who read a dry run or try it by hand.
+const SETUP: &str = "create schema if not exists exportbox;
+create table if not exists exportbox.schema_history (
+    version integer primary key, name varchar(255), applied_on varchar(255), checksum varchar(255)
+);";
 /// Any number will do as long as no other program on this database uses it; this one spells "exportbo".
 const LOCK: i64 = 0x6578_706f_7274_626f;
 
@@ -27,6 +32,9 @@ pub struct Report {
     pub version: i64,
     /// Names of the migrations that ran, or would run.
     pub applied: Vec<String>,
+    /// What runs before the first of them; none when the schema is there.
+    #[serde(skip)]
+    pub setup: Option<&'static str>,
     /// Their text, with a dry run.
     #[serde(skip)]
     pub sql: Vec<&'static str>,
@@ -92,6 +100,7 @@ async fn migrate_with(client: &mut tokio_postgres::Client, dry_run: bool) -> Res
     let missing = &MIGRATIONS[usize::try_from(have).unwrap_or(0)..];
     let report = Report {
         version: latest(),
+        setup: (have == 0).then_some(SETUP),
         applied: missing.iter().map(|(name, _)| (*name).to_string()).collect(),
         sql: missing.iter().map(|(_, sql)| *sql).collect(),
     };

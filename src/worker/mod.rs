@@ -150,7 +150,7 @@ impl Worker {
                     Err(error) => break Err(error),
                 },
             };
-            outage = Outage::default();
+            outage = Outage { reached: true, ..Outage::default() };
             let room = budget.limit(turn.free, &turn.tally);
             if found > 0 && !room.is_full() {
                 // There may be more behind what was just taken.
@@ -276,6 +276,8 @@ impl Budget {
 /// The database is away: wait longer each time, and in a drain not for ever.
 #[derive(Debug, Default)]
 struct Outage {
+    /// The tables were served before: what is wrong now may be a failover.
+    reached: bool,
     since: Option<Instant>,
     failures: u32,
 }
@@ -286,7 +288,9 @@ impl Outage {
         // A drain that never reached its database says so at once; one that lost it waits about as long as a failover takes.
         let patience = if forever { Duration::MAX } else { Duration::from_secs(120) };
         let worth_waiting = error.is_transient() || forever && matches!(error, QueueError::Statement(_));
-        if !worth_waiting || since.elapsed() > patience {
+        // Read-only from the start is no failover: the URL names a replica, or somebody has made the database so.
+        let never_writable = !forever && !self.reached && error == QueueError::ReadOnly;
+        if !worth_waiting || never_writable || since.elapsed() > patience {
             return Err(error);
         }
         self.failures += 1;

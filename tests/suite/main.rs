@@ -3,6 +3,7 @@
 
 mod cancel;
 mod claim;
+mod commands;
 mod delivery;
 mod door;
 mod exports;

@@ -46,6 +46,19 @@ impl World {
         self.program(arguments).output().await.unwrap()
     }
 
+    /// Run it to its end with other settings; an empty value takes one away.
+    pub async fn run_with(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+        let mut program = self.program(arguments);
+        for (name, value) in settings {
+            if value.is_empty() {
+                program.env_remove(name)
+            } else {
+                program.env(name, value)
+            };
+        }
+        program.output().await.unwrap()
+    }
+
     /// Start it.
     pub fn spawn(&self, arguments: &[&str]) -> Child {
         self.program(arguments).spawn().unwrap()
@@ -65,4 +78,27 @@ pub fn stderr(output: &Output) -> String {
 /// Its exit code.
 pub fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
+}
+
+/// What it printed for programs.
+pub fn json(output: &Output) -> serde_json::Value {
+    let text = stdout(output);
+    assert_eq!(text.lines().count(), 1, "not one line: {text}\n{}", stderr(output));
+    serde_json::from_str(&text).unwrap()
+}
+
+/// It gave up with this code and said these words; no word of it is the password.
+pub fn assert_gave_up(output: &Output, expected: i32, words: &[&str], password: &str) {
+    let said = format!("{}{}", stdout(output), stderr(output));
+    assert_eq!(code(output), expected, "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is missing: {said}");
+    }
+    assert!(!said.contains(password), "the password is printed: {said}");
+}
+
+/// Send a signal, by its name.
+pub async fn signal(child: &Child, name: &str) {
+    let kill = format!("kill -{name} {}", child.id().unwrap());
+    assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
 }

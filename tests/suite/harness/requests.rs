@@ -28,6 +28,13 @@ impl World {
         connect(&postgres().url(&name, &name, &self.database)).await
     }
 
+    /// A database beside this world's with nothing in it; superuser's URL.
+    pub async fn empty_database(&self) -> String {
+        let name = format!("empty_{}", self.database);
+        self.sql(&format!("create database {name}")).await;
+        postgres().superuser_url_for(&name)
+    }
+
     /// Requests, and pending export jobs: what others see of them.
     pub async fn requests_and_jobs(&self) -> (i64, i64) {
         let jobs = "select count(*) from exportbox.job where state = 'pending' and kind = 'export'";

@@ -1,0 +1,72 @@
+//! `drain`: its exit codes and its summary.
+
+use serde_json::Value;
+
+use crate::harness::World;
+use crate::harness::process::{code, json, stdout};
+
+/// The summary, which must tell the exit code as well.
+async fn drain(world: &World, arguments: &[&str], settings: &[(&str, &str)]) -> (i32, Value) {
+    let output = world.run_with(&[&["drain", "--json"], arguments].concat(), settings).await;
+    let summary = json(&output);
+    assert_eq!(summary["exit_code"], code(&output));
+    (code(&output), summary)
+}
+
+#[tokio::test]
+async fn drain_is_0_when_nothing_due_is_left() {
+    let world = World::new().await;
+    assert_eq!(drain(&world, &[], &[]).await.0, 0, "nothing to do");
+    world.request("select 1", &["ann@example.com", "bob@example.com"]).await;
+    world.request_with("select 1", &[], "run_at => now() + interval '1 day'").await;
+    world.request_with("select 1", &[], "not_after => now() + interval '1 hour'").await;
+    world.sql("update exportbox.job set not_after = now() - interval '1 s' where not_after is not null").await;
+    let (code, summary) = drain(&world, &[], &[]).await;
+    let counts = ["claimed", "exported", "mailed", "retried", "dead", "cancelled", "expired", "due", "waiting", "running_elsewhere"];
+    let counted: Vec<i64> = counts.iter().map(|name| summary[name].as_i64().unwrap()).collect();
+    assert_eq!((code, counted), (0, vec![3, 1, 2, 0, 0, 0, 1, 0, 1, 0]), "{summary}");
+    assert!(summary["next_due_at"].is_string() && summary["on_hold"].is_null() && summary["duration_s"].is_number(), "{summary}");
+    let human = stdout(&world.run(&["drain"]).await);
+    assert!(
+        human.starts_with("drained in ") && human.contains("0 exported") && human.contains("1 waiting") && human.contains("next due"),
+        "{human}"
+    );
+}
+
+#[tokio::test]
+async fn drain_is_10_when_its_budget_ends_before_the_work() {
+    let world = World::new().await;
+    for _ in 0..3 {
+        world.request("select 1", &[]).await;
+    }
+    let (code, summary) = drain(&world, &["--max-jobs", "2"], &[]).await;
+    assert_eq!((code, &summary["exported"], &summary["due"], &summary["budget_spent"]), (10, &2.into(), &1.into(), &true.into()));
+    let (code, summary) = drain(&world, &["--max-runtime", "1ns"], &[]).await;
+    assert_eq!((code, &summary["claimed"]), (10, &0.into()));
+    assert_eq!(drain(&world, &["--max-jobs", "1"], &[]).await.0, 0, "the budget was just enough");
+}
+
+#[tokio::test]
+async fn drain_is_11_when_a_job_died_in_this_run_and_only_then() {
+    let world = World::new().await;
+    world.request("select nonsense", &[]).await;
+    world.request("select 1", &[]).await;
+    let (code, summary) = drain(&world, &[], &[]).await;
+    assert_eq!((code, &summary["dead"], &summary["exported"]), (11, &1.into(), &1.into()));
+    assert_eq!(drain(&world, &[], &[]).await.0, 0, "it died before");
+}
+
+#[tokio::test]
+async fn drain_is_2_when_a_wrong_setting_holds_work_up_and_says_which() {
+    let world = World::new().await;
+    let id = world.request("select 1", &[]).await;
+    let (code, summary) = drain(&world, &[], &[("EXPORTBOX_BUCKET", "no-such-bucket")]).await;
+    assert_eq!((code, &summary["dead"], &summary["waiting"]), (2, &0.into(), &1.into()), "{summary}");
+    assert!(summary["on_hold"].as_str().unwrap().contains("bucket"), "{summary}");
+    assert_eq!(world.state(id).await, "pending");
+    assert_eq!(world.count("select attempt::bigint from exportbox.job").await, 0, "burnt by a wrong setting");
+    // Mended, and its next look due: the hold goes by itself.
+    world.sql("update exportbox.control set probe_at = now()").await;
+    assert_eq!(drain(&world, &[], &[]).await.0, 0);
+    assert_eq!(world.state(id).await, "completed");
+}
