@@ -69,7 +69,11 @@ async fn no_mail_exists_before_the_manifest_does() {
         assert_eq!(world.count(made).await, 0);
         assert_eq!(world.ses.faults().hits("SendEmail"), 0);
         // Its lease runs out, and another attempt brings it to its end.
-        world.sql(&format!("drop trigger refuse on exportbox.{table}; update exportbox.job set lease_expires_at = now() - interval '1 second'")).await;
+        world
+            .sql(&format!(
+                "drop trigger refuse on exportbox.{table}; update exportbox.job set lease_expires_at = now() - interval '1 second'"
+            ))
+            .await;
         world.drain().await;
         world.let_time_pass().await;
         world.complete(&[id]).await;

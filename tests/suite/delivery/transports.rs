@@ -42,7 +42,8 @@ async fn a_mail_whose_reply_is_lost_over_smtp_is_sent_again_under_the_same_messa
     world.settings.mail = format!("smtp://127.0.0.1:{}?tls=none", other.port).parse().unwrap();
     world.let_time_pass().await;
     world.complete(&[id]).await;
-    let message_id = |server: &SmtpServer| server.mails().iter().map(|raw| read_mail(raw).headers["message-id"].clone()).collect::<Vec<_>>();
+    let message_id =
+        |server: &SmtpServer| server.mails().iter().map(|raw| read_mail(raw).headers["message-id"].clone()).collect::<Vec<_>>();
     assert_eq!(message_id(&server).len(), 1);
     assert_eq!(message_id(&server), message_id(&other));
 }

@@ -27,7 +27,8 @@ impl World {
 
     /// `recipient status class` of each mail of an export, by recipient.
     pub async fn statuses(&self, id: Uuid) -> Vec<String> {
-        let statement = "select concat_ws(' ', recipient, status, error_class) from exportbox.deliveries where export_id = $1 order by recipient";
+        let statement =
+            "select concat_ws(' ', recipient, status, error_class) from exportbox.deliveries where export_id = $1 order by recipient";
         self.admin.query(statement, &[&id]).await.unwrap().iter().map(|row| row.get(0)).collect()
     }
 

@@ -3,6 +3,7 @@
 //! A test arranges with `sql` and `request`, acts with `drain` or `start`, and waits with `until`; nothing sleeps for a fixed time. A world
 //! that ends with a running job fails its test.
 
+mod aws_s3;
 mod deliveries;
 pub mod exports;
 pub mod process;
@@ -114,7 +115,18 @@ impl World {
             },
         };
         let (s3_config, ses_config) = (sdk(s3.endpoint()).await, sdk(ses.endpoint()).await);
-        World { database, admin, s3, ses, settings, s3_config, ses_config, _dir: dir, requester: tokio::sync::OnceCell::new(), may_leave_running: false }
+        World {
+            database,
+            admin,
+            s3,
+            ses,
+            settings,
+            s3_config,
+            ses_config,
+            _dir: dir,
+            requester: tokio::sync::OnceCell::new(),
+            may_leave_running: false,
+        }
     }
 
     /// A place for files of this test.
