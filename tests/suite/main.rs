@@ -6,5 +6,6 @@ mod delivery;
 mod exports;
 mod harness;
 mod mail;
+mod memory;
 mod sandbox;
 mod store;
