@@ -1,6 +1,7 @@
 //! The suite: real PostgreSQL, real SDKs over HTTP, real SMTP; one file per group of properties.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod aws_s3;
 mod cancel;
 mod claim;
 mod commands;
@@ -10,6 +11,7 @@ mod exports;
 mod harness;
 mod lease;
 mod mail;
+mod memory;
 mod outage;
 mod plans;
 mod sandbox;

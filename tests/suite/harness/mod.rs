@@ -3,6 +3,7 @@
 //! A test arranges with `sql` and `request`, acts with `drain` or `start`, and waits with `until`; nothing sleeps for a fixed time. A world
 //! that ends with a running job fails its test.
 
+mod aws_s3;
 mod deliveries;
 pub mod exports;
 pub mod jobs;
@@ -240,16 +241,6 @@ impl World {
         let (stop, worker) = (CancellationToken::new(), daemon.queue().worker().to_string());
         let stopped = stop.clone();
         Running { stop, worker, task: tokio::spawn(async move { daemon.run(stopped).await.unwrap() }) }
-    }
-
-    /// The SDK configuration for this world's S3.
-    pub fn s3_config(&self) -> &SdkConfig {
-        &self.s3_config
-    }
-
-    /// The SDK configuration for this world's SES.
-    pub fn ses_config(&self) -> &SdkConfig {
-        &self.ses_config
     }
 
     /// Wait until a query says true.
