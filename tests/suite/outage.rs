@@ -103,7 +103,8 @@ async fn a_worker_that_cannot_beat_stops_before_its_lease_ends() {
     world.reap().await;
     world.let_back_offs_end().await;
     world.drain().await;
-    assert_eq!(world.state(id).await, "completed");
+    // Or the worker itself, which is back.
+    world.until_state(id, "completed").await;
     assert!(running.stop().await.lease_lost >= 1);
     world.assert_store_is_clean().await;
 }
