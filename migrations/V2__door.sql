@@ -10,15 +10,17 @@ create function exportbox.wake(due timestamptz) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
     -- Only somebody who sleeps past that instant is woken, and only one: NOTIFY takes a lock at commit, which the application pays.
-    -- A sleeper whose listening backend is gone is passed over.
+    -- A sleeper whose listening backend is gone is passed over. A transaction with an older snapshot cannot see who has fallen asleep since:
+    -- it wakes everybody.
     select pg_notify(sleeper.channel, '')
     from (
         select worker.channel
         from exportbox.worker
-        where worker.waiting_until > greatest(due, clock_timestamp())
+        where (worker.waiting_until > greatest(due, clock_timestamp()) or current_setting('transaction_isolation') <> 'read committed')
+            and worker.listener_pid is not null
             and exists (select from pg_stat_get_activity(worker.listener_pid))
-        order by worker.waiting_since desc
-        limit 1
+        order by worker.waiting_since desc nulls last
+        limit case current_setting('transaction_isolation') when 'read committed' then 1 end
     ) as sleeper
 $$;
 comment on function exportbox.wake(timestamptz) is 'Wake one idle worker that would otherwise sleep past this instant. A hint: polling is the truth.';

@@ -6,10 +6,7 @@ select
     outbox.report,
     coalesce(report.query, outbox.query) as query,
     coalesce(report.run_as, outbox.requested_by) as run_as,
-    case when report.name is null then outbox.params
-        -- Declared parameters that were not given are set to null all the same: a setting must not leak in from elsewhere.
-        else coalesce((select jsonb_object_agg(declared.name, outbox.params -> declared.name) from jsonb_object_keys(report.params) as declared (name)), '{}')
-    end as params,
+    outbox.params,
     cardinality(outbox.recipients) as recipients,
     outbox.format,
     outbox.compression,

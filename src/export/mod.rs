@@ -80,7 +80,7 @@ impl Exporter {
             bucket: self.store.bucket().to_string(),
             parts,
             rows,
-            content_type: job.compression.content_type(job.format).to_string(),
+            content_type: job.compression.content_type(job.format, &job.options),
             filename,
             as_of: session.as_of,
         })
@@ -100,7 +100,7 @@ impl Exporter {
         let options = BodyOptions {
             object: NewObject {
                 key: key.full(),
-                content_type: job.compression.content_type(job.format).to_string(),
+                content_type: job.compression.content_type(job.format, &job.options),
                 // So that bucket and tables can be compared after a restore.
                 metadata: vec![("exportbox-export".into(), attempt.export_id.to_string())],
             },

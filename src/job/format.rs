@@ -57,12 +57,16 @@ pub struct FormatOptions {
 }
 
 impl Format {
-    /// The content type of the uncompressed file.
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Format::Csv => "text/csv; charset=utf-8",
-            Format::Text => "text/plain; charset=utf-8",
-            Format::Jsonl => "application/jsonl",
+    /// The content type of the uncompressed file. An encoding that browsers have no name for goes unnamed: none is better than a wrong one.
+    pub fn content_type(self, options: &FormatOptions) -> String {
+        let media_type = match self {
+            Format::Csv => "text/csv",
+            Format::Text => "text/plain",
+            Format::Jsonl => return "application/jsonl".into(),
+        };
+        match charset(options.encoding.as_deref().unwrap_or("UTF8")) {
+            Some(charset) => format!("{media_type}; charset={charset}"),
+            None => media_type.into(),
         }
     }
 
@@ -111,12 +115,39 @@ impl Format {
 
 impl Compression {
     /// The content type of the file as it is stored.
-    pub fn content_type(self, format: Format) -> &'static str {
+    pub fn content_type(self, format: Format, options: &FormatOptions) -> String {
         match self {
-            Compression::None => format.content_type(),
-            Compression::Gzip => "application/gzip",
+            Compression::None => format.content_type(options),
+            Compression::Gzip => "application/gzip".into(),
         }
     }
+}
+
+/// The WHATWG name of a PostgreSQL encoding. PostgreSQL reads names without regard to case and punctuation.
+fn charset(encoding: &str) -> Option<&'static str> {
+    let plain: String = encoding.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    Some(match plain.as_str() {
+        "utf8" | "unicode" => "utf-8",
+        "latin1" | "iso88591" => "iso-8859-1",
+        "latin2" | "iso88592" => "iso-8859-2",
+        "latin5" | "iso88599" => "iso-8859-9",
+        "latin9" | "iso885915" => "iso-8859-15",
+        "iso88595" => "iso-8859-5",
+        "iso88597" => "iso-8859-7",
+        "win1250" | "windows1250" => "windows-1250",
+        "win1251" | "windows1251" | "win" => "windows-1251",
+        "win1252" | "windows1252" => "windows-1252",
+        "win1253" | "windows1253" => "windows-1253",
+        "win1254" | "windows1254" => "windows-1254",
+        "koi8r" | "koi8" => "koi8-r",
+        "eucjp" => "euc-jp",
+        "sjis" | "shiftjis" | "mskanji" => "shift_jis",
+        "euckr" => "euc-kr",
+        "big5" => "big5",
+        "gbk" => "gbk",
+        "gb18030" => "gb18030",
+        _ => return None,
+    })
 }
 
 /// The name that the browser saves: the requester's wish with the endings that the content needs, or one made from the report's name.

@@ -2,7 +2,7 @@
 
 use super::Session;
 use super::classify::{self, Phase};
-use super::shape::{bare, shaped};
+use super::shape::{bare, copy_options, shaped};
 use crate::job::{ExportJob, Failure};
 use crate::sql;
 
@@ -45,7 +45,7 @@ impl Session {
     /// The query's own fault, the store's or the source's. Files may be left then.
     pub async fn export_aws_s3(&self, job: &ExportJob, target: Target<'_>) -> Result<Uploaded, Failure> {
         let columns = self.describe(bare(&job.query)).await?;
-        let (query, options) = (shaped(job, &columns), job.format.copy_options(&job.options));
+        let (query, options) = (shaped(job, &columns), copy_options(job, &columns));
         let row = self
             .client
             .query_one(sql::EXPORT_AWS_S3, &[&query, &target.bucket, &target.key, &target.region, &options])

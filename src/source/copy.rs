@@ -8,7 +8,7 @@ use tokio_postgres::CopyOutStream;
 
 use super::Session;
 use super::classify::{self, Phase};
-use super::shape::{bare, shaped};
+use super::shape::{bare, copy_options, shaped};
 use crate::job::{ExportJob, Failure};
 
 /// The rows on their way. Nothing is read ahead of whoever takes them: a slow store slows the query, memory stays flat.
@@ -24,7 +24,7 @@ impl Session {
     pub async fn copy(&self, job: &ExportJob) -> Result<Rows, Failure> {
         let columns = self.describe(bare(&job.query)).await?;
         // The query has been parsed alone; the options are our own words with quoted literals.
-        let copy = format!("copy (\n{}\n) to stdout with ({})", shaped(job, &columns), job.format.copy_options(&job.options));
+        let copy = format!("copy (\n{}\n) to stdout with ({})", shaped(job, &columns), copy_options(job, &columns));
         let stream = self.client.copy_out(&copy).await.map_err(|error| classify::failure(&error, Phase::Query))?;
         Ok(Rows { stream: Box::pin(stream) })
     }

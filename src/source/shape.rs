@@ -3,7 +3,7 @@
 use tokio_postgres::types::{Kind, Type};
 
 use super::session::Column;
-use crate::job::format::quote_identifier;
+use crate::job::format::{ForceQuote, quote_identifier};
 use crate::job::{ExportJob, Format};
 
 /// The query without what may stand at the end of a statement but not before a closing parenthesis.
@@ -20,11 +20,27 @@ pub fn guards_formulas(job: &ExportJob) -> bool {
 pub fn shaped(job: &ExportJob, columns: &[Column]) -> String {
     let query = bare(&job.query);
     match job.format {
+        // `line.*` is the row, also where a column is called line.
         // A json column keeps its own white space, and a raw line break in it is nothing but white space: strings must escape theirs.
-        Format::Jsonl => format!("select translate(row_to_json(line)::text, E'\\n\\r', '  ') from (\n{query}\n) as line"),
-        Format::Csv if guards_formulas(job) && columns.iter().any(needs_guard) => guarded(query, columns),
+        Format::Jsonl => format!("select translate(row_to_json(line.*)::text, E'\\n\\r', '  ') from (\n{query}\n) as line"),
+        Format::Csv if is_guarded(job, columns) => guarded(query, columns),
         Format::Csv | Format::Text => query.to_string(),
     }
+}
+
+/// What COPY is told about the format: a column that is named there goes by its heading.
+pub fn copy_options(job: &ExportJob, columns: &[Column]) -> String {
+    let mut options = job.options.clone();
+    if is_guarded(job, columns)
+        && let Some(ForceQuote::Columns(names)) = &mut options.force_quote
+    {
+        names.iter_mut().for_each(|name| *name = guarded_heading(name));
+    }
+    job.format.copy_options(&options)
+}
+
+fn is_guarded(job: &ExportJob, columns: &[Column]) -> bool {
+    guards_formulas(job) && columns.iter().any(|column| needs_guard(column) || guarded_heading(&column.name) != column.name)
 }
 
 fn guarded(query: &str, columns: &[Column]) -> String {

@@ -5,7 +5,7 @@ mod file;
 mod ses;
 mod ses_server;
 mod smtp;
-mod smtp_server;
+pub mod smtp_server;
 
 use exportbox::delivery::compose::{Announcement, PartLink, compose};
 use exportbox::job::{Failure, FailureClass, Recipient, Verdict};

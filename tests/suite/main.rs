@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod commands;
+mod delivery;
 mod door;
+mod exports;
 mod harness;
 mod mail;
 mod plans;

@@ -32,7 +32,7 @@ pub fn shared() -> &'static Sandbox {
 
 /// Gives up instead of hanging.
 pub async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), what).await.expect("it did not come to pass within 20 s")
+    tokio::time::timeout(Duration::from_secs(60), what).await.expect("it did not come to pass within 60 s")
 }
 
 /// Looks again and again until it holds.

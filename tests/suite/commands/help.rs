@@ -79,7 +79,7 @@ fn help_and_version_print_no_secret_of_the_environment() {
     for arguments in [&["--help"][..], &["run", "--help"], &["--version"]] {
         let mut command = Command::new(PROGRAM);
         command.args(arguments).env_clear();
-        variables.iter().for_each(|name| drop(command.env(name, format!("smtp://ann:{secret}@host"))));
+        command.envs(variables.map(|name| (name, format!("smtp://ann:{secret}@host"))));
         let output = command.output().unwrap();
         assert!(output.status.success());
         assert!(!String::from_utf8_lossy(&output.stdout).contains(secret), "{arguments:?}");

@@ -11,7 +11,6 @@ use uuid::Uuid;
 pub struct Planted {
     pub id: i64,
     pub export_id: Uuid,
-    pub kind: Kind,
     /// What its lease is or would be.
     pub token: Uuid,
 }
@@ -49,7 +48,7 @@ pub async fn plant(client: &Client, kind: Kind, state: State) -> Planted {
             values ($1, $2, 1, 'other', case when $3 then now() end, case when $3 then 'buried' end) returning job_id";
         run(attempt, &[&token, &id, &state.is_final()]).await;
     }
-    Planted { id, export_id, kind, token }
+    Planted { id, export_id, token }
 }
 
 /// Every row of the job tables.

@@ -3,6 +3,8 @@
 //! A test arranges with `sql` and `request`, acts with `drain` or `start`, and waits with `until`; nothing sleeps for a fixed time. A world
 //! that ends with a running job fails its test.
 
+mod deliveries;
+pub mod exports;
 pub mod jobs;
 pub mod process;
 pub mod requests;
@@ -41,6 +43,8 @@ pub struct World {
     s3_config: SdkConfig,
     ses_config: SdkConfig,
     _dir: tempfile::TempDir,
+    /// For many requests and comparisons: a login costs more than they do.
+    requester: tokio::sync::OnceCell<Client>,
     /// A test about a worker that is gone leaves its job behind.
     pub may_leave_running: bool,
 }
@@ -112,7 +116,18 @@ impl World {
             },
         };
         let (s3_config, ses_config) = (sdk(s3.endpoint()).await, sdk(ses.endpoint()).await);
-        World { database, admin, s3, ses, settings, s3_config, ses_config, _dir: dir, may_leave_running: false }
+        World {
+            database,
+            admin,
+            s3,
+            ses,
+            settings,
+            s3_config,
+            ses_config,
+            _dir: dir,
+            requester: tokio::sync::OnceCell::new(),
+            may_leave_running: false,
+        }
     }
 
     /// A place for files of this test.
@@ -123,6 +138,10 @@ impl World {
     /// A connection as the application's role: may insert requests and ad-hoc queries.
     pub async fn app(&self) -> Client {
         connect(&server::app_url(&self.database)).await
+    }
+
+    async fn requester(&self) -> &Client {
+        self.requester.get_or_init(|| self.app()).await
     }
 
     /// A URL as that role.
@@ -164,7 +183,7 @@ impl World {
     pub async fn request_with(&self, query: &str, recipients: &[&str], more: &str) -> Uuid {
         let comma = if more.is_empty() { "" } else { ", " };
         let call = format!("select exportbox.request_export(query => $1, recipients => $2{comma}{more})");
-        self.app().await.query_one(&call, &[&query, &recipients]).await.unwrap().get(0)
+        self.requester().await.query_one(&call, &[&query, &recipients]).await.unwrap().get(0)
     }
 
     /// The row of `exportbox.exports` as JSON.
@@ -241,7 +260,7 @@ impl World {
     /// What COPY gives the application for this query.
     pub async fn copy(&self, query: &str, options: &str) -> Vec<u8> {
         use futures_util::TryStreamExt;
-        let client = self.app().await;
+        let client = self.requester().await;
         client.batch_execute("set timezone = 'UTC'").await.unwrap();
         let stream = client.copy_out(&format!("copy ({query}\n) to stdout with ({options})")).await.unwrap();
         let mut bytes = Vec::new();

@@ -1,0 +1,8 @@
+//! What is in the file: byte for byte what COPY gives, and a clear end where there can be none.
+
+mod data;
+mod guard;
+mod jsonl;
+mod queries;
+mod refused;
+mod shape;

@@ -1,0 +1,66 @@
+//! Verbs of tests about files: make many, read them, compare.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::World;
+
+impl World {
+    /// Drain and expect these exports to be completed.
+    pub async fn complete(&self, ids: &[Uuid]) {
+        self.drain().await;
+        for id in ids {
+            let export = self.export(*id).await;
+            assert_eq!(export["state"], "completed", "{export}");
+        }
+    }
+
+    /// Request one export, drain, and read its file.
+    pub async fn file(&self, query: &str, recipients: &[&str], more: &str) -> String {
+        let id = self.request_with(query, recipients, more).await;
+        self.complete(&[id]).await;
+        String::from_utf8(self.stored(id).await).unwrap()
+    }
+
+    /// Request all, drain once, and read their files.
+    pub async fn files(&self, requests: &[(&str, &[&str], &str)]) -> Vec<String> {
+        let mut ids = Vec::new();
+        for (query, recipients, more) in requests {
+            ids.push(self.request_with(query, recipients, more).await);
+        }
+        self.complete(&ids).await;
+        let mut files = Vec::new();
+        for id in ids {
+            files.push(String::from_utf8(self.stored(id).await).unwrap());
+        }
+        files
+    }
+
+    /// Expect an export to be dead after one attempt; returns its class and sentence.
+    pub async fn death(&self, id: Uuid) -> (String, String) {
+        let export = self.export(id).await;
+        assert_eq!((&export["state"], &export["attempts"]), (&"dead".into(), &1.into()), "{export}");
+        let word = |name: &str| export[name].as_str().unwrap().to_string();
+        (word("error_class"), word("error"))
+    }
+
+    /// The manifest row of an export with one file, as JSON.
+    pub async fn manifest(&self, id: Uuid) -> Value {
+        self.row("select to_jsonb(o) from exportbox.objects as o where export_id = $1", &[&id]).await.get(0)
+    }
+}
+
+/// Run a program of the machine over bytes; its output, when it is content with them.
+pub fn through(program: &str, arguments: &[&str], input: Vec<u8>) -> Vec<u8> {
+    let mut child = Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // Written from a thread of its own: the program may answer before it has read all.
+    let writing = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    writing.join().unwrap().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {}", output.status);
+    output.stdout
+}
