@@ -130,7 +130,7 @@ comment on column exportbox.job.export_id is 'The request this job serves.';
 comment on column exportbox.job.kind is 'export or delivery.';
 comment on column exportbox.job.state is 'pending, running, completed, dead or cancelled. A retry is pending with a later run_at.';
 comment on column exportbox.job.run_at is 'Not before this instant: the request''s wish, or the end of a back-off.';
-comment on column exportbox.job.not_after is 'Pending after this instant: cancelled with error_class expired.';
+comment on column exportbox.job.not_after is 'Not started by this instant: cancelled with error_class expired.';
 comment on column exportbox.job.priority is '0 to 9, lower first.';
 comment on column exportbox.job.attempt is 'Attempts that count against max_attempts; a release gives one back.';
 comment on column exportbox.job.max_attempts is 'Null: the daemon''s setting.';
@@ -153,7 +153,7 @@ create index job_due on exportbox.job (kind, priority, run_at, id) where state =
 comment on index exportbox.job_due is 'Read by claim and next_due.';
 create index job_running on exportbox.job (id) where state = 'running';
 comment on index exportbox.job_running is 'Read by reap, next_due and the health view; has no lease column, so that heartbeats stay HOT.';
-create index job_expiring on exportbox.job (not_after) where state = 'pending' and not_after is not null;
+create index job_expiring on exportbox.job (not_after) where state = 'pending' and started_at is null and not_after is not null;
 comment on index exportbox.job_expiring is 'Read by expire and next_due.';
 create index job_export on exportbox.job (export_id);
 comment on index exportbox.job_export is 'Read by the exports view, cancel, requeue and the cascade from outbox.';

@@ -10,15 +10,17 @@ create function exportbox.wake(due timestamptz) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
     -- Only somebody who sleeps past that instant is woken, and only one: NOTIFY takes a lock at commit, which the application pays.
-    -- A sleeper whose listening backend is gone is passed over.
+    -- A sleeper whose listening backend is gone is passed over. A transaction with an older snapshot cannot see who has fallen asleep since:
+    -- it wakes everybody.
     select pg_notify(sleeper.channel, '')
     from (
         select worker.channel
         from exportbox.worker
-        where worker.waiting_until > greatest(due, clock_timestamp())
+        where (worker.waiting_until > greatest(due, clock_timestamp()) or current_setting('transaction_isolation') <> 'read committed')
+            and worker.listener_pid is not null
             and exists (select from pg_stat_get_activity(worker.listener_pid))
-        order by worker.waiting_since desc
-        limit 1
+        order by worker.waiting_since desc nulls last
+        limit case current_setting('transaction_isolation') when 'read committed' then 1 end
     ) as sleeper
 $$;
 comment on function exportbox.wake(timestamptz) is 'Wake one idle worker that would otherwise sleep past this instant. A hint: polling is the truth.';
@@ -27,6 +29,16 @@ create function exportbox.is_copy_byte(value jsonb) returns boolean
 language sql immutable parallel safe
 as $$ select jsonb_typeof(value) = 'string' and octet_length(value #>> '{}') = 1 and value #>> '{}' not in (E'\n', E'\r') $$;
 comment on function exportbox.is_copy_byte(jsonb) is 'One single-byte character that COPY takes as delimiter, quote or escape.';
+
+create function exportbox.is_copy_encoding(encoding text) returns boolean
+language sql stable parallel safe
+as $$
+    -- SQL_ASCII, encoding 0, means "as it is"; some encodings have a name but no conversion from this database's.
+    select pg_char_to_encoding(encoding) in (0, pg_char_to_encoding(getdatabaseencoding())) or exists (
+        select from pg_catalog.pg_conversion
+        where condefault and conforencoding = pg_char_to_encoding(getdatabaseencoding()) and contoencoding = pg_char_to_encoding(encoding))
+$$;
+comment on function exportbox.is_copy_encoding(text) is 'An encoding that COPY in this database can write.';
 
 create function exportbox.check_format(format text, compression text, options jsonb) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -55,8 +67,9 @@ begin
         return;
     end if;
     allowed := case format
-        when 'csv' then '{header,delimiter,null,quote,escape,force_quote,encoding,formula_guard}'
-        when 'text' then '{delimiter,null,encoding}'
+        -- "null" in quotes: without them it is no word, and a list with an unknown element refuses nothing.
+        when 'csv' then '{header,delimiter,"null",quote,escape,force_quote,encoding,formula_guard}'
+        when 'text' then '{delimiter,"null",encoding}'
         else '{}' end;
     for name, value in select o.key, o.value from jsonb_each(options) as o loop
         if name <> all (allowed) then
@@ -67,18 +80,19 @@ begin
         if (name in ('header', 'formula_guard') and jsonb_typeof(value) <> 'boolean')
             or (name in ('delimiter', 'quote', 'escape') and not exportbox.is_copy_byte(value))
             or (name = 'null' and (jsonb_typeof(value) <> 'string' or value #>> '{}' ~ E'[\n\r]'))
-            or (name = 'encoding' and (jsonb_typeof(value) <> 'string' or pg_char_to_encoding(value #>> '{}') < 0))
+            or (name = 'encoding' and (jsonb_typeof(value) <> 'string' or not exportbox.is_copy_encoding(value #>> '{}')))
             or (name = 'force_quote' and value <> '"*"' and not coalesce(
                 jsonb_typeof(value) = 'array' and jsonb_array_length(value) > 0
-                and not jsonb_path_exists(value, '$[*] ? (@.type() != "string")'), false))
+                and not jsonb_path_exists(value, '$[*] ? (@.type() != "string")')
+                and (select count(distinct e) = count(*) from jsonb_array_elements(value) as e), false))
         then
             raise exception using errcode = 'EB022', message = format('format_options "%s" cannot be %s', name, value),
                 hint = case
                     when name in ('header', 'formula_guard') then format('Set "%s" to true or false.', name)
                     when name in ('delimiter', 'quote', 'escape') then format('Set "%s" to one single-byte character, no line break.', name)
                     when name = 'null' then 'Set "null" to a string without line breaks.'
-                    when name = 'encoding' then 'Set "encoding" to a PostgreSQL encoding name such as UTF8 or LATIN1.'
-                    else 'Set "force_quote" to "*" or to a list of column names.' end;
+                    when name = 'encoding' then 'Set "encoding" to one that this database converts to, such as UTF8 or LATIN1.'
+                    else 'Set "force_quote" to "*" or to a list of column names, each once.' end;
         end if;
     end loop;
     delimiter := coalesce(options ->> 'delimiter', case format when 'csv' then ',' else E'\t' end);
@@ -127,7 +141,8 @@ begin
         begin
             -- The type is a name that register_report has looked up in pg_catalog; the value is bound.
             execute format('select $1::%s', declaration ->> 'type') using value #>> '{}';
-        exception when data_exception or invalid_text_representation then
+        -- Some types (jsonpath, tsquery, regclass) complain in the words of a wrong statement.
+        exception when data_exception or syntax_error_or_access_rule_violation then
             raise exception using errcode = 'EB008',
                 message = format('parameter "%s" of report "%s" is not a valid %s', name, report, declaration ->> 'type'),
                 hint = format('Give "%s" as text that PostgreSQL can cast to %s.', name, declaration ->> 'type');
@@ -200,7 +215,8 @@ begin
 
     perform exportbox.check_format(request.format, request.compression, request.format_options);
 
-    if request.filename !~ '^[^/\\[:cntrl:]]{1,180}$' or request.filename ~ '^\.+$' or request.filename ~ '^\s*$' then
+    -- Control characters by number: what a class names depends on the database's locale.
+    if request.filename !~ '^[^/\\\x01-\x1f\x7f-\x9f]{1,180}$' or request.filename ~ '^\.+$' or request.filename ~ '^\s*$' then
         raise exception using errcode = 'EB023', message = 'filename is not a usable file name',
             hint = 'Use 1 to 180 characters without slashes, backslashes and control characters.';
     end if;
@@ -236,7 +252,7 @@ begin
         raise exception using errcode = 'EB034', message = format('link_ttl %s is out of range', request.link_ttl),
             hint = 'Use 1 minute to 7 days; no signed link lives longer.';
     end if;
-    if request.subject !~ '^[^[:cntrl:]]{1,200}$' or request.subject ~ '^\s*$' then
+    if request.subject !~ '^[^\x01-\x1f\x7f-\x9f]{1,200}$' or request.subject ~ '^\s*$' then
         raise exception using errcode = 'EB035', message = 'subject is not usable in a mail',
             hint = 'Use 1 to 200 characters without line breaks and control characters.';
     end if;
@@ -326,9 +342,9 @@ create function exportbox.request_export(
     idempotency_key text default null,
     run_at timestamptz default null,
     not_after timestamptz default null,
-    priority smallint default null,
+    priority integer default null,
     timeout interval default null,
-    max_attempts smallint default null,
+    max_attempts integer default null,
     link_ttl interval default null,
     subject text default null,
     message text default null,
@@ -372,12 +388,13 @@ declare
     declaration jsonb;
     param text;
     type_name text;
+    usable boolean;
     latest record;
     -- Inside a SECURITY DEFINER function only the session still tells who called.
     runner text := coalesce(register_report.run_as, session_user);
     versions integer;
 begin
-    if register_report.name !~ '^[a-z][a-z0-9_.-]{0,62}$' then
+    if coalesce(register_report.name, '') !~ '^[a-z][a-z0-9_.-]{0,62}$' then
         raise exception using errcode = 'EB060', message = 'a report''s name starts with a lower-case letter and has up to 63 letters, digits, "_", "-" and "."';
     end if;
     if coalesce(register_report.query, '') !~ '\S' then
@@ -397,8 +414,14 @@ begin
             raise exception using errcode = 'EB060', message = format('parameter name "%s" is not usable', param),
                 hint = 'Use up to 41 lower-case letters, digits and underscores.';
         end if;
-        if not exists (select from pg_type where oid = to_regtype(type_name) and typnamespace = 'pg_catalog'::regnamespace
-            and typtype in ('b', 'r', 'm')) then
+        begin
+            usable := exists (select from pg_type where oid = to_regtype(type_name) and typnamespace = 'pg_catalog'::regnamespace
+                and typtype in ('b', 'r', 'm'));
+        exception when syntax_error_or_access_rule_violation or feature_not_supported then
+            -- Before PostgreSQL 16 to_regtype fails for what cannot be a name.
+            usable := false;
+        end;
+        if not usable then
             raise exception using errcode = 'EB060', message = format('parameter "%s" has no usable type', param),
                 hint = 'Use a built-in type such as date, integer, text or uuid[].';
         end if;

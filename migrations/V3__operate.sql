@@ -38,6 +38,8 @@ declare
     asked integer;
 begin
     perform exportbox.assert_may_operate(cancel.export_id);
+    -- Nothing may go from running back to pending between the two steps: it would be missed by both.
+    perform from exportbox.job where job.export_id = cancel.export_id and job.state in ('pending', 'running') order by job.id for update;
     with cancelled as (
         update exportbox.job set state = 'cancelled', finished_at = now(), error_class = 'cancelled', error = 'Cancelled before it started.'
         where job.export_id = cancel.export_id and job.state = 'pending'

@@ -1,6 +1,7 @@
 -- The stable API for people: no payload, no address in clear except for operators and the requester.
+-- security_barrier: a function in the caller's own WHERE must not be shown rows before the view has decided who may see them.
 
-create view exportbox.exports as
+create view exportbox.exports with (security_barrier) as
 select
     outbox.id,
     case
@@ -65,7 +66,7 @@ comment on column exportbox.exports.as_of is 'The instant whose data the file ho
 comment on column exportbox.exports.error_class is 'Class of the last error.';
 comment on column exportbox.exports.error is 'The last error in words.';
 
-create view exportbox.jobs as
+create view exportbox.jobs with (security_barrier) as
 select job.id, job.export_id, job.kind, job.state, job.run_at, job.priority, job.attempt, job.max_attempts, job.crashes,
     job.worker, job.lease_expires_at, job.deadline_at, job.cancel_requested_at, job.started_at, job.finished_at,
     job.error_class, job.error
@@ -91,7 +92,7 @@ comment on column exportbox.jobs.finished_at is 'When it became final.';
 comment on column exportbox.jobs.error_class is 'Class of the last error.';
 comment on column exportbox.jobs.error is 'The last error in words.';
 
-create view exportbox.attempts as
+create view exportbox.attempts with (security_barrier) as
 select attempt.job_id, job.export_id, job.kind, attempt.number, attempt.worker, attempt.exporter, attempt.started_at, attempt.finished_at,
     attempt.outcome, attempt.rows, attempt.bytes, attempt.backend_pid, attempt.error_class, attempt.error,
     case when pg_has_role(current_user, 'exportbox_operator', 'usage') then attempt.error_detail end as error_detail
@@ -116,7 +117,7 @@ comment on column exportbox.attempts.error_class is 'Class of the error.';
 comment on column exportbox.attempts.error is 'The error in words.';
 comment on column exportbox.attempts.error_detail is 'The raw text, which may hold data; operators only.';
 
-create view exportbox.deliveries as
+create view exportbox.deliveries with (security_barrier) as
 select delivery.id, delivery.export_id, delivery.job_id,
     case when pg_has_role(current_user, 'exportbox_operator', 'usage') or outbox.requested_by = current_user
         then delivery.recipient else exportbox.mask(delivery.recipient) end as recipient,
@@ -162,7 +163,7 @@ comment on column exportbox.health.next_due_at is 'The next instant at which som
 comment on column exportbox.health.workers is 'Processes with a recent sign of life.';
 comment on column exportbox.health.on_hold is 'What a wrong setting holds up, and why.';
 
-create view exportbox.objects as
+create view exportbox.objects with (security_barrier) as
 select object.export_id, object.part, object.bucket, object.key, object.bytes, object.rows, object.checksum, object.content_type,
     object.filename, object.as_of, object.created_at
 from exportbox.object
@@ -181,7 +182,7 @@ comment on column exportbox.objects.filename is 'What the browser saves.';
 comment on column exportbox.objects.as_of is 'The instant whose data this is.';
 comment on column exportbox.objects.created_at is 'When it was stored.';
 
-create view exportbox.events as
+create view exportbox.events with (security_barrier) as
 select event.id, event.at, event.export_id, event.job_id, event.kind, event.actor, event.detail
 from exportbox.event
 left join exportbox.outbox on outbox.id = event.export_id

@@ -41,7 +41,7 @@ due as materialized (
                 and job.kind = room.kind
                 and job.priority = level.priority
                 and job.run_at <= now()
-                and (job.not_after is null or job.not_after > now())
+                and (job.not_after is null or job.not_after > now() or job.started_at is not null)
             order by job.run_at, job.id
             limit room.slots
             for update skip locked
@@ -79,6 +79,7 @@ select
     claimed.lease_token,
     claimed.attempt,
     coalesce(claimed.max_attempts, case claimed.kind when 'export' then $7::smallint else $8::smallint end) as max_attempts,
-    (extract(epoch from claimed.deadline_at - now()) * 1000)::bigint as time_left_ms
+    (extract(epoch from claimed.deadline_at - now()) * 1000)::bigint as time_left_ms,
+    exists (select from probing where probing.scope = claimed.kind) as is_probe
 from claimed
 order by claimed.priority, claimed.run_at, claimed.id

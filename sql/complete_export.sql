@@ -1,5 +1,6 @@
 -- name: complete_export
--- Store the manifest and queue one delivery per recipient: both or neither.
+-- Store the manifest and queue one delivery per recipient: both or neither. An export that somebody cancelled before this is cancelled: whoever
+-- was told so gets no mail, and the sweep removes what was stored.
 -- $1 bigint: job id
 -- $2 uuid: lease token
 -- $3 text: bucket
@@ -13,14 +14,16 @@
 with
 settled as (
     update exportbox.job
-    set state = 'completed', finished_at = now(), cancel_requested_at = null,
+    set state = case when job.cancel_requested_at is null then 'completed' else 'cancelled' end, finished_at = now(),
+        error_class = case when job.cancel_requested_at is null then job.error_class else 'cancelled' end,
+        error = case when job.cancel_requested_at is null then job.error else 'Cancelled while it ran.' end,
         lease_token = null, lease_expires_at = null, deadline_at = null, worker = null
     where job.id = $1::bigint and job.lease_token = $2::uuid
-    returning job.id, job.export_id, job.priority
+    returning job.id, job.export_id, job.priority, job.state
 ),
 closed as (
     update exportbox.attempt
-    set finished_at = now(), outcome = 'completed', rows = $7::bigint,
+    set finished_at = now(), outcome = settled.state, rows = $7::bigint,
         bytes = (select sum(size.bytes) from unnest($5::bigint[]) as size (bytes))
     from settled
     where attempt.lease_token = $2::uuid
@@ -31,6 +34,7 @@ stored as (
         case when part.number = 1 then $7::bigint end, part.checksum, $8::text, $9::text, $10::timestamptz
     from settled
     cross join unnest($4::text[], $5::bigint[], $6::text[]) with ordinality as part (key, bytes, checksum, number)
+    where settled.state = 'completed'
 ),
 -- Duplicates collapse; the domain's case never matters, and no provider in use tells local parts apart by case.
 recipient as materialized (
@@ -43,6 +47,7 @@ recipient as materialized (
         where outbox.id = settled.export_id
         order by lower(listed.address), listed.position
     ) as named
+    where settled.state = 'completed'
 ),
 queued as (
     insert into exportbox.job (id, export_id, kind, priority)
@@ -54,6 +59,12 @@ addressed as (
     insert into exportbox.delivery (job_id, export_id, recipient)
     select recipient.job_id, recipient.export_id, recipient.address
     from recipient
+),
+told as (
+    insert into exportbox.event (export_id, job_id, kind)
+    select settled.export_id, settled.id, 'cancelled'
+    from settled
+    where settled.state = 'cancelled'
 )
-select settled.id, (select count(*) from queued) as deliveries
+select settled.id, settled.state, (select count(*) from queued) as deliveries
 from settled

@@ -1,10 +1,10 @@
 -- name: expire
--- Cancel what was not started by its not_after. Run in every cycle before claim.
+-- Cancel what was not started by its not_after; what was started once may go on to be retried. Run in every cycle before claim.
 with
 late as materialized (
     select job.id
     from exportbox.job
-    where job.state = 'pending' and job.not_after <= now()
+    where job.state = 'pending' and job.started_at is null and job.not_after <= now()
     order by job.not_after, job.id
     limit 100
     for update skip locked

@@ -1,6 +1,6 @@
 -- name: heartbeat
 -- Move the expiry of all leases of this process and note their progress: one statement per process and beat.
--- A lease that is not returned is lost.
+-- A lease that is not returned is lost. One whose row somebody else has locked is returned as not landed: it must not hold up the others.
 -- $1 bigint[]: job ids
 -- $2 uuid[]: their lease tokens
 -- $3 bigint[]: rows so far
@@ -12,12 +12,20 @@ beat as (
     select beat.job_id, beat.lease_token, beat.rows, beat.bytes
     from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[]) as beat (job_id, lease_token, rows, bytes)
 ),
+free as materialized (
+    select job.id
+    from exportbox.job
+    join beat on beat.job_id = job.id and beat.lease_token = job.lease_token
+    where job.state = 'running'
+    order by job.id
+    for update of job skip locked
+),
 landed as (
     update exportbox.job
     set lease_expires_at = now() + $5::bigint * interval '1 millisecond'
-    from beat
-    where job.id = beat.job_id and job.lease_token = beat.lease_token and job.state = 'running'
-    returning job.lease_token, job.cancel_requested_at is not null as cancel_requested
+    from free
+    where job.id = free.id
+    returning job.id
 ),
 progressed as (
     update exportbox.attempt
@@ -32,5 +40,7 @@ seen as (
     set seen_at = now()
     where worker.id = $6::text
 )
-select landed.lease_token, landed.cancel_requested
-from landed
+select job.lease_token, job.cancel_requested_at is not null as cancel_requested, landed.id is not null as landed
+from beat
+join exportbox.job on job.id = beat.job_id and job.lease_token = beat.lease_token and job.state = 'running'
+left join landed on landed.id = job.id

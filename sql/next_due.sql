@@ -3,6 +3,7 @@
 -- Returns milliseconds from now, null when nothing is ahead.
 -- $1 boolean: is there a free export slot
 -- $2 boolean: is there a free delivery slot
+-- $3 bigint: grace past the deadline before reap steps in, ms
 with
 next_run as (
     select min(ready.run_at) as at
@@ -19,18 +20,19 @@ next_run as (
         and not exists (select from exportbox.control where control.scope = lane.kind)
 ),
 next_end as (
-    select min(least(job.lease_expires_at, job.deadline_at)) as at
+    select min(least(job.lease_expires_at, job.deadline_at + $3::bigint * interval '1 millisecond')) as at
     from exportbox.job
     where job.state = 'running'
 ),
 next_expiry as (
     select min(job.not_after) as at
     from exportbox.job
-    where job.state = 'pending' and job.not_after is not null
+    where job.state = 'pending' and job.started_at is null and job.not_after is not null
 ),
 next_probe as (
     select min(control.probe_at) as at
     from exportbox.control
+    where case control.scope when 'export' then $1::boolean else $2::boolean end
 )
 select (extract(epoch from least(next_run.at, next_end.at, next_expiry.at, next_probe.at) - clock_timestamp()) * 1000)::bigint as sleep_ms
 from next_run, next_end, next_expiry, next_probe

@@ -6,8 +6,11 @@
 -- $4 smallint: max_attempts of a delivery
 -- $5 boolean: hold a mail that may have been sent, instead of sending it again
 with
+-- A row lock returns the newest version of the row; another scan of the table in this statement would show the one before. Everything that the
+-- verdict rests on comes from here, or a cancel and a stamp that were committed a moment ago would be overlooked.
 lost as materialized (
-    select job.id, job.lease_token, job.lease_expires_at < now() as crashed
+    select job.id, job.lease_token, job.kind, job.attempt, job.max_attempts, job.crashes,
+        job.cancel_requested_at is not null as cancelled, job.lease_expires_at < now() as crashed
     from exportbox.job
     where job.state = 'running'
         and (job.lease_expires_at < now() or job.deadline_at + $1::bigint * interval '1 millisecond' < now())
@@ -15,32 +18,37 @@ lost as materialized (
     limit 100
     for update skip locked
 ),
+stamp as materialized (
+    select delivery.job_id, delivery.status = 'sending' as maybe_sent
+    from lost
+    join exportbox.delivery on delivery.job_id = lost.id
+    for update of delivery
+),
 verdict as (
     select lost.id, lost.lease_token, lost.crashed,
-        coalesce(delivery.status = 'sending', false) as maybe_sent,
+        coalesce(stamp.maybe_sent, false) as maybe_sent,
         case
-            when job.cancel_requested_at is not null then 'cancelled'
-            when lost.crashed and job.crashes + 1 >= $2::smallint then 'dead'
-            when delivery.status = 'sending' and $5::boolean then 'dead'
-            when job.attempt >= coalesce(job.max_attempts, case job.kind when 'export' then $3::smallint else $4::smallint end) then 'dead'
+            when lost.cancelled then 'cancelled'
+            when lost.crashed and lost.crashes + 1 >= $2::smallint then 'dead'
+            when stamp.maybe_sent and $5::boolean then 'dead'
+            when lost.attempt >= coalesce(lost.max_attempts, case lost.kind when 'export' then $3::smallint else $4::smallint end) then 'dead'
             else 'pending'
         end as state,
         case
-            when job.cancel_requested_at is not null then 'cancelled'
-            when delivery.status = 'sending' and $5::boolean then 'unknown'
+            when lost.cancelled then 'cancelled'
+            when stamp.maybe_sent and $5::boolean then 'unknown'
             when lost.crashed then 'crashed'
             else 'timeout'
         end as error_class,
         case
-            when job.cancel_requested_at is not null then 'Cancelled; its worker was gone.'
-            when delivery.status = 'sending' and $5::boolean then 'The mail may have been sent when its worker was lost. Requeue to send it again.'
-            when lost.crashed and job.crashes + 1 >= $2::smallint then format('Lost its worker %s times; it may be what kills them.', job.crashes + 1)
+            when lost.cancelled then 'Cancelled; its worker was gone.'
+            when stamp.maybe_sent and $5::boolean then 'The mail may have been sent when its worker was lost. Requeue to send it again.'
+            when lost.crashed and lost.crashes + 1 >= $2::smallint then format('Lost its worker %s times; it may be what kills them.', lost.crashes + 1)
             when lost.crashed then 'Its worker was lost.'
             else 'Ran past its deadline.'
         end as error
     from lost
-    join exportbox.job on job.id = lost.id
-    left join exportbox.delivery on delivery.job_id = lost.id
+    left join stamp on stamp.job_id = lost.id
 ),
 reaped as (
     update exportbox.job

@@ -1,5 +1,5 @@
 -- name: register_worker
--- Say that this process works, and forget processes that have been silent for a day.
+-- Say that this process works, and forget processes that have been silent for a day. A new listener has heard nothing yet: not asleep.
 -- $1 text: worker id
 -- $2 text: channel
 -- $3 text: version
@@ -13,4 +13,4 @@ forgotten as (
 insert into exportbox.worker (id, channel, version, slots, listener_pid)
 values ($1::text, $2::text, $3::text, $4::int, $5::int)
 on conflict (id) do update
-set listener_pid = excluded.listener_pid, seen_at = now()
+set listener_pid = excluded.listener_pid, seen_at = now(), waiting_since = null, waiting_until = null

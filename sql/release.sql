@@ -13,14 +13,15 @@ settled as (
         attempt = job.attempt - 1,
         run_at = case when $3::bigint = 0 then job.run_at else now() + $3::bigint * interval '1 millisecond' end,
         finished_at = case when job.cancel_requested_at is not null then now() end,
-        error_class = coalesce($4::text, job.error_class), error = coalesce($5::text, job.error),
+        error_class = case when job.cancel_requested_at is not null then 'cancelled' else coalesce($4::text, job.error_class) end,
+        error = case when job.cancel_requested_at is not null then 'Cancelled while it ran.' else coalesce($5::text, job.error) end,
         lease_token = null, lease_expires_at = null, deadline_at = null, worker = null
     where job.id = $1::bigint and job.lease_token = $2::uuid
-    returning job.id, job.state
+    returning job.id, job.export_id, job.state
 ),
 closed as (
     update exportbox.attempt
-    set finished_at = now(), outcome = 'released', error_class = $4::text, error = $5::text, error_detail = $6::text
+    set finished_at = now(), outcome = case settled.state when 'pending' then 'released' else 'cancelled' end, error_class = $4::text, error = $5::text, error_detail = $6::text
     from settled
     where attempt.lease_token = $2::uuid
 ),
@@ -30,6 +31,12 @@ marked as (
         error_class = coalesce($4::text, delivery.error_class), error = coalesce($5::text, delivery.error), updated_at = now()
     from settled
     where delivery.job_id = settled.id
+),
+told as (
+    insert into exportbox.event (export_id, job_id, kind)
+    select settled.export_id, settled.id, 'cancelled'
+    from settled
+    where settled.state = 'cancelled'
 )
 select settled.state
 from settled

@@ -34,6 +34,7 @@ statements! {
     OPEN_EXPORT = "open_export";
     REAP = "reap";
     RECORD_BACKEND = "record_backend";
+    RECORD_SENDING = "record_sending";
     RECORD_STORE = "record_store";
     RECORD_SWEEP = "record_sweep";
     REGISTER_WORKER = "register_worker";

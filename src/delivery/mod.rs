@@ -1,7 +1,7 @@
 //! A delivery job: one recipient, one mail, one honest link.
 //!
-//! Must not know: the queue. The delivery is stamped `sending` before this room is entered (I5), and what this room returns says whether the
-//! mail left, did not, or may have. Checks that the file is there before it mails a link to it.
+//! Must not know: the queue. The delivery is stamped `sending` right before the provider is called, and what this room returns says whether
+//! the mail left, did not, or may have. Checks that the file is there before it mails a link to it.
 
 pub mod compose;
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 
 use self::compose::{Announcement, PartLink, compose};
-use crate::job::{Attempt, Envelope, Failure, FailureClass, Outcome, Receipt, Verdict};
+use crate::job::{Attempt, Envelope, Failure, FailureClass, Note, Outcome, Receipt, Verdict};
 use crate::mail::{Mailer, Message};
 use crate::store::{Link, Store};
 
@@ -37,6 +37,10 @@ impl Courier {
         };
         if let Some(reason) = attempt.stop.reason() {
             return reason.into();
+        }
+        // From here on a crash leaves a mail that may have been sent, and the row says so.
+        if let Err(failure) = attempt.note(Note::Sending).await {
+            return failure.into();
         }
         match self.mailer.send(&message).await {
             Ok(message_id) => Outcome::Sent(Receipt {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Manifest, Recipient};
 
-/// A delivery that has been stamped as sending, with what its mail says.
+/// A delivery, with what its mail says.
 pub struct Envelope {
     /// The delivery's id, carried by the mail.
     pub delivery_id: Uuid,

@@ -51,6 +51,8 @@ pub struct Lease {
     pub attempt: i16,
     /// After this many attempts the job is dead.
     pub max_attempts: i16,
+    /// Its kind is on hold, and this job was let through to try.
+    pub is_probe: bool,
     /// The daemon's own end of the attempt: measured from before the claim was asked for, so always before the database's (I7).
     pub deadline: Instant,
 }

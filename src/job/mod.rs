@@ -23,4 +23,4 @@ pub use key::ObjectKey;
 pub use lease::{ExportJob, Kind, Lease, LeaseToken, Stop, StopReason};
 pub use outcome::{Manifest, ManifestPart, Note, Outcome, Receipt};
 pub use recipient::Recipient;
-pub use state::State;
+pub use state::{State, TRANSITIONS, Transition};

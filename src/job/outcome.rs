@@ -85,6 +85,8 @@ impl From<StopReason> for Outcome {
 /// What a running attempt has the queue remember, so that others can clean up after it.
 #[derive(Debug, Clone)]
 pub enum Note {
+    /// The provider is about to be called: from here on the mail may have been sent.
+    Sending,
     /// The server process that runs the query.
     Backend {
         /// Its pid on the source.

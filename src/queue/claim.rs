@@ -78,6 +78,7 @@ impl Queue {
                     token: LeaseToken(row.get("lease_token")),
                     attempt: row.get("attempt"),
                     max_attempts: row.get("max_attempts"),
+                    is_probe: row.get("is_probe"),
                     deadline: asked + Duration::from_millis(row.get::<_, i64>("time_left_ms").max(0).unsigned_abs()),
                 })
                 .collect(),
@@ -89,7 +90,7 @@ impl Queue {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn next_due(&self, room: Room) -> Result<Option<Duration>, QueueError> {
-        let row = self.query_opt(sql::NEXT_DUE, &[&(room.exports > 0), &(room.deliveries > 0)]).await?;
+        let row = self.query_opt(sql::NEXT_DUE, &[&(room.exports > 0), &(room.deliveries > 0), &ms(self.policy.lease)]).await?;
         let sleep_ms: Option<i64> = row.and_then(|row| row.get("sleep_ms"));
         Ok(sleep_ms.map(|sleep| Duration::from_millis(sleep.max(0).unsigned_abs())))
     }

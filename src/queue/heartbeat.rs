@@ -18,11 +18,13 @@ pub struct Beat {
     pub bytes: i64,
 }
 
-/// A lease that was kept. One that is missing from the answer is lost.
+/// A lease that is still ours. One that is missing from the answer is lost.
 #[derive(Debug, Clone, Copy)]
 pub struct Landed {
     /// Which.
     pub token: LeaseToken,
+    /// Its expiry was moved; not so while somebody else has the row locked.
+    pub landed: bool,
     /// Somebody asked for the export to be cancelled.
     pub cancel_requested: bool,
 }
@@ -40,7 +42,11 @@ impl Queue {
         let landed = self.query(sql::HEARTBEAT, &[&job_ids, &tokens, &rows, &bytes, &ms(self.policy.lease), &self.worker]).await?;
         Ok(landed
             .iter()
-            .map(|row| Landed { token: LeaseToken(row.get("lease_token")), cancel_requested: row.get("cancel_requested") })
+            .map(|row| Landed {
+                token: LeaseToken(row.get("lease_token")),
+                landed: row.get("landed"),
+                cancel_requested: row.get("cancel_requested"),
+            })
             .collect())
     }
 }

@@ -1,7 +1,7 @@
 //! Sleeping and being woken. A wake carries no data: polling is the truth.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::poll_fn;
 use tokio::sync::Notify;
@@ -13,6 +13,9 @@ use super::{Queue, QueueError};
 use crate::database::DatabaseUrl;
 use crate::sql;
 
+const FIRST_DELAY: Duration = Duration::from_millis(500);
+const LONGEST_DELAY: Duration = Duration::from_secs(30);
+
 /// The process' LISTEN: one connection that only waits. When it cannot be had (a pooler in between, no connection left) the process polls.
 pub struct Listener {
     /// Something became due.
@@ -20,6 +23,17 @@ pub struct Listener {
     /// Somebody asked for a cancel: beat now.
     pub cancel: Arc<Notify>,
     _stop: DropGuard,
+}
+
+/// What came of marking a process as asleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// It was marked for all of the nap already: whatever was requested since then wakes it.
+    Held,
+    /// It is marked from now on. What was requested just before has found nobody asleep: look once more.
+    New,
+    /// It does not listen, and nothing wakes it.
+    Deaf,
 }
 
 /// The channel of one process. Its random part keeps it unique; only `[a-z0-9_]`, so it needs no quoting.
@@ -38,14 +52,18 @@ impl Queue {
         let (queue, database) = (self.clone(), database.named(&format!("exportbox listen {}", self.worker)));
         let slots = i32::try_from(slots).unwrap_or(i32::MAX);
         tokio::spawn(async move {
-            let mut delay = Duration::from_millis(500);
+            let mut delay = FIRST_DELAY;
             loop {
+                let began = Instant::now();
                 let listening = queue.listen_once(&database, slots, &wake, &cancel);
                 tokio::select! {
                     () = stop.cancelled() => return,
                     ended = listening => if let Err(error) = ended {
                         tracing::warn!(error = %error, "not listening, polling instead");
                     }
+                }
+                if began.elapsed() > LONGEST_DELAY {
+                    delay = FIRST_DELAY;
                 }
                 // Whatever was sent meanwhile is lost: look.
                 wake.notify_one();
@@ -54,7 +72,7 @@ impl Queue {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(delay.mul_f64(0.75 + fastrand::f64() / 2.0)) => {}
                 }
-                delay = (delay * 2).min(Duration::from_secs(30));
+                delay = (delay * 2).min(LONGEST_DELAY);
             }
         });
         listener
@@ -84,12 +102,19 @@ impl Queue {
         Err(QueueError::Unavailable("the listening connection ended".into()))
     }
 
-    /// Mark this process as asleep for at most this long, so that an insert wakes it.
+    /// Mark this process as asleep for longer than this nap, so that an insert wakes it.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn wait(&self, longest: Duration) -> Result<(), QueueError> {
-        self.query(sql::WAIT, &[&self.worker, &ms(longest)]).await.map(drop)
+    pub async fn wait(&self, nap: Duration) -> Result<Mark, QueueError> {
+        // Outlasts the nap: whoever wakes by itself and finds nothing is still marked while it looks.
+        let longest = nap.mul_f64(1.5) + Duration::from_secs(1);
+        let row = self.query_opt(sql::WAIT, &[&self.worker, &ms(nap), &ms(longest)]).await?;
+        Ok(match row.map(|row| row.get("marked")) {
+            None => Mark::Deaf,
+            Some(true) => Mark::Held,
+            Some(false) => Mark::New,
+        })
     }
 
     /// This process needs no wake for now.

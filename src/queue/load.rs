@@ -42,7 +42,7 @@ impl Queue {
         }))
     }
 
-    /// Stamp a delivery as sending and load its mail. `None`: the lease is gone, and nothing may be sent.
+    /// What a delivery job works with. `None`: the lease is gone.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -82,6 +82,7 @@ impl Queue {
     /// When the database cannot be asked.
     pub async fn note(&self, token: LeaseToken, note: &Note) -> Result<bool, QueueError> {
         let rows = match note {
+            Note::Sending => self.query(sql::RECORD_SENDING, &[&token.0]).await?,
             Note::Backend { pid, started_at, exporter } => self.query(sql::RECORD_BACKEND, &[&token.0, pid, started_at, exporter]).await?,
             Note::Store { bucket, key, upload_id } => self.query(sql::RECORD_STORE, &[&token.0, bucket, key, upload_id]).await?,
         };

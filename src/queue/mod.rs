@@ -22,7 +22,7 @@ pub use claim::{Cycle, Room};
 pub use error::QueueError;
 pub use heartbeat::{Beat, Landed};
 pub use inspect::{Leftover, Story};
-pub use listen::Listener;
+pub use listen::{Listener, Mark};
 pub use pool::{Policy, Queue};
 pub use reap::Reaped;
 pub use settle::Settled;

@@ -60,7 +60,11 @@ pub(super) fn ms(duration: Duration) -> i64 {
 impl Queue {
     /// A queue for one process. Connects lazily.
     pub fn new(database: &DatabaseUrl, worker: String, policy: Policy) -> Queue {
-        let (config, tls) = database.named(&format!("exportbox {worker}")).parts();
+        let (mut config, tls) = database.named(&format!("exportbox {worker}")).parts();
+        // Bookkeeping is a matter of milliseconds: what takes longer waits for somebody's lock, and everything behind it would wait, too.
+        let limits = "-c statement_timeout=30s -c lock_timeout=10s";
+        let options = config.get_options().map_or(limits.to_string(), |own| format!("{limits} {own}"));
+        config.options(options);
         let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let seconds = |s| Some(Duration::from_secs(s));
         let pool = Pool::builder(manager)

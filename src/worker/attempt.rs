@@ -83,10 +83,10 @@ async fn handle(queue: &Queue, exporter: &Arc<Exporter>, courier: &Arc<Courier>,
             Err(error) => not_loaded(error),
         },
     };
-    if matches!(outcome, Outcome::Exported(_) | Outcome::Sent(_)) {
-        // Something got through: what held its kind, if anything did, is over.
+    if lease.is_probe && matches!(outcome, Outcome::Exported(_) | Outcome::Sent(_)) {
+        // It got through: what held its kind is over.
         if let Err(error) = queue.lift_hold(lease.kind).await {
-            tracing::debug!(%error, "could not lift a hold");
+            tracing::warn!(%error, "could not lift a hold, the next probe will");
         }
     }
     // A failure that only says that the attempt was being stopped is the stop.

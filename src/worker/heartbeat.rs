@@ -113,7 +113,9 @@ async fn beat(queue: &Queue, leases: &Leases, beats: &[Beat]) {
         let Some(kept) = map.get(&beat.token) else { continue };
         match landed.iter().find(|landed| landed.token == beat.token) {
             Some(landed) => {
-                kept.clock.landed(sent);
+                if landed.landed {
+                    kept.clock.landed(sent);
+                }
                 if landed.cancel_requested {
                     kept.stop.ask(StopReason::Cancelled);
                 }

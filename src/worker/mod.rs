@@ -201,8 +201,12 @@ impl Worker {
             turn.attempts.spawn(self.attempt(lease, asked));
         }
         if found > 0 && (turn.free.exports == 0 && room.exports > 0 || turn.free.deliveries == 0 && room.deliveries > 0) {
-            // Full: whatever is left is for somebody who sleeps.
-            if let Err(error) = self.queue.wake_another().await {
+            // Full: whatever is left is for somebody who sleeps, and that is not this process.
+            let passed_on = async {
+                self.queue.awake().await?;
+                self.queue.wake_another().await
+            };
+            if let Err(error) = passed_on.await {
                 tracing::debug!(%error, "could not wake another worker");
             }
         }

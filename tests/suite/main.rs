@@ -3,9 +3,16 @@
 
 mod aws_s3;
 mod delivery;
+mod demo;
+mod deploy;
+mod door;
 mod exports;
 mod harness;
 mod mail;
 mod memory;
+mod plans;
 mod sandbox;
+mod statements;
 mod store;
+mod tidy;
+mod transitions;

@@ -5,8 +5,11 @@
 
 mod aws_s3;
 mod deliveries;
+pub mod dockerfile;
 pub mod exports;
+pub mod jobs;
 pub mod process;
+pub mod requests;
 mod server;
 
 use std::path::PathBuf;

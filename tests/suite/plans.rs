@@ -1,0 +1,129 @@
+//! The statements of the cycle stay cheap beside a long history: each reads its index, and none reads a table from end to end.
+
+use serde_json::Value;
+use tokio_postgres::Client;
+
+use crate::harness::World;
+use crate::harness::jobs::statement;
+
+const HISTORY: &str = "
+    -- Foreign keys and triggers off: rows of a history, not requests.
+    set session_replication_role = replica;
+    insert into exportbox.job (id, export_id, kind, state, finished_at, error_class, error)
+        select n, gen_random_uuid(), case when n % 2 = 0 then 'export' else 'delivery' end, case when n % 100 = 0 then 'dead' else 'completed' end,
+            now() - n * interval '1 minute', case when n % 100 = 0 then 'query' end, case when n % 100 = 0 then 'Planted.' end
+        from generate_series(1, 100000) as n;
+    insert into exportbox.attempt (lease_token, job_id, number, worker, finished_at, outcome, bucket, object_key)
+        select gen_random_uuid(), n, 1, 'w', now() - n * interval '1 minute', 'completed', 'exports', 'k' || n from generate_series(1, 100000) as n;
+    insert into exportbox.delivery (job_id, export_id, recipient, status, provider)
+        select n, gen_random_uuid(), 'ann@example.com', 'accepted', 'ses' from generate_series(1, 100000, 2) as n;
+    insert into exportbox.event (export_id, kind) select gen_random_uuid(), 'reaped' from generate_series(1, 100000) as n;
+    -- A little of what is alive.
+    insert into exportbox.job (id, export_id, kind, run_at) select n, gen_random_uuid(), 'export', now() from generate_series(200001, 200020) as n;
+    insert into exportbox.job (id, export_id, kind, state, lease_token, worker, lease_expires_at, deadline_at)
+        select n, gen_random_uuid(), 'export', 'running', gen_random_uuid(), 'w', now() + interval '1 minute', now() + interval '1 hour'
+        from generate_series(200101, 200110) as n;
+    insert into exportbox.attempt (lease_token, job_id, number, worker) select lease_token, id, 1, 'w' from exportbox.job where state = 'running';
+    set session_replication_role = origin;
+    analyze exportbox.job, exportbox.attempt, exportbox.delivery, exportbox.event";
+
+/// Statement, arguments, and the indexes that it must read; `|` is or.
+const CYCLE: &[(&str, &str, &[&str])] = &[
+    ("reap", "(90000, 3::smallint, 5::smallint, 8::smallint, false)", &["job_running", "attempt_pkey"]),
+    ("expire", "", &["job_expiring"]),
+    ("claim", "(4, 8, 'w', 90000, 3600000, 300000, 5::smallint, 8::smallint)", &["job_due", "job_pkey"]),
+    ("next_due", "(true, true)", &["job_due", "job_running", "job_expiring"]),
+    (
+        "heartbeat",
+        "('{200101,200102}', array[gen_random_uuid(), gen_random_uuid()], '{1,2}', '{3,4}', 90000, 'w')",
+        // A few leases: the index of what runs is as good as the key.
+        &["job_pkey|job_running", "attempt_pkey"],
+    ),
+    ("unswept", "", &["attempt_unswept"]),
+    ("complete_delivery", "(7, gen_random_uuid(), 'ses', 'm', now(), null)", &["job_pkey", "attempt_pkey", "delivery_pkey"]),
+    ("retry", "(7, gen_random_uuid(), 1000, 5::smallint, 'query', 'x', null, false)", &["job_pkey", "attempt_pkey", "delivery_pkey"]),
+    ("record_backend", "(gen_random_uuid(), 1, now(), 'copy')", &["attempt_pkey"]),
+];
+
+/// Every node of a plan.
+fn nodes(plan: &Value) -> Vec<&Value> {
+    let below = plan["Plans"].as_array().into_iter().flatten().flat_map(nodes);
+    std::iter::once(plan).chain(below).collect()
+}
+
+async fn plan(client: &Client, options: &str, name: &str, arguments: &str) -> Value {
+    client.batch_execute(&format!("prepare planned as {}", statement(name))).await.unwrap();
+    let explain = format!("explain (format json{options}) execute planned {arguments}");
+    let row = client.query_one(&explain, &[]).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    client.batch_execute("deallocate planned").await.unwrap();
+    row.get::<_, Value>(0)[0].take()
+}
+
+#[tokio::test]
+async fn each_statement_of_the_cycle_reads_its_index_beside_a_hundred_thousand_finished_jobs() {
+    let mut world = World::new().await;
+    world.may_leave_running = true;
+    world.sql(HISTORY).await;
+    // The daemon prepares once and runs often: the server may choose either.
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        world.sql(&format!("set plan_cache_mode = {mode}")).await;
+        for (name, arguments, indexes) in CYCLE {
+            let plan = plan(&world.admin, "", name, arguments).await;
+            let nodes = nodes(&plan["Plan"]);
+            let text = serde_json::to_string_pretty(&plan).unwrap();
+            for table in ["job", "attempt", "delivery", "event"] {
+                let scans = nodes.iter().any(|node| node["Node Type"] == "Seq Scan" && node["Relation Name"] == table);
+                assert!(!scans, "{name} reads all of {table} ({mode}):\n{text}");
+            }
+            for index in *indexes {
+                let read = nodes.iter().any(|node| index.split('|').any(|index| node["Index Name"] == index));
+                assert!(read, "{name} does not read {index} ({mode}):\n{text}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_claim_steps_over_no_job_that_waits_for_later() {
+    let world = World::new().await;
+    world
+        .sql(
+            "set session_replication_role = replica;
+             insert into exportbox.job (export_id, kind, priority, run_at)
+                select gen_random_uuid(), 'export', n % 10, now() + interval '1 day' + n * interval '1 s' from generate_series(1, 100000) as n;
+             insert into exportbox.job (id, export_id, kind, priority) select n, gen_random_uuid(), 'export', 9 from generate_series(200001, 200020) as n;
+             set session_replication_role = origin;
+             analyze exportbox.job",
+        )
+        .await;
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        world.sql(&format!("set plan_cache_mode = {mode}; begin")).await;
+        let plan = plan(&world.admin, ", analyze, buffers", "claim", "(4, 8, 'w', 90000, 3600000, 300000, 5::smallint, 8::smallint)").await;
+        let claimed = world.count("select count(*) from exportbox.job where state = 'running'").await;
+        world.sql("rollback").await;
+        assert_eq!(claimed, 4, "the four that are due, at the lowest priority");
+        let nodes = nodes(&plan["Plan"]);
+        let stepped_over: f64 = nodes.iter().filter_map(|node| node["Rows Removed by Filter"].as_f64()).sum();
+        assert!(stepped_over < 20.0, "{stepped_over} rows read and thrown away ({mode})");
+        // Twenty levels with a few index pages each, four jobs and their attempts; the whole table is some 2,000 pages.
+        let pages = ["Shared Hit Blocks", "Shared Read Blocks"].iter().filter_map(|name| plan["Plan"][name].as_u64()).sum::<u64>();
+        assert!(pages < 400, "{pages} pages ({mode})");
+    }
+}
+
+#[tokio::test]
+async fn asking_for_the_next_due_instant_reads_a_few_pages_of_a_long_queue() {
+    let world = World::new().await;
+    world
+        .sql(
+            "set session_replication_role = replica;
+             insert into exportbox.job (export_id, kind, priority, run_at, not_after)
+                select gen_random_uuid(), 'export', n % 10, now() + n * interval '1 s', now() + interval '10 days' from generate_series(1, 100000) as n;
+             set session_replication_role = origin;
+             analyze exportbox.job",
+        )
+        .await;
+    let plan = plan(&world.admin, ", analyze, buffers", "next_due", "(true, true)").await;
+    let pages = ["Shared Hit Blocks", "Shared Read Blocks"].iter().filter_map(|name| plan["Plan"][name].as_u64()).sum::<u64>();
+    assert!(pages < 200, "{pages} pages");
+}

@@ -1,0 +1,180 @@
+//! The statements as source code: each a file of its own, named, used, valid against the real schema, and within the rights of who runs it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use exportbox::sandbox::{Place, aws_s3};
+use exportbox::sql::ALL;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Statement};
+
+use crate::harness::{World, connect};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+#[test]
+fn every_file_in_sql_is_listed_once_and_every_listed_statement_is_used() {
+    let mut files: Vec<String> = std::fs::read_dir(root().join("sql"))
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().into_string().unwrap().strip_suffix(".sql").map(ToString::to_string))
+        .collect();
+    files.sort();
+    let listed: Vec<&str> = ALL.iter().map(|(name, _)| *name).collect();
+    assert_eq!(files, listed, "sql/ and src/sql.rs, in alphabetical order");
+
+    let code: String = rust_files(&root().join("src")).iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    for name in listed {
+        let constant = format!("sql::{}", name.to_uppercase());
+        let used = code
+            .match_indices(&constant)
+            .any(|(at, _)| !code[at + constant.len()..].starts_with(|c: char| c == '_' || c.is_alphanumeric()));
+        assert!(used, "{constant} is used nowhere");
+    }
+}
+
+#[test]
+fn every_statement_carries_its_name_its_purpose_and_one_line_for_each_parameter() {
+    for (name, text) in ALL {
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], format!("-- name: {name}"));
+        assert!(lines[1].starts_with("-- ") && !lines[1].starts_with("-- $"), "{name} does not say what it is for");
+        let documented: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix("-- $")?.split(' ').next()).collect();
+        let body: String = lines.iter().filter(|line| !line.starts_with("--")).copied().collect();
+        let used = (1..=20).filter(|number| body.contains(&format!("${number}::"))).count();
+        let expected: Vec<String> = (1..=used).map(|number| number.to_string()).collect();
+        assert_eq!(documented, expected, "{name}: parameters that are documented, and those in the text");
+        assert!(!body.contains("select *"), "{name}: name the columns");
+    }
+}
+
+/// A world whose database has the stand-in for aws_s3, and a connection as the daemon's login.
+async fn world_with_aws_s3() -> (World, Client) {
+    let world = World::new().await;
+    let place = Place { program: "/bin/false".into(), results: world.dir(), region: "eu-west-1".into() };
+    aws_s3::install(&world.admin, &place).await.unwrap();
+    world
+        .sql("grant usage on schema aws_s3 to exportbox_daemon; grant execute on all functions in schema aws_s3 to exportbox_daemon")
+        .await;
+    let daemon = connect(&world.daemon_url()).await;
+    (world, daemon)
+}
+
+fn types(statement: &Statement) -> String {
+    let params: Vec<&str> = statement.params().iter().map(Type::name).collect();
+    let columns: Vec<String> = statement.columns().iter().map(|column| format!("{} {}", column.name(), column.type_())).collect();
+    format!("({}) -> ({})", params.join(", "), columns.join(", "))
+}
+
+#[tokio::test]
+async fn every_statement_is_valid_and_has_the_types_that_the_code_expects() {
+    let (_world, daemon) = world_with_aws_s3().await;
+    let mut signatures = String::new();
+    for (name, text) in ALL {
+        let prepared = daemon.prepare(text).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        writeln!(signatures, "{name} {}", types(&prepared)).unwrap();
+    }
+    insta::assert_snapshot!(signatures);
+}
+
+/// Ask for the plan, which checks every right that the statement needs and runs nothing.
+async fn assert_may_run(client: &Client, whose: &str, name: &str, text: &str) {
+    let prepared = client.prepare(text).await.unwrap();
+    let nulls: Vec<String> = prepared.params().iter().map(|param| format!("null::{}", param.name().trim_start_matches('_'))).collect();
+    let nulls: Vec<String> = nulls
+        .into_iter()
+        .zip(prepared.params())
+        .map(|(null, param)| if param.name().starts_with('_') { null + "[]" } else { null })
+        .collect();
+    let arguments = if nulls.is_empty() { String::new() } else { format!("({})", nulls.join(", ")) };
+    client.batch_execute(&format!("prepare asked as {text}")).await.unwrap();
+    let explained = client.batch_execute(&format!("explain execute asked {arguments}")).await;
+    explained.unwrap_or_else(|error| panic!("{whose} may not run {name}: {error:?}"));
+    client.batch_execute("deallocate asked").await.unwrap();
+}
+
+#[tokio::test]
+async fn the_daemons_role_may_run_every_statement() {
+    let (_world, daemon) = world_with_aws_s3().await;
+    for (name, text) in ALL.iter().filter(|(name, _)| *name != "begin_export") {
+        assert_may_run(&daemon, "the daemon", name, text).await;
+    }
+    // Not a query, so it has no plan.
+    daemon.batch_execute(crate::harness::jobs::statement("begin_export")).await.unwrap();
+}
+
+#[tokio::test]
+async fn readers_may_run_what_looks_and_operators_also_what_acts() {
+    let world = World::new().await;
+    let (reader, operator) = (world.login("reader", &["exportbox_reader"]).await, world.login("operator", &["exportbox_operator"]).await);
+    let look = [
+        "schema_versions",
+        "health",
+        "status_counts",
+        "status_recent",
+        "show_export",
+        "show_objects",
+        "show_deliveries",
+        "show_attempts",
+        "show_events",
+    ];
+    let texts: BTreeMap<&str, &str> = ALL.iter().copied().collect();
+    for name in look {
+        assert_may_run(&reader, "a reader", name, texts[name]).await;
+    }
+    for name in look.into_iter().chain(["cancel", "requeue"]) {
+        assert_may_run(&operator, "an operator", name, texts[name]).await;
+    }
+}
+
+#[tokio::test]
+async fn every_table_view_column_index_and_function_says_what_it_is() {
+    let world = World::new().await;
+    let silent = "
+        select coalesce(string_agg(silent.what, ', ' order by silent.what), '') from (
+            select pg_class.relname as what
+            from pg_class
+            where relnamespace = 'exportbox'::regnamespace and relkind in ('r', 'v', 'S')
+                -- A sequence belongs to its column, and speaks through it.
+                and relkind <> 'S' and relname <> 'schema_history' and obj_description(oid, 'pg_class') is null
+            union all
+            select pg_class.relname || '.' || attname
+            from pg_attribute join pg_class on pg_class.oid = attrelid
+            where relnamespace = 'exportbox'::regnamespace and relkind in ('r', 'v') and relname <> 'schema_history'
+                and attnum > 0 and not attisdropped and col_description(attrelid, attnum) is null
+            union all
+            -- An index behind a constraint says by the constraint's name what it is for.
+            select pg_class.relname
+            from pg_class
+            where relnamespace = 'exportbox'::regnamespace and relkind = 'i' and obj_description(oid, 'pg_class') is null
+                and not exists (select from pg_constraint where conindid = pg_class.oid)
+            union all
+            select proname || '()' from pg_proc
+            where pronamespace = 'exportbox'::regnamespace and obj_description(oid, 'pg_proc') is null
+        ) as silent";
+    assert_eq!(world.text(silent).await, "", "objects without a comment");
+}
+
+#[tokio::test]
+async fn every_function_pins_its_search_path_or_qualifies_what_it_names() {
+    let world = World::new().await;
+    let loose = "select coalesce(string_agg(proname, ', '), '') from pg_proc
+        where pronamespace = 'exportbox'::regnamespace and (prosecdef or prolang = (select oid from pg_language where lanname = 'plpgsql'))
+            and not coalesce(proconfig @> array['search_path=pg_catalog, pg_temp'], false)";
+    assert_eq!(world.text(loose).await, "");
+}

@@ -1,0 +1,177 @@
+//! The state machine of `job/state.rs` against the statements and functions that move jobs: what the table lists happens, nothing else does.
+
+use std::collections::BTreeSet;
+
+use exportbox::job::{Kind, State, TRANSITIONS};
+use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use crate::harness::World;
+use crate::harness::jobs::{Planted, everything, plant, statement};
+
+/// What may be true of a job before a verb comes, beside its state. Each puts a planted job there.
+const CIRCUMSTANCES: &[(&str, &str)] = &[
+    ("nothing special", "select"),
+    ("its not_after has passed", "update exportbox.job set not_after = now() where id = $1 and state = 'pending'"),
+    ("it is for later", "update exportbox.job set run_at = now() + interval '1 hour' where id = $1 and state = 'pending'"),
+    ("cancel was asked for", "update exportbox.job set cancel_requested_at = now() where id = $1 and state = 'running'"),
+    ("its attempts are used up", "update exportbox.job set attempt = 5 where id = $1"),
+    ("its lease has expired", "update exportbox.job set lease_expires_at = now() - interval '1 s' where id = $1 and state = 'running'"),
+    (
+        "its lease has expired for the third time",
+        "update exportbox.job set lease_expires_at = now() - interval '1 s', crashes = 2 where id = $1 and state = 'running'",
+    ),
+    (
+        "its lease has expired with its attempts used up",
+        "update exportbox.job set lease_expires_at = now() - interval '1 s', attempt = 5 where id = $1 and state = 'running'",
+    ),
+    (
+        "its lease has expired after a cancel",
+        "update exportbox.job set lease_expires_at = now() - interval '1 s', cancel_requested_at = now() where id = $1 and state = 'running'",
+    ),
+    ("its deadline is long past", "update exportbox.job set deadline_at = now() - interval '1 day' where id = $1 and state = 'running'"),
+    ("its deadline has just passed", "update exportbox.job set deadline_at = now() - interval '1 s' where id = $1 and state = 'running'"),
+];
+
+fn verbs() -> BTreeSet<&'static str> {
+    TRANSITIONS.iter().map(|transition| transition.verb).collect()
+}
+
+fn serves(verb: &str, kind: Kind) -> bool {
+    match verb {
+        "complete_export" => kind == Kind::Export,
+        "complete_delivery" => kind == Kind::Delivery,
+        _ => true,
+    }
+}
+
+/// Run the verb as the daemon does, with the daemon's rights.
+async fn act(client: &Client, verb: &str, job: Planted, token: Uuid) {
+    let text = statement(verb.trim_start_matches("exportbox."));
+    let (class, sentence, none) = ("timeout", "Planted.", None::<String>);
+    let keys = (vec![format!("exports/{token}/a.csv")], vec![10_i64], vec![none.clone()]);
+    let now = chrono::Utc::now();
+    let settle: [&(dyn ToSql + Sync); 2] = [&job.id, &token];
+    let more: Vec<&(dyn ToSql + Sync)> = match verb {
+        "claim" => vec![&4_i32, &4_i32, &"worker", &90_000_i64, &3_600_000_i64, &300_000_i64, &5_i16, &5_i16],
+        "reap" => vec![&90_000_i64, &3_i16, &5_i16, &5_i16, &false],
+        "expire" => vec![],
+        "exportbox.cancel" | "exportbox.requeue" => vec![&job.export_id],
+        "complete_export" => vec![&"exports", &keys.0, &keys.1, &keys.2, &3_i64, &"text/csv", &"a.csv", &now],
+        "complete_delivery" => vec![&"ses", &"message-1", &now, &none],
+        "retry" => vec![&1000_i64, &5_i16, &class, &sentence, &none, &false],
+        "bury" => vec![&class, &sentence, &none, &"dead"],
+        "release" => vec![&1000_i64, &none, &none, &none],
+        "settle_cancelled" => vec![&false],
+        other => panic!("no parameters for {other}"),
+    };
+    let fenced = TRANSITIONS.iter().any(|transition| transition.verb == verb && transition.fenced);
+    let params: Vec<&(dyn ToSql + Sync)> = if fenced { settle.into_iter().chain(more).collect() } else { more };
+    client.batch_execute("set local role exportbox_daemon").await.unwrap();
+    client.query(text, &params).await.unwrap_or_else(|error| panic!("{verb}: {error:?}"));
+    client.batch_execute("reset role").await.unwrap();
+}
+
+async fn state(client: &Client, job: Planted) -> State {
+    let row = client.query_one("select state from exportbox.job where id = $1", &[&job.id]).await.unwrap();
+    State::parse(row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn each_verb_leads_from_each_state_to_exactly_the_states_of_the_table() {
+    let world = World::new().await;
+    let client = &world.admin;
+    for kind in [Kind::Export, Kind::Delivery] {
+        for verb in verbs().into_iter().filter(|verb| serves(verb, kind)) {
+            for from in State::ALL {
+                let mut reached = BTreeSet::new();
+                for (circumstance, put) in CIRCUMSTANCES {
+                    client.batch_execute("begin").await.unwrap();
+                    let job = plant(client, kind, from).await;
+                    if *put != "select" {
+                        client.execute(*put, &[&job.id]).await.unwrap();
+                    }
+                    let before = everything(client).await;
+                    act(client, verb, job, job.token).await;
+                    let to = state(client, job).await;
+                    if to != from {
+                        reached.insert(to.as_str());
+                    } else if verb == "exportbox.cancel" && from == State::Running {
+                        let asked = "select cancel_requested_at is not null from exportbox.job where id = $1";
+                        assert!(client.query_one(asked, &[&job.id]).await.unwrap().get::<_, bool>(0), "cancel left no flag");
+                    } else {
+                        assert_eq!(everything(client).await, before, "{verb} changed a {from} {} ({circumstance})", kind.as_str());
+                    }
+                    client.batch_execute("rollback").await.unwrap();
+                }
+                let listed: BTreeSet<&str> = TRANSITIONS
+                    .iter()
+                    .filter(|transition| transition.verb == verb && transition.from == from)
+                    .flat_map(|transition| transition.to.iter().map(|to| to.as_str()))
+                    .collect();
+                assert_eq!(reached, listed, "{verb} from {from} ({})", kind.as_str());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_settle_that_names_another_token_changes_nothing_at_all() {
+    let world = World::new().await;
+    let client = &world.admin;
+    for kind in [Kind::Export, Kind::Delivery] {
+        for transition in TRANSITIONS.iter().filter(|transition| transition.fenced && serves(transition.verb, kind)) {
+            client.batch_execute("begin").await.unwrap();
+            let job = plant(client, kind, State::Running).await;
+            let neighbour = plant(client, kind, State::Running).await;
+            let before = everything(client).await;
+            for stranger in [Uuid::new_v4(), neighbour.token] {
+                act(client, transition.verb, job, stranger).await;
+                assert_eq!(everything(client).await, before, "{} with a stranger's token", transition.verb);
+            }
+            // The right token, so that the refusals above prove something.
+            act(client, transition.verb, job, job.token).await;
+            assert!(transition.to.contains(&state(client, job).await), "{}", transition.verb);
+            assert_eq!(state(client, neighbour).await, State::Running, "{} touched a neighbour", transition.verb);
+            client.batch_execute("rollback").await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_settled_lease_cannot_be_settled_again() {
+    let world = World::new().await;
+    let client = &world.admin;
+    let fenced = || TRANSITIONS.iter().filter(|transition| transition.fenced).map(|transition| transition.verb);
+    for kind in [Kind::Export, Kind::Delivery] {
+        for first in fenced().filter(|verb| serves(verb, kind)) {
+            client.batch_execute("begin").await.unwrap();
+            let job = plant(client, kind, State::Running).await;
+            act(client, first, job, job.token).await;
+            let settled = everything(client).await;
+            for second in fenced().filter(|verb| serves(verb, kind)) {
+                act(client, second, job, job.token).await;
+                assert_eq!(everything(client).await, settled, "{second} after {first}");
+            }
+            client.batch_execute("rollback").await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_ends_a_lease_closes_its_attempt() {
+    let world = World::new().await;
+    let client = &world.admin;
+    for kind in [Kind::Export, Kind::Delivery] {
+        for transition in TRANSITIONS.iter().filter(|transition| transition.from == State::Running && serves(transition.verb, kind)) {
+            client.batch_execute("begin").await.unwrap();
+            let job = plant(client, kind, State::Running).await;
+            client.execute("update exportbox.job set lease_expires_at = now() - interval '1 s' where id = $1", &[&job.id]).await.unwrap();
+            act(client, transition.verb, job, job.token).await;
+            let closed = "select finished_at is not null and outcome is not null from exportbox.attempt where lease_token = $1";
+            assert!(client.query_one(closed, &[&job.token]).await.unwrap().get::<_, bool>(0), "{}", transition.verb);
+            client.batch_execute("rollback").await.unwrap();
+        }
+    }
+}
