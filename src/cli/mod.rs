@@ -1,4 +1,7 @@
 //! The commands. Each group is one file; this one reads the arguments and turns errors into exit codes.
+//!
+//! Must not know: how anything is done. A command builds what it needs through the daemon or the queue, and prints what it is told. What it
+//! prints on standard output is for its caller, JSON where that was asked for; everything else goes to standard error.
 
 #[cfg(feature = "sandbox")]
 mod demo;

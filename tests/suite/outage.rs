@@ -143,6 +143,7 @@ async fn a_worker_survives_a_crash_of_its_database_and_goes_on() {
     drop(gate);
     server.restart().await.unwrap();
     world.admin = connect(&server.superuser_url_for(&world.database)).await;
+    world.forget_requester();
     world.own_server = Some(server);
     world.until("select state = 'pending' or attempt > 1 from exportbox.job where id = 2").await;
     world.let_back_offs_end().await;

@@ -5,6 +5,7 @@
 
 mod aws_s3;
 mod deliveries;
+pub mod dockerfile;
 pub mod exports;
 pub mod jobs;
 pub mod process;
@@ -162,6 +163,11 @@ impl World {
 
     async fn requester(&self) -> &Client {
         self.requester.get_or_init(|| self.app()).await
+    }
+
+    /// The server has restarted: the next request logs in anew.
+    pub fn forget_requester(&mut self) {
+        self.requester = tokio::sync::OnceCell::new();
     }
 
     /// A URL as that role.

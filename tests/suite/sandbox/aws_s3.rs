@@ -1,3 +1,5 @@
+//! The aws_s3 stand-in: the documented signatures, results and errors.
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use exportbox::sandbox::{Action, Rule};

@@ -1,3 +1,5 @@
+//! Scripted faults: each goes wrong the way it says, and only where it says.
+
 use std::time::{Duration, Instant};
 
 use aws_sdk_s3::error::SdkError;

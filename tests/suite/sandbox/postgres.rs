@@ -1,3 +1,5 @@
+//! The private PostgreSQL: it starts for anybody, keeps to itself, and ends with its owner.
+
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::Path;

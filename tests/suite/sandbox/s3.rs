@@ -1,3 +1,5 @@
+//! The S3 stand-in through the real SDK, where it has to be as strict as AWS.
+
 use std::time::Duration;
 
 use aws_sdk_s3::presigning::PresigningConfig;

@@ -1,3 +1,5 @@
+//! The SES stand-in through the real SDK: what it takes, what it refuses, what it keeps.
+
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageTag, SuppressionListReason};
 use exportbox::sandbox::SesOptions;
 use mail_parser::MessageParser;

@@ -1,0 +1,204 @@
+//! The house checks its own habits: what imports what, how long a file may be, where SQL may stand.
+
+use std::path::{Path, PathBuf};
+
+/// Each room and what it may import; itself is understood. The sandbox stands beside them all, and only commands know it.
+const ROOMS: [(&str, &[&str]); 15] = [
+    ("cli", &["daemon", "config", "telemetry", "worker", "queue", "database", "sandbox"]),
+    ("daemon", &["config", "worker", "export", "delivery", "queue", "source", "store", "mail"]),
+    ("config", &["worker", "export", "queue", "mail", "database"]),
+    ("worker", &["export", "delivery", "queue", "source", "store", "job"]),
+    ("export", &["source", "store", "job"]),
+    ("delivery", &["store", "mail", "job"]),
+    ("queue", &["job", "database", "sql"]),
+    ("source", &["job", "database", "sql"]),
+    ("store", &["job"]),
+    ("mail", &["job"]),
+    ("job", &[]),
+    ("database", &[]),
+    ("sql", &[]),
+    ("telemetry", &[]),
+    ("sandbox", &[]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
+}
+
+/// Every file below a directory of the project with this ending: its path from the root, and its text.
+fn files(dir: &str, ending: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut todo = vec![root().join(dir)];
+    while let Some(path) = todo.pop() {
+        if path.is_dir() {
+            todo.extend(path.read_dir().unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|found| found == ending) {
+            let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_string();
+            found.push((name, std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+    assert!(!found.is_empty(), "{dir} holds no {ending}");
+    found.sort();
+    found
+}
+
+/// The source without comments and without its unit tests, by line number.
+fn code(text: &str) -> Vec<(usize, &str)> {
+    let shipped = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    (1..).zip(shipped.lines()).filter(|(_, line)| !line.trim_start().starts_with("//")).collect()
+}
+
+/// The words that follow `crate::` in a line.
+fn imports(line: &str) -> impl Iterator<Item = &str> {
+    line.split("crate::").skip(1).map(|rest| rest.split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap())
+}
+
+fn assert_none(what: &str, found: &[String]) {
+    assert!(found.is_empty(), "{what}:\n{}", found.join("\n"));
+}
+
+#[test]
+fn a_room_imports_only_from_the_right() {
+    let mut wrong = Vec::new();
+    let mut arrows = 0;
+    for (name, text) in files("src", "rs") {
+        let room = name.trim_start_matches("src/").split(['/', '.']).next().unwrap();
+        if matches!(room, "lib" | "main") {
+            continue;
+        }
+        let allowed = ROOMS.iter().find(|(known, _)| *known == room).unwrap_or_else(|| panic!("{room} is no room of the map")).1;
+        for (number, line) in code(&text) {
+            for import in imports(line).filter(|import| !import.is_empty() && *import != room) {
+                arrows += 1;
+                if !allowed.contains(&import) {
+                    wrong.push(format!("{name}:{number}: {room} imports {import}"));
+                }
+            }
+        }
+    }
+    assert_none("imports against the arrows", &wrong);
+    assert!(arrows > 50, "only {arrows} imports were found");
+}
+
+#[test]
+fn no_file_is_longer_than_500_lines_and_each_says_what_it_is() {
+    let mut wrong = Vec::new();
+    for (name, text) in [files("src", "rs"), files("tests", "rs"), files("sql", "sql"), files("migrations", "sql")].concat() {
+        if text.lines().count() > 500 {
+            wrong.push(format!("{name} has {} lines", text.lines().count()));
+        }
+        let (first, doc) = (text.lines().next().unwrap_or_default(), if name.ends_with(".rs") { "//! " } else { "-- " });
+        if !first.starts_with(doc) {
+            wrong.push(format!("{name} begins without a word about itself"));
+        }
+        // The door of a room says what the room must not know.
+        let parts: Vec<&str> = name.split('/').collect();
+        if let ["src", room, "mod.rs"] = parts[..]
+            && !(3..=10).contains(&text.lines().take_while(|line| line.starts_with("//!")).count())
+        {
+            wrong.push(format!("the door of {room} does not have 3 to 10 lines of introduction"));
+        }
+    }
+    assert_none("files", &wrong);
+}
+
+#[test]
+fn every_statement_is_one_file_that_is_used_and_carries_its_name() {
+    let listed: Vec<String> = exportbox::sql::ALL.iter().map(|(name, _)| format!("sql/{name}.sql")).collect();
+    let there: Vec<(String, String)> = files("sql", "sql");
+    assert_eq!(listed, there.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
+    let sources: String = files("src", "rs").into_iter().filter(|(name, _)| name != "src/sql.rs").map(|(_, text)| text).collect();
+    let mut wrong = Vec::new();
+    for (name, text) in exportbox::sql::ALL {
+        let constant = format!("sql::{}", name.to_ascii_uppercase());
+        let uses = sources
+            .match_indices(&constant)
+            .filter(|(at, _)| !sources[at + constant.len()..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'));
+        if uses.count() == 0 {
+            wrong.push(format!("{name} is not used"));
+        }
+        if !text.starts_with(&format!("-- name: {name}\n-- ")) {
+            wrong.push(format!("{name} does not begin with its name and what it does"));
+        }
+    }
+    assert_none("statements", &wrong);
+}
+
+#[test]
+fn sql_stands_in_sql_files() {
+    const ALLOWED: [&str; 7] = [
+        "src/sandbox/",
+        "src/cli/demo/",
+        "src/cli/sandbox.rs",
+        "src/queue/migrate.rs",
+        "src/queue/listen.rs",
+        "src/source/copy.rs",
+        "src/source/shape.rs",
+    ];
+    const BEGINNINGS: [&str; 13] = [
+        "select ",
+        "insert into ",
+        "update exportbox",
+        "delete from ",
+        "with ",
+        "create ",
+        "alter ",
+        "drop ",
+        "copy (",
+        "listen ",
+        "notify ",
+        "set local ",
+        "truncate ",
+    ];
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for (name, text) in files("src", "rs") {
+        for (number, line) in code(&text) {
+            let strings = line.split('"').skip(1).map(str::to_ascii_lowercase);
+            if strings.filter(|string| BEGINNINGS.iter().any(|beginning| string.starts_with(beginning))).count() > 0 {
+                seen += 1;
+                if !ALLOWED.iter().any(|allowed| name.starts_with(allowed)) {
+                    wrong.push(format!("{name}:{number}: {line}"));
+                }
+            }
+        }
+    }
+    assert_none("SQL in Rust", &wrong);
+    assert!(seen > 5, "the search finds nothing any more");
+}
+
+#[test]
+fn nothing_that_ships_panics_by_design() {
+    let mut wrong = Vec::new();
+    for (name, text) in files("src", "rs") {
+        for (number, line) in code(&text) {
+            if [".unwrap()", "panic!(", "todo!(", "unimplemented!(", "dbg!(", "#[allow("].iter().any(|word| line.contains(word)) {
+                wrong.push(format!("{name}:{number}: {}", line.trim()));
+            }
+        }
+    }
+    assert_none("panics and allowances", &wrong);
+}
+
+#[test]
+fn tests_wait_for_conditions_and_are_called_after_properties() {
+    let mut wrong = Vec::new();
+    let mut tests = 0;
+    for (name, text) in files("tests", "rs").into_iter().filter(|(name, _)| !name.contains("/harness/") && !name.ends_with("/tidy.rs")) {
+        let lines: Vec<&str> = text.lines().collect();
+        for (number, line) in (1..).zip(&lines) {
+            if line.replace("pg_sleep(", "").contains("sleep(") {
+                wrong.push(format!("{name}:{number} sleeps"));
+            }
+            if matches!(line.trim(), "#[test]" | "#[tokio::test]") || line.trim().starts_with("#[tokio::test(") {
+                tests += 1;
+                let title = lines[number..].iter().find_map(|line| line.split_once("fn ")).unwrap().1.split('(').next().unwrap();
+                if title.matches('_').count() < 2 {
+                    wrong.push(format!("{name}:{number}: {title} is not a sentence"));
+                }
+            }
+        }
+    }
+    assert_none("tests", &wrong);
+    assert!(tests > 100, "only {tests} tests were found");
+}
