@@ -1,7 +1,5 @@
 //! `exportbox demo`: every claim holds, and nothing of it is left on the machine.
 
-use std::path::Path;
-
 use crate::harness::process::{PROGRAM, stderr, stdout};
 
 /// Processes that have this text in their environment: whatever a program started inherits it.
@@ -37,5 +35,5 @@ async fn the_demo_holds_what_it_claims_and_leaves_nothing_behind() {
 
     crate::sandbox::until(|| processes_with(&mark).is_empty()).await;
     let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.path()).collect();
-    assert_eq!(left, [Path::new(""); 0]);
+    assert!(left.is_empty(), "{left:?}");
 }
