@@ -116,19 +116,25 @@ async fn a_part_that_is_missing_makes_the_attempt_count_for_nothing() {
 #[tokio::test]
 async fn another_size_than_reported_makes_the_attempt_count_for_nothing() {
     let world = World::with_aws_s3().await;
-    let signature = "(query text, bucket text, file_path text, region text default null, options text default null, kms_key text default null, \
-        out rows_uploaded bigint, out files_uploaded bigint, out bytes_uploaded bigint)";
     world
-        .sql(&format!(
-            "alter function aws_s3.query_export_to_s3(text, text, text, text, text, text) rename to honest;
-             create function aws_s3.query_export_to_s3{signature} language sql as $$
-                 select e.rows_uploaded, e.files_uploaded, e.bytes_uploaded + 1 from aws_s3.honest($1, $2, $3, $4, $5, $6) as e
-             $$;"
-        ))
+        .answer_instead("select e.rows_uploaded, e.files_uploaded, e.bytes_uploaded + 1 from aws_s3.honest($1, $2, $3, $4, $5, $6) as e")
         .await;
     let id = world.request(QUERY, ANN).await;
     world.drain().await;
     assert_not_visible(&world, id, "verification").await;
+}
+
+#[tokio::test]
+async fn no_file_for_no_rows_still_gives_something_to_download() {
+    let world = World::with_aws_s3().await;
+    // What RDS does there is not documented.
+    world.answer_instead("select 0::bigint, 0::bigint, 0::bigint").await;
+    let id = world.request_with("select 1 as a where false", ANN, "format => 'text'").await;
+    world.complete(&[id]).await;
+    assert_eq!(world.stored(id).await, b"");
+    let answer = reqwest::get(&world.mails_to("ann@example.com")[0].links[0]).await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.bytes().await.unwrap().len()), (200, 0));
+    world.assert_store_is_clean().await;
 }
 
 /// Tried again later, nothing to see and nothing left.
@@ -146,7 +152,7 @@ async fn assert_not_visible(world: &World, id: uuid::Uuid, class: &str) {
 async fn trouble_of_the_database_with_s3_is_tried_again() {
     for operation in ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"] {
         let world = World::with_aws_s3().await;
-        world.s3.faults().add(Rule::on(operation, Action::error(503, "ServiceUnavailable", "Please come back later.")));
+        world.s3.faults().add(Rule::on(operation, Action::error(400, "InvalidRequest", "Something went wrong.")));
         let id = world.request(QUERY, ANN).await;
         world.drain().await;
         assert_not_visible(&world, id, "store_unavailable").await;

@@ -1,7 +1,5 @@
 //! `exportbox demo`: every claim holds, and nothing of it is left on the machine.
 
-use std::path::Path;
-
 use crate::harness::process::{PROGRAM, stderr, stdout};
 
 /// Processes that have this text in their environment: whatever a program started inherits it.
