@@ -32,7 +32,7 @@ const CYCLE: &[(&str, &str, &[&str])] = &[
     ("reap", "(90000, 3::smallint, 5::smallint, 8::smallint, false)", &["job_running", "attempt_pkey"]),
     ("expire", "", &["job_expiring"]),
     ("claim", "(4, 8, 'w', 90000, 3600000, 300000, 5::smallint, 8::smallint)", &["job_due", "job_pkey"]),
-    ("next_due", "(true, true)", &["job_due", "job_running", "job_expiring"]),
+    ("next_due", "(true, true, 90000)", &["job_due", "job_running", "job_expiring"]),
     (
         "heartbeat",
         "('{200101,200102}', array[gen_random_uuid(), gen_random_uuid()], '{1,2}', '{3,4}', 90000, 'w')",
@@ -123,7 +123,7 @@ async fn asking_for_the_next_due_instant_reads_a_few_pages_of_a_long_queue() {
              analyze exportbox.job",
         )
         .await;
-    let plan = plan(&world.admin, ", analyze, buffers", "next_due", "(true, true)").await;
+    let plan = plan(&world.admin, ", analyze, buffers", "next_due", "(true, true, 90000)").await;
     let pages = ["Shared Hit Blocks", "Shared Read Blocks"].iter().filter_map(|name| plan["Plan"][name].as_u64()).sum::<u64>();
     assert!(pages < 200, "{pages} pages");
 }
