@@ -98,10 +98,10 @@ async fn a_worker_that_cannot_beat_stops_before_its_lease_ends() {
         "the lease ended first"
     );
     gate.open().await;
-    proxy.resume();
     world.let_leases_lapse().await;
     world.reap().await;
     world.let_back_offs_end().await;
+    proxy.resume();
     world.until_state(id, "completed").await;
     assert!(running.stop().await.lease_lost >= 1);
     world.assert_store_is_clean().await;
