@@ -31,6 +31,8 @@ build: tools
 # A C compiler for the crates that need one, and PostgreSQL's server binaries: installed only where they are missing.
 tools:
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs"; exit 1; }
+	@{ $(CARGO) fmt --version && $(CARGO) clippy --version; } >/dev/null 2>&1 || { command -v rustup >/dev/null && rustup component add rustfmt clippy; } || \
+		{ echo "rustfmt and clippy are missing: install them with your Rust, or use https://rustup.rs"; exit 1; }
 	@need=""; \
 	command -v cc >/dev/null || need="gcc libc6-dev"; \
 	found=""; \

@@ -15,6 +15,11 @@ as $$
 $$;
 comment on function exportbox.new_id() is 'A time-ordered id (UUID version 7), so that the primary key of the outbox grows at one end.';
 
+create function exportbox.acting_role() returns text
+language sql stable
+as $$ select coalesce(nullif(pg_catalog.current_setting('role'), 'none'), session_user) $$;
+comment on function exportbox.acting_role() is 'Who acts: the role of SET ROLE, else the login. Inside a SECURITY DEFINER function, where current_user is its owner, only this tells.';
+
 create table exportbox.report (
     name        text not null,
     version     integer not null,
@@ -23,7 +28,7 @@ create table exportbox.report (
     params      jsonb not null default '{}',
     run_as      text not null,
     created_at  timestamptz not null default now(),
-    created_by  text not null default session_user,
+    created_by  text not null default exportbox.acting_role(),
     disabled_at timestamptz,
     constraint report_pkey primary key (name, version),
     constraint report_name_is_plain check (name ~ '^[a-z][a-z0-9_.-]{0,62}$'),
@@ -288,7 +293,7 @@ create table exportbox.event (
     export_id uuid,
     job_id    bigint,
     kind      text not null,
-    actor     text not null default session_user,
+    actor     text not null default exportbox.acting_role(),
     detail    text,
     constraint event_pkey primary key (id)
 );
@@ -308,7 +313,7 @@ create table exportbox.control (
     error_class text not null,
     reason      text not null,
     held_at     timestamptz not null default now(),
-    held_by     text not null default session_user,
+    held_by     text not null default exportbox.acting_role(),
     probes      integer not null default 0,
     probe_at    timestamptz,
     constraint control_pkey primary key (scope),

@@ -360,8 +360,10 @@ begin
         idempotency_key, run_at, not_after, priority, timeout, max_attempts, link_ttl, subject, message, metadata)
     values (request_export.report, request_export.query, request_export.params, request_export.recipients, request_export.format,
         request_export.compression, request_export.format_options, request_export.filename, request_export.idempotency_key,
-        request_export.run_at, request_export.not_after, request_export.priority, request_export.timeout,
-        request_export.max_attempts, request_export.link_ttl, request_export.subject, request_export.message,
+        request_export.run_at, request_export.not_after,
+        -- Kept within the column's type, so that what is out of range is refused in our own words.
+        case when request_export.priority is not null then greatest(-1, least(request_export.priority, 32767))::smallint end, request_export.timeout,
+        case when request_export.max_attempts is not null then greatest(-1, least(request_export.max_attempts, 32767))::smallint end, request_export.link_ttl, request_export.subject, request_export.message,
         request_export.metadata)
     on conflict (requested_by, idempotency_key) do nothing
     returning id into export_id;
@@ -390,8 +392,7 @@ declare
     type_name text;
     usable boolean;
     latest record;
-    -- Inside a SECURITY DEFINER function only the session still tells who called.
-    runner text := coalesce(register_report.run_as, session_user);
+    runner text := coalesce(register_report.run_as, exportbox.acting_role());
     versions integer;
 begin
     if coalesce(register_report.name, '') !~ '^[a-z][a-z0-9_.-]{0,62}$' then

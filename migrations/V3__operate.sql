@@ -20,9 +20,9 @@ declare
     requester text;
 begin
     select outbox.requested_by into requester from exportbox.outbox where outbox.id = assert_may_operate.export_id;
-    -- The caller of a SECURITY DEFINER function is the session's role; a requester may act on its own exports.
-    if requester is null or not (pg_has_role(session_user, 'exportbox_operator', 'usage')
-        or exists (select from pg_roles where rolname = requester and pg_has_role(session_user, pg_roles.oid, 'usage'))) then
+    -- A login that has become one tenant's role acts for that tenant alone.
+    if requester is null or not (requester = exportbox.acting_role() or pg_has_role(exportbox.acting_role(), 'exportbox_operator', 'usage')
+        or exists (select from pg_roles where rolname = requester and pg_has_role(exportbox.acting_role(), pg_roles.oid, 'usage'))) then
         raise exception using errcode = 'EB061', message = format('there is no export %s, or it is not yours', assert_may_operate.export_id),
             hint = 'Look it up in exportbox.exports.';
     end if;

@@ -172,14 +172,15 @@ impl Settings {
         let sender: Sender = sender.parse().context("EXPORTBOX_MAIL_FROM")?;
         ensure!((1..=256).contains(&args.slots), "EXPORTBOX_SLOTS must be 1 to 256");
         ensure!((1..=256).contains(&args.mail_slots), "EXPORTBOX_MAIL_SLOTS must be 1 to 256");
-        ensure!(args.lease >= Duration::from_secs(1), "EXPORTBOX_LEASE must be at least 1s");
+        let day = Duration::from_secs(24 * 3600);
+        ensure!((Duration::from_secs(1)..=day).contains(&args.lease), "EXPORTBOX_LEASE must be 1s to 24h");
         ensure!(
             !args.heartbeat.is_zero() && args.heartbeat <= args.lease / 3,
             "EXPORTBOX_HEARTBEAT must be at most a third of EXPORTBOX_LEASE, so that one lost beat loses no lease"
         );
-        ensure!(args.poll >= Duration::from_millis(100), "EXPORTBOX_POLL must be at least 100ms");
-        ensure!(args.timeout >= Duration::from_secs(1), "EXPORTBOX_TIMEOUT must be at least 1s");
-        let week = Duration::from_secs(7 * 24 * 3600);
+        ensure!((Duration::from_millis(100)..=day).contains(&args.poll), "EXPORTBOX_POLL must be 100ms to 24h");
+        let week = 7 * day;
+        ensure!((Duration::from_secs(1)..=week).contains(&args.timeout), "EXPORTBOX_TIMEOUT must be 1s to 7d");
         ensure!(
             (Duration::from_secs(60)..=week).contains(&args.link_ttl),
             "EXPORTBOX_LINK_TTL must be 1m to 7d; no signed link lives longer"

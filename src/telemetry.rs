@@ -3,7 +3,10 @@
 use std::io::IsTerminal;
 
 use clap::{Args, ValueEnum};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -25,38 +28,24 @@ pub struct LogArgs {
     pub log_format: LogFormat,
 }
 
-/// Levels of other people's crates that would print payloads: the SDK logs whole requests at debug, signatures included.
-const QUIET: [&str; 12] = [
-    "s3s",
-    "s3s_fs",
-    "refinery_core",
-    "aws_smithy_runtime",
-    "aws_smithy_runtime_api",
-    "aws_sdk_s3",
-    "aws_sdk_sesv2",
-    "aws_runtime",
-    "aws_config",
-    "hyper",
-    "tokio_postgres",
-    "lettre",
-];
-
 /// Start logging. Call once.
 ///
 /// # Errors
 /// The filter cannot be read.
 pub fn init(args: &LogArgs) -> anyhow::Result<()> {
-    let mut filter = EnvFilter::try_new(&args.filter).map_err(|_| {
+    let filter = EnvFilter::try_new(&args.filter).map_err(|_| {
         anyhow::anyhow!("EXPORTBOX_LOG: write a level (error, warn, info, debug, trace) or a filter such as exportbox=debug,warn")
     })?;
-    for target in QUIET {
-        filter = filter.add_directive(format!("{target}=warn").parse()?);
-    }
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let _ = match args.log_format {
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
-        LogFormat::Human => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
+    // Other people's crates print whole requests at their talkative levels, with keys and signed queries: of those only warnings are let
+    // through, whatever the filter says.
+    let ours = filter_fn(|line| line.target().starts_with("exportbox") || *line.level() <= tracing::Level::WARN);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match args.log_format {
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
+        LogFormat::Human => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed(),
     };
+    // Already started: a test in the same process did.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(filter.and(ours))).try_init();
     // A panic's message may quote what was being handled; where it happened is enough to find it.
     std::panic::set_hook(Box::new(|panic| {
         let said = panic.payload_as_str().unwrap_or_default();

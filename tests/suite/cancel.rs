@@ -112,7 +112,7 @@ async fn a_cancel_outlives_the_worker_that_should_have_heard_of_it() {
     world.until_at_gate(id).await;
     // Stopped, so that it cannot hear of the cancel; then killed.
     let pid = process.id().unwrap().to_string();
-    assert!(tokio::process::Command::new("kill").args(["-STOP", &pid]).status().await.unwrap().success());
+    assert!(tokio::process::Command::new("/bin/sh").args(["-c", r#"kill -s STOP "$1""#, "kill", &pid]).status().await.unwrap().success());
     assert_eq!(cancel(&world, id).await, "cancelling");
     process.kill().await.unwrap();
     assert_eq!(world.state(id).await, "running");

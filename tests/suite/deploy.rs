@@ -152,7 +152,7 @@ fn the_composed_daemon_has_all_its_settings_and_no_other() {
     for name in ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
         assert_eq!(environment[name], compose["services"]["sandbox"]["environment"][name]);
     }
-    // Docker must not lose patience before the daemon's own grace ends, 30 seconds by default.
+    // Docker must not lose patience before the daemon's own grace ends, 30 seconds by default, and what it stopped then is cleaned up.
     let patience = service["stop_grace_period"].as_str().unwrap().trim_end_matches('s').parse::<u32>().unwrap();
-    assert!(patience > 30 && help.contains("[env: EXPORTBOX_GRACE=] [default: 30s]"), "{help}");
+    assert!(patience >= 75 && help.contains("[env: EXPORTBOX_GRACE=] [default: 30s]"), "{help}");
 }

@@ -6,7 +6,7 @@ use exportbox::job::{Outcome, State};
 use exportbox::queue::Settled;
 
 use crate::harness::proxy::Proxy;
-use crate::harness::{GATED, World, connect, postgres};
+use crate::harness::{GATED, World, postgres};
 
 /// The bookkeeping goes through the proxy, the queries do not.
 async fn behind_proxy(world: &mut World) -> Proxy {
@@ -98,12 +98,10 @@ async fn a_worker_that_cannot_beat_stops_before_its_lease_ends() {
         "the lease ended first"
     );
     gate.open().await;
-    proxy.resume();
     world.let_leases_lapse().await;
     world.reap().await;
     world.let_back_offs_end().await;
-    world.drain().await;
-    // Or the worker itself, which is back.
+    proxy.resume();
     world.until_state(id, "completed").await;
     assert!(running.stop().await.lease_lost >= 1);
     world.assert_store_is_clean().await;
@@ -142,10 +140,9 @@ async fn a_worker_survives_a_crash_of_its_database_and_goes_on() {
     server.crash().await.unwrap();
     drop(gate);
     server.restart().await.unwrap();
-    world.admin = connect(&server.superuser_url_for(&world.database)).await;
-    world.forget_requester();
     world.own_server = Some(server);
-    world.until("select state = 'pending' or attempt > 1 from exportbox.job where id = 2").await;
+    world.reconnect().await;
+    world.until("select state <> 'running' or leases > 1 from exportbox.job where id = 2").await;
     world.let_back_offs_end().await;
     let third = world.request("select 3 as three", &[]).await;
     for id in [second, third] {

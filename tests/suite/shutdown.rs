@@ -70,7 +70,7 @@ async fn a_process_stops_on_sigterm_with_code_0_and_leaves_no_lease() {
     let mut process = world.spawn(&["run", "--grace", "100ms"]);
     world.until_at_gate(id).await;
     let pid = process.id().unwrap().to_string();
-    assert!(tokio::process::Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    assert!(tokio::process::Command::new("/bin/sh").args(["-c", r#"kill -s TERM "$1""#, "kill", &pid]).status().await.unwrap().success());
     let status = tokio::time::timeout(Duration::from_secs(20), process.wait()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(0));
     let job = world.job(1).await;

@@ -15,6 +15,8 @@ pub(super) struct Process {
     child: Mutex<Child>,
     pid: u32,
     log: PathBuf,
+    /// Ends the daemon when the pipe to it closes, also when this process is killed.
+    watchdog: Child,
 }
 
 impl Process {
@@ -36,7 +38,15 @@ impl Process {
             .spawn()
             .context("start the daemon")?;
         let pid = child.id().context("the daemon ended at once")?;
-        Ok(Process { child: Mutex::new(child), pid, log })
+        let watchdog = Command::new("/bin/sh")
+            .args(["-c", r#"cat >/dev/null; kill -s KILL "$1" 2>/dev/null"#, "watchdog", &pid.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .context("start the daemon's watchdog")?;
+        Ok(Process { child: Mutex::new(child), pid, log, watchdog })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -58,10 +68,16 @@ impl Process {
     }
 
     /// SIGTERM; true when it ended with exit code 0 within its grace.
-    pub(super) async fn stop(self) -> anyhow::Result<bool> {
-        let asked = Command::new("kill").arg("-TERM").arg(self.pid.to_string()).status().await.context("send SIGTERM")?;
+    pub(super) async fn stop(mut self) -> anyhow::Result<bool> {
+        let asked = Command::new("/bin/sh")
+            .args(["-c", r#"kill -s TERM "$1""#, "kill", &self.pid.to_string()])
+            .status()
+            .await
+            .context("send SIGTERM")?;
         let Ok(mut child) = self.child.into_inner() else { return Ok(false) };
         let ended = tokio::time::timeout(Duration::from_secs(40), child.wait()).await;
+        // Its charge is gone, and the number may become somebody else's.
+        let _ = self.watchdog.start_kill();
         Ok(asked.success() && ended.is_ok_and(|status| status.is_ok_and(|status| status.success())))
     }
 }

@@ -59,15 +59,20 @@ impl Claims {
 
 pub(super) async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let stop = stop_on_signal()?;
-    let playing = play(args, stop.clone());
-    tokio::select! {
-        done = playing => done,
-        // Dropping the play drops the sandbox, which cleans up; --keep waits for the signal itself.
-        () = stop.cancelled(), if !args.keep => Ok(ExitCode::FAILURE),
+    let (sandbox, app_url, holds) = tokio::select! {
+        played = play(args) => played?,
+        // Dropping the play drops the sandbox, which cleans up.
+        () = stop.cancelled() => return Ok(ExitCode::FAILURE),
+    };
+    if args.keep {
+        keep(&sandbox, &app_url, &stop).await?;
     }
+    sandbox.stop().await?;
+    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn play(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+/// Play the story; returns the sandbox it was played in, and whether every claim held.
+async fn play(args: &DemoArgs) -> anyhow::Result<(Sandbox, String, bool)> {
     let mut claims = Claims { quiet: args.json, all: Vec::new() };
     claims.say("exportbox demo: insert a row, get a file\n\nStarting a private PostgreSQL, S3 and mailbox …");
     let sandbox = Sandbox::start(SandboxOptions::default()).await?;
@@ -101,19 +106,20 @@ async fn play(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<ExitCo
     } else {
         println!("\n{} of {} claims hold.", claims.all.iter().filter(|(_, holds)| *holds).count(), claims.all.len());
     }
-    if args.keep {
-        let daemon = daemon::Process::start(&sandbox, DATABASE)?;
-        eprintln!(
-            "\nStill running, until Ctrl-C:\n  psql as superuser  {}\n  as the application psql '{app_url}'\n  mailbox            {}/\n  daemon's log       {}\n  Try: select * from exportbox.exports;",
-            sandbox.postgres.psql_command(DATABASE),
-            sandbox.ses.endpoint(),
-            daemon.log().display()
-        );
-        stop.cancelled().await;
-        daemon.stop().await?;
-    }
-    sandbox.stop().await?;
-    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok((sandbox, app_url, holds))
+}
+
+async fn keep(sandbox: &Sandbox, app_url: &str, stop: &CancellationToken) -> anyhow::Result<()> {
+    let daemon = daemon::Process::start(sandbox, DATABASE)?;
+    eprintln!(
+        "\nStill running, until Ctrl-C:\n  psql as superuser  {}\n  as the application psql '{app_url}'\n  mailbox            {}/\n  daemon's log       {}\n  Try: select * from exportbox.exports;",
+        sandbox.postgres.psql_command(DATABASE),
+        sandbox.ses.endpoint(),
+        daemon.log().display()
+    );
+    stop.cancelled().await;
+    daemon.stop().await?;
+    Ok(())
 }
 
 fn judge(claims: &mut Claims, request: &Request, row: &Value) {

@@ -88,7 +88,9 @@ impl World {
 
     /// A world with a database server of its own.
     pub async fn with_own_server() -> World {
-        let server = Postgres::start(&PostgresOptions::default()).await.unwrap();
+        // It may be crashed, and what was committed must survive that.
+        let settings = vec![("synchronous_commit".into(), "on".into())];
+        let server = Postgres::start(&PostgresOptions { settings, ..PostgresOptions::default() }).await.unwrap();
         server::prepare(&server).await;
         let database = server::TEMPLATE.to_string();
         World::over(Some(server), database, SesOptions::default()).await
@@ -165,8 +167,9 @@ impl World {
         self.requester.get_or_init(|| self.app()).await
     }
 
-    /// The server has restarted: the next request logs in anew.
-    pub fn forget_requester(&mut self) {
+    /// Connect anew after the world's own server was restarted.
+    pub async fn reconnect(&mut self) {
+        self.admin = connect(&self.server().superuser_url_for(&self.database)).await;
         self.requester = tokio::sync::OnceCell::new();
     }
 
