@@ -4,9 +4,9 @@
 -- $2 int: free delivery slots
 -- $3 text: worker id
 -- $4 bigint: lease, ms
--- $5 bigint: default timeout of an export, ms
+-- $5 bigint: longest timeout of an export, ms; a request may ask for less
 -- $6 bigint: timeout of a delivery, ms
--- $7 smallint: default max_attempts of an export
+-- $7 smallint: most attempts of an export; a request may ask for less
 -- $8 smallint: max_attempts of a delivery
 with
 -- A kind of job on hold gets one slot whenever its probe is due; taking the probe moves the next one.
@@ -58,7 +58,7 @@ claimed as (
         worker = $3::text,
         lease_expires_at = now() + $4::bigint * interval '1 millisecond',
         deadline_at = now() + case job.kind
-            when 'export' then coalesce(job.timeout, $5::bigint * interval '1 millisecond')
+            when 'export' then least(job.timeout, $5::bigint * interval '1 millisecond')
             else $6::bigint * interval '1 millisecond'
         end,
         started_at = coalesce(job.started_at, now())
@@ -78,7 +78,7 @@ select
     claimed.kind,
     claimed.lease_token,
     claimed.attempt,
-    coalesce(claimed.max_attempts, case claimed.kind when 'export' then $7::smallint else $8::smallint end) as max_attempts,
+    least(claimed.max_attempts, case claimed.kind when 'export' then $7::smallint else $8::smallint end) as max_attempts,
     (extract(epoch from claimed.deadline_at - now()) * 1000)::bigint as time_left_ms,
     exists (select from probing where probing.scope = claimed.kind) as is_probe
 from claimed

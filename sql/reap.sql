@@ -2,7 +2,7 @@
 -- End the leases of workers that died, stalled or overran. Run first in every cycle of every process.
 -- $1 bigint: grace past the deadline that a live worker has for stopping by itself, ms
 -- $2 smallint: crash limit
--- $3 smallint: default max_attempts of an export
+-- $3 smallint: most attempts of an export
 -- $4 smallint: max_attempts of a delivery
 -- $5 boolean: hold a mail that may have been sent, instead of sending it again
 with
@@ -31,7 +31,7 @@ verdict as (
             when lost.cancelled then 'cancelled'
             when lost.crashed and lost.crashes + 1 >= $2::smallint then 'dead'
             when stamp.maybe_sent and $5::boolean then 'dead'
-            when lost.attempt >= coalesce(lost.max_attempts, case lost.kind when 'export' then $3::smallint else $4::smallint end) then 'dead'
+            when lost.attempt >= least(lost.max_attempts, case lost.kind when 'export' then $3::smallint else $4::smallint end) then 'dead'
             else 'pending'
         end as state,
         case

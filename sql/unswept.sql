@@ -5,5 +5,6 @@ from exportbox.attempt
 where attempt.object_key is not null
     and attempt.swept_at is null
     and attempt.outcome <> 'completed'
-order by attempt.finished_at
+-- In no order: what cannot be swept must not keep the rest from its turn.
+order by random()
 limit 50

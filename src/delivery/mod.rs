@@ -57,9 +57,19 @@ impl Courier {
         let manifest = &envelope.manifest;
         let wish = envelope.link_ttl.unwrap_or(self.link_ttl);
         let asked_until = Utc::now() + TimeDelta::from_std(wish).unwrap_or_default();
+        if manifest.bucket != self.store.bucket() {
+            // A bucket that is not there is a wrong setting for everybody.
+            self.store.probe().await?;
+            let sentence = "The file lies in another bucket than this daemon's; run one with that EXPORTBOX_BUCKET, or request it again.";
+            return Err(Failure::new(FailureClass::StoreConfig, Verdict::Postpone, sentence));
+        }
         let mut links = Vec::with_capacity(manifest.parts.len());
         for part in &manifest.parts {
             let stored = self.store.head(&part.key).await?;
+            if stored.is_none() {
+                // A HEAD cannot tell a missing bucket from a missing object: the first is a wrong setting and must bury nothing.
+                self.store.probe().await?;
+            }
             if stored.map(|head| head.bytes) != u64::try_from(part.bytes).ok() {
                 let sentence = "The stored file is gone or has changed, so no link to it is mailed. Request the export again.";
                 return Err(Failure::new(FailureClass::Verification, Verdict::Bury, sentence));

@@ -50,15 +50,16 @@ fn unusable(sentence: &str) -> Failure {
 }
 
 /// Choose for one export. The query always runs with its own role's rights: where that role may not call aws_s3, `auto` streams.
-pub(super) async fn choose(choice: ExporterChoice, session: &Session, job: &ExportJob) -> Result<Exporter, Failure> {
+pub(super) async fn choose(choice: ExporterChoice, has_region: bool, session: &Session, job: &ExportJob) -> Result<Exporter, Failure> {
     let compressed = job.compression != Compression::None;
     match choice {
         ExporterChoice::Copy => Ok(Exporter::Copy),
-        ExporterChoice::Auto if compressed => Ok(Exporter::Copy),
+        ExporterChoice::Auto if compressed || !has_region => Ok(Exporter::Copy),
         ExporterChoice::Auto => match session.may_use_aws_s3().await? {
             Some(true) => Ok(Exporter::AwsS3),
             _ => Ok(Exporter::Copy),
         },
+        ExporterChoice::AwsS3 if !has_region => Err(unusable("aws_s3 needs to know the bucket's region; set AWS_REGION.")),
         ExporterChoice::AwsS3 if compressed => {
             Err(unusable("aws_s3 cannot compress; run a daemon with EXPORTBOX_EXPORTER=auto or copy for such requests."))
         }

@@ -63,7 +63,7 @@ impl Exporter {
     }
 
     async fn make(&self, attempt: &Attempt, job: &ExportJob, session: &Session) -> Result<Manifest, Outcome> {
-        let exporter = attempt.stop.race(choice::choose(self.options.choice, session, job)).await??;
+        let exporter = attempt.stop.race(choice::choose(self.options.choice, self.options.region.is_some(), session, job)).await??;
         let backend = Note::Backend { pid: session.backend_pid, started_at: session.backend_start, exporter: exporter.as_str() };
         attempt.note(backend).await?;
 
@@ -119,7 +119,9 @@ impl Exporter {
             Ok(Err(Unfinished::Failed(failure))) => failure.into(),
             Err(reason) => reason.into(),
         };
-        if let Err(failure) = body.abort().await {
+        // Together: a slow store must not keep the query running.
+        let (aborted, ()) = tokio::join!(body.abort(), session.interrupt());
+        if let Err(failure) = aborted {
             tracing::warn!(error.class = %failure.class, "an upload could not be aborted, it is swept later");
         }
         Err(ended)

@@ -94,6 +94,18 @@ impl FailureClass {
         }
     }
 
+    /// Whether something everybody needs is away or overloaded: no request can be blamed for it.
+    pub fn is_outage(self) -> bool {
+        matches!(
+            self,
+            FailureClass::SourceUnavailable
+                | FailureClass::StoreUnavailable
+                | FailureClass::StoreThrottled
+                | FailureClass::MailThrottled
+                | FailureClass::MailUnavailable
+        )
+    }
+
     /// The first delay and the longest delay of this class's back-off.
     pub fn delays(self) -> (Duration, Duration) {
         let (first_s, longest_s) = match self {

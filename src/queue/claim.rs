@@ -60,7 +60,19 @@ impl Queue {
             let reap = connection.prepare_cached(sql::REAP).await?;
             let expire = connection.prepare_cached(sql::EXPIRE).await?;
             let claim = connection.prepare_cached(sql::CLAIM).await?;
-            tokio::try_join!(connection.query(&reap, &reap_params), connection.query(&expire, &[]), connection.query(&claim, &claim_params),)
+            let (reaped, expired, claimed) = tokio::join!(
+                connection.query(&reap, &reap_params),
+                connection.query(&expire, &[]),
+                connection.query(&claim, &claim_params)
+            );
+            // What was claimed must be started, whatever became of the other two: their work waits for the next cycle.
+            let or_later = |rows: Result<Vec<tokio_postgres::Row>, tokio_postgres::Error>, what| {
+                rows.unwrap_or_else(|error| {
+                    tracing::warn!(error = %QueueError::from(error), "could not {what}, the next cycle will");
+                    Vec::new()
+                })
+            };
+            claimed.map(|claimed| (or_later(reaped, "reap"), or_later(expired, "expire"), claimed))
         };
         let answer = tokio::time::timeout(self.patience(), asking).await;
         let (reaped, expired, claimed) = answered(connection, answer)?;

@@ -120,8 +120,11 @@ impl Queue {
     }
 
     async fn retry(&self, lease: &Lease, failure: &Failure, delay: Duration, maybe_sent: bool) -> Result<Settled, QueueError> {
+        // An outage is nobody's fault and may last: it ends no job, unless the request itself asked for few attempts.
+        let usual = lease.kind == Kind::Delivery || lease.max_attempts >= self.policy.export_attempts;
+        let max_attempts = if failure.class.is_outage() && usual { i16::MAX } else { lease.max_attempts };
         let params: [&(dyn ToSql + Sync); 6] =
-            [&ms(delay), &lease.max_attempts, &failure.class.as_str(), &failure.sentence, &failure.detail, &maybe_sent];
+            [&ms(delay), &max_attempts, &failure.class.as_str(), &failure.sentence, &failure.detail, &maybe_sent];
         self.fenced(lease, sql::RETRY, &params, State::Pending).await
     }
 

@@ -8,6 +8,14 @@ use super::Session;
 const OBEY: Duration = Duration::from_secs(5);
 
 impl Session {
+    /// Ask the server to stop what runs. Best effort: `end` makes sure.
+    pub async fn interrupt(&self) {
+        let cancel = self.cancel.clone();
+        let asking = cancel.cancel_query(self.source.database().tls());
+        // Whatever comes of it, `end` is called next.
+        let _ = tokio::time::timeout(OBEY, asking).await;
+    }
+
     /// Cancel what runs, wait until the backend has rolled back, and if it does not, terminate it.
     pub async fn end(self) {
         let (source, cancel, pid, started_at) = (self.source.clone(), self.cancel.clone(), self.backend_pid, self.backend_start);

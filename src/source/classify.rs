@@ -55,7 +55,9 @@ fn judge(code: &str, phase: Phase, detail: &str) -> (FailureClass, Verdict, Stri
         }
         ("40001" | "40P01", _) => said(Class::ReplicaConflict, Verdict::Retry, "The server gave up the query in favour of another"),
         ("55P03", _) => said(Class::SourceOverloaded, Verdict::Retry, "The query waited too long for a lock"),
-        ("42501", _) => said(Class::Permission, Verdict::Bury, "The role that runs the query lacks a privilege; grant it, then requeue"),
+        ("42501", Phase::Query | Phase::AwsS3) => {
+            said(Class::Permission, Verdict::Bury, "The role that runs the query lacks a privilege; grant it, then requeue")
+        }
         ("42P01", _) => said(Class::Query, Verdict::Bury, "The query names a table or view that does not exist"),
         ("42703", _) => said(Class::Query, Verdict::Bury, "The query names a column that does not exist"),
         ("42883", _) => said(Class::Query, Verdict::Bury, "The query calls a function or operator that does not exist for these types"),
@@ -66,6 +68,14 @@ fn judge(code: &str, phase: Phase, detail: &str) -> (FailureClass, Verdict, Stri
         ("22P02" | "22007" | "22008", _) => said(Class::Query, Verdict::Bury, "A value cannot be read as the type that the query wants"),
         ("22012", _) => said(Class::Query, Verdict::Bury, "The query divides by zero"),
         ("22P05", _) => said(Class::Query, Verdict::Bury, "A character cannot be written in the encoding that was asked for"),
+        (code, Phase::Connect) if !["08", "53", "57"].contains(&code.get(..2).unwrap_or_default()) => {
+            said(Class::SourceUnavailable, Verdict::Hold, "The source database does not let the daemon in; check its login's rights")
+        }
+        (code, Phase::Open) if !["08", "40", "53", "57"].contains(&code.get(..2).unwrap_or_default()) => said(
+            Class::Role,
+            Verdict::Postpone,
+            "The export's session could not be set up; an operator sees the server's own words in: exportbox show",
+        ),
         _ => by_class(code),
     }
 }

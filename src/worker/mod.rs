@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::attempt::Finished;
 use self::heartbeat::Leases;
@@ -83,6 +84,9 @@ pub struct Worker {
     courier: Arc<Courier>,
     options: WorkOptions,
     leases: Arc<Leases>,
+    /// Cleaning up runs beside the work, one at a time.
+    tracker: TaskTracker,
+    sweeping: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What the loop keeps between turns.
@@ -96,7 +100,17 @@ impl Worker {
     /// A worker over ready-made parts.
     pub fn new(queue: Queue, source: Source, store: Store, exporter: Exporter, courier: Courier, options: WorkOptions) -> Worker {
         let (exporter, courier) = (Arc::new(exporter), Arc::new(courier));
-        Worker { queue, source, store, exporter, courier, options, leases: Arc::new(Leases::default()) }
+        Worker {
+            queue,
+            source,
+            store,
+            exporter,
+            courier,
+            options,
+            leases: Arc::new(Leases::default()),
+            tracker: TaskTracker::new(),
+            sweeping: Arc::default(),
+        }
     }
 
     /// Work until told to stop.
@@ -130,7 +144,7 @@ impl Worker {
         let mut turn = Turn { attempts: JoinSet::new(), free, tally: Tally::default() };
         let started = Instant::now();
         let mut outage = Outage::default();
-        self.sweep().await;
+        self.clean_up(&[]);
         let ended = loop {
             while let Some(finished) = turn.attempts.try_join_next() {
                 self.account(&mut turn, finished).await;
@@ -143,7 +157,13 @@ impl Worker {
                 turn.tally.budget_spent = true;
                 break Ok(());
             }
-            let found = match self.claim(&mut turn, room).await {
+            let mut claimed = self.claim(&mut turn, room).await;
+            if claimed == Ok(0) && room.deliveries < turn.free.deliveries {
+                // The budget was kept for exports, and there are none: mails may have it.
+                let for_mails = Room { exports: 0, deliveries: room.exports.min(turn.free.deliveries) };
+                claimed = self.claim(&mut turn, for_mails).await;
+            }
+            let found = match claimed {
                 Ok(found) => found,
                 Err(error) => match outage.wait_after(error, sleeper.is_some(), &stop).await {
                     Ok(()) => continue,
@@ -186,10 +206,9 @@ impl Worker {
         for reaped in &cycle.reaped {
             tracing::warn!(export.id = %reaped.export_id, job.id = reaped.job_id, state = reaped.state, error.class = reaped.error_class, "reaped");
             turn.tally.dead += usize::from(reaped.state == State::Dead.as_str());
-            self.end_query_of(reaped);
         }
         if !cycle.reaped.is_empty() {
-            self.sweep().await;
+            self.clean_up(&cycle.reaped);
         }
         let found = cycle.leases.len();
         for lease in cycle.leases {
@@ -230,7 +249,7 @@ impl Worker {
             Ok(Settled::LeaseLost) | Err(_) => tally.lease_lost += 1,
         }
         if finished.kind == Kind::Export && finished.settled != Ok(Settled::Done(State::Completed)) {
-            self.sweep().await;
+            self.clean_up(&[]);
         }
     }
 
@@ -250,6 +269,7 @@ impl Worker {
                 () = &mut grace, if !grace.is_elapsed() => self.leases.stop_all(StopReason::Shutdown),
             }
         }
+        self.cleaned_up(self.options.grace).await;
         ended.map(|()| turn.tally)
     }
 }

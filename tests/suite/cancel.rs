@@ -257,3 +257,22 @@ async fn a_requester_cancels_its_own_exports_and_nobody_elses() {
     assert_eq!(unknown.code().unwrap().code(), "EB061", "and does not learn which exist");
     assert_eq!(cancel(&world, id).await, "cancelled");
 }
+
+#[tokio::test]
+async fn a_login_that_became_one_tenant_acts_for_that_tenant_alone() {
+    let world = World::new().await;
+    let (one, two) = (format!("one_{}", world.database), format!("two_{}", world.database));
+    world
+        .sql(&format!(
+            "create role {one}; create role {two}; grant exportbox_requester, exportbox_adhoc to {one}, {two};
+             set role {two}; insert into exportbox.outbox (query) values ('select 1'); reset role;"
+        ))
+        .await;
+    let id = world.text("select id::text from exportbox.outbox").await;
+    let cancel = format!("select exportbox.cancel('{id}')");
+    let refused = world.admin.batch_execute(&format!("set role {one}; {cancel}")).await.unwrap_err();
+    assert_eq!(refused.code().unwrap().code(), "EB061");
+    world.sql(&format!("reset role; set role {two}; {cancel}; reset role")).await;
+    assert_eq!(world.text("select string_agg(actor || ' ' || kind, ', ') from exportbox.event").await, format!("{two} cancelled"));
+    world.sql(&format!("drop owned by {one}, {two}; drop role {one}, {two}")).await;
+}

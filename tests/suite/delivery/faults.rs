@@ -155,3 +155,49 @@ async fn a_spent_daily_quota_burns_no_attempt() {
     world.complete(&[id]).await;
     assert_eq!(world.mails().len(), 1);
 }
+
+#[tokio::test]
+async fn a_wrong_bucket_buries_no_mail() {
+    let mut world = World::new().await;
+    world.hold_deliveries().await;
+    let id = world.request(QUERY, ANN).await;
+    world.drain().await;
+    world.let_deliveries_go().await;
+    let right = std::mem::replace(&mut world.settings.bucket, "exports-typo".into());
+    let (tally, left) = world.drain().await;
+    assert_eq!((tally.mailed, tally.dead), (0, 0));
+    assert!(left.on_hold.is_some(), "a missing bucket holds the mails");
+    assert_eq!(world.statuses(id).await, ["ann@example.com pending store_config"]);
+    world.settings.bucket = right;
+    world.sql("update exportbox.control set probe_at = now()").await;
+    world.let_time_pass().await;
+    world.complete(&[id]).await;
+    assert_eq!(world.statuses(id).await, ["ann@example.com accepted"]);
+}
+
+#[tokio::test]
+async fn a_drain_with_a_small_budget_mails_too() {
+    let world = World::new().await;
+    let id = world.request(QUERY, ANN).await;
+    for _ in 0..2 {
+        let budget = exportbox::worker::Budget { max_jobs: Some(1), ..Default::default() };
+        world.daemon().await.drain(budget, Default::default()).await.unwrap();
+    }
+    assert_eq!(world.statuses(id).await, ["ann@example.com accepted"]);
+}
+
+#[tokio::test]
+async fn an_outage_of_the_store_ends_no_job() {
+    let world = World::new().await;
+    let away = Action::error(500, "InternalError", "We encountered an internal error.");
+    world.s3.faults().add(Rule::on("PutObject", away));
+    let id = world.request(QUERY, ANN).await;
+    for _ in 0..7 {
+        world.drain().await;
+        assert_eq!(world.state(id).await, "pending");
+        world.let_time_pass().await;
+    }
+    world.s3.faults().clear();
+    world.complete(&[id]).await;
+    assert_eq!(world.state(id).await, "completed");
+}

@@ -229,9 +229,9 @@ impl World {
         self.export(id).await["state"].as_str().unwrap().to_string()
     }
 
-    /// The job tables as a worker of its own sees them.
+    /// The job tables as a worker of its own sees them; never through a proxy.
     pub fn queue(&self, worker: &str) -> Queue {
-        Queue::new(&self.settings.database, worker.to_string(), self.settings.policy.clone())
+        self.queue_over(worker, &self.daemon_url())
     }
 
     /// A daemon, not started.
