@@ -106,7 +106,9 @@ pub fn main() -> ExitCode {
         eprintln!("exportbox: {error:#}");
         return EXIT_USAGE.into();
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // Each thread may keep an arena of freed buffers, and the work is waiting: more threads than this cost memory on large machines for nothing.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("exportbox: start the runtime: {error}");
