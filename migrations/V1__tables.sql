@@ -156,8 +156,8 @@ comment on column exportbox.job.finished_at is 'Set exactly in the final states.
 
 create index job_due on exportbox.job (kind, priority, run_at, id) where state = 'pending';
 comment on index exportbox.job_due is 'Read by claim and next_due.';
-create index job_running on exportbox.job (id) where state = 'running';
-comment on index exportbox.job_running is 'Read by reap, next_due and the health view; has no lease column, so that heartbeats stay HOT.';
+create index job_running on exportbox.job (kind, id) where state = 'running';
+comment on index exportbox.job_running is 'Read by reap, next_due, places_on_source and the health view; has no lease column, so that heartbeats stay HOT.';
 create index job_expiring on exportbox.job (not_after) where state = 'pending' and started_at is null and not_after is not null;
 comment on index exportbox.job_expiring is 'Read by expire and next_due.';
 create index job_export on exportbox.job (export_id);

@@ -56,5 +56,5 @@ grant select, insert on exportbox.event to exportbox_worker;
 grant select on exportbox.report to exportbox_worker;
 grant usage, select on all sequences in schema exportbox to exportbox_worker;
 grant select, delete on exportbox.outbox to exportbox_worker;
-grant execute on function exportbox.wake(timestamptz), exportbox.param(text), exportbox.acting_role() to exportbox_worker;
+grant execute on function exportbox.places_on_source(integer), exportbox.wake(timestamptz), exportbox.param(text), exportbox.acting_role() to exportbox_worker;
 grant execute on function exportbox.cancel(uuid), exportbox.requeue(uuid) to exportbox_worker;

@@ -43,7 +43,8 @@ verdict as (
         case
             when lost.cancelled then 'Cancelled; its worker was gone.'
             when stamp.maybe_sent and $5::boolean then 'The mail may have been sent when its worker was lost. Requeue to send it again.'
-            when lost.crashed and lost.crashes + 1 >= $2::smallint then format('Lost its worker %s times; it may be what kills them.', lost.crashes + 1)
+            when lost.crashed and lost.crashes + 1 >= $2::smallint then 
+                format('Lost its worker %s times; it may be what kills them. See why they ended (memory, logs) before you requeue it.', lost.crashes + 1)
             when lost.crashed then 'Its worker was lost.'
             else 'Ran past its deadline.'
         end as error

@@ -27,12 +27,15 @@ const HISTORY: &str = "
     set session_replication_role = origin;
     analyze exportbox.job, exportbox.attempt, exportbox.delivery, exportbox.event";
 
+/// A look from the start, without a cap.
+const CLAIM: &str = "(4, 8, 'w', 90000, 3600000, 300000, 5::smallint, 8::smallint, null, null, 3::smallint, true, null)";
+
 /// Statement, arguments, and the indexes that it must read; `|` is or.
 const CYCLE: &[(&str, &str, &[&str])] = &[
     ("reap", "(90000, 3::smallint, 5::smallint, 8::smallint, false)", &["job_running", "attempt_pkey"]),
     ("expire", "", &["job_expiring"]),
-    ("claim", "(4, 8, 'w', 90000, 3600000, 300000, 5::smallint, 8::smallint)", &["job_due", "job_pkey"]),
-    ("next_due", "(true, true, 90000)", &["job_due", "job_running", "job_expiring"]),
+    ("claim", CLAIM, &["job_due", "job_pkey"]),
+    ("next_due", "(true, true, 90000, 2)", &["job_due", "job_running", "job_expiring"]),
     (
         "heartbeat",
         "('{200101,200102}', array[gen_random_uuid(), gen_random_uuid()], '{1,2}', '{3,4}', 90000, 'w')",
@@ -98,7 +101,7 @@ async fn a_claim_steps_over_no_job_that_waits_for_later() {
         .await;
     for mode in ["force_custom_plan", "force_generic_plan"] {
         world.sql(&format!("set plan_cache_mode = {mode}; begin")).await;
-        let plan = plan(&world.admin, ", analyze, buffers", "claim", "(4, 8, 'w', 90000, 3600000, 300000, 5::smallint, 8::smallint)").await;
+        let plan = plan(&world.admin, ", analyze, buffers", "claim", CLAIM).await;
         let claimed = world.count("select count(*) from exportbox.job where state = 'running'").await;
         world.sql("rollback").await;
         assert_eq!(claimed, 4, "the four that are due, at the lowest priority");
@@ -123,7 +126,7 @@ async fn asking_for_the_next_due_instant_reads_a_few_pages_of_a_long_queue() {
              analyze exportbox.job",
         )
         .await;
-    let plan = plan(&world.admin, ", analyze, buffers", "next_due", "(true, true, 90000)").await;
+    let plan = plan(&world.admin, ", analyze, buffers", "next_due", "(true, true, 90000, 2)").await;
     let pages = ["Shared Hit Blocks", "Shared Read Blocks"].iter().filter_map(|name| plan["Plan"][name].as_u64()).sum::<u64>();
     assert!(pages < 200, "{pages} pages");
 }
