@@ -21,6 +21,7 @@ mod poison;
 mod sandbox;
 mod shutdown;
 mod sleep;
+mod snapshot;
 mod statements;
 mod store;
 mod tidy;

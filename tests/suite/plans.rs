@@ -1,10 +1,7 @@
 //! The statements of the cycle stay cheap beside a long history: each reads its index, and none reads a table from end to end.
 
-use serde_json::Value;
-use tokio_postgres::Client;
-
 use crate::harness::World;
-use crate::harness::jobs::statement;
+use crate::harness::explain::{nodes, pages, plan};
 
 const HISTORY: &str = "
     -- Foreign keys and triggers off: rows of a history, not requests.
@@ -47,20 +44,6 @@ const CYCLE: &[(&str, &str, &[&str])] = &[
     ("retry", "(7, gen_random_uuid(), 1000, 5::smallint, 'query', 'x', null, false)", &["job_pkey", "attempt_pkey", "delivery_pkey"]),
     ("record_backend", "(gen_random_uuid(), 1, now(), 'copy')", &["attempt_pkey"]),
 ];
-
-/// Every node of a plan.
-fn nodes(plan: &Value) -> Vec<&Value> {
-    let below = plan["Plans"].as_array().into_iter().flatten().flat_map(nodes);
-    std::iter::once(plan).chain(below).collect()
-}
-
-async fn plan(client: &Client, options: &str, name: &str, arguments: &str) -> Value {
-    client.batch_execute(&format!("prepare planned as {}", statement(name))).await.unwrap();
-    let explain = format!("explain (format json{options}) execute planned {arguments}");
-    let row = client.query_one(&explain, &[]).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
-    client.batch_execute("deallocate planned").await.unwrap();
-    row.get::<_, Value>(0)[0].take()
-}
 
 #[tokio::test]
 async fn each_statement_of_the_cycle_reads_its_index_beside_a_hundred_thousand_finished_jobs() {
@@ -109,7 +92,7 @@ async fn a_claim_steps_over_no_job_that_waits_for_later() {
         let stepped_over: f64 = nodes.iter().filter_map(|node| node["Rows Removed by Filter"].as_f64()).sum();
         assert!(stepped_over < 20.0, "{stepped_over} rows read and thrown away ({mode})");
         // Twenty levels with a few index pages each, four jobs and their attempts; the whole table is some 2,000 pages.
-        let pages = ["Shared Hit Blocks", "Shared Read Blocks"].iter().filter_map(|name| plan["Plan"][name].as_u64()).sum::<u64>();
+        let pages = pages(&plan);
         assert!(pages < 400, "{pages} pages ({mode})");
     }
 }
@@ -127,6 +110,6 @@ async fn asking_for_the_next_due_instant_reads_a_few_pages_of_a_long_queue() {
         )
         .await;
     let plan = plan(&world.admin, ", analyze, buffers", "next_due", "(true, true, 90000, 2)").await;
-    let pages = ["Shared Hit Blocks", "Shared Read Blocks"].iter().filter_map(|name| plan["Plan"][name].as_u64()).sum::<u64>();
+    let pages = pages(&plan);
     assert!(pages < 200, "{pages} pages");
 }
