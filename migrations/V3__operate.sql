@@ -52,7 +52,7 @@ begin
     select count(*) into stopped from cancelled;
     with flagged as (
         update exportbox.job set cancel_requested_at = coalesce(job.cancel_requested_at, now())
-        where job.export_id = cancel.export_id and job.state = 'running'
+        where job.export_id = cancel.export_id and job.lease_token is not null
         returning job.worker
     ), told as (
         -- Makes the heartbeat look at once; without it the flag is read at the next beat.

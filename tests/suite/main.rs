@@ -22,6 +22,7 @@ mod sandbox;
 mod shutdown;
 mod sleep;
 mod snapshot;
+mod starvation;
 mod statements;
 mod store;
 mod tidy;

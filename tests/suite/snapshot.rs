@@ -25,7 +25,7 @@ async fn claiming_stays_on_its_index_and_reads_the_same_few_pages_under_an_old_s
     world.may_leave_running = true;
     let queue = world.queue("one");
     world.churn(&queue, 4, 500).await;
-    world.sql("vacuum analyze exportbox.job; vacuum analyze exportbox.attempt").await;
+    world.sql("vacuum analyze exportbox.job, exportbox.attempt").await;
     let fresh_marks = marks(&world).await;
     world.plant_due(8).await;
     let fresh = pages_of(&world.admin, "claim", &claim(&fresh_marks)).await;
@@ -35,14 +35,13 @@ async fn claiming_stays_on_its_index_and_reads_the_same_few_pages_under_an_old_s
     let reader = world.old_snapshot().await;
     world.churn(&queue, 40, 500).await;
     world.let_transactions_pass(20_000).await;
-    world.sql("vacuum exportbox.job; vacuum exportbox.attempt").await;
+    world.sql("vacuum exportbox.job, exportbox.attempt").await;
     let aged_marks = marks(&world).await;
     world.plant_due(8).await;
     let aged = pages_of(&world.admin, "claim", &claim(&aged_marks)).await;
     let aged_from_start = pages_of(&world.admin, "claim", &claim("null, null")).await;
-    eprintln!("claim of four, pages: {fresh} fresh, {aged} aged; from the start: {fresh_from_start} fresh, {aged_from_start} aged");
     assert!(aged <= fresh * 5 / 4 + 10, "{fresh} pages without a snapshot, {aged} with one");
-    assert!(aged_from_start > aged * 10, "the snapshot holds nothing back, so this test proves nothing: {aged_from_start}");
+    assert!(aged_from_start > aged * 4, "the snapshot holds nothing back, so this test proves nothing: {aged_from_start}");
     for mode in ["force_custom_plan", "force_generic_plan"] {
         world.sql(&format!("set plan_cache_mode = {mode}")).await;
         let plan = plan(&world.admin, "", "claim", &claim(&aged_marks)).await;
@@ -72,12 +71,11 @@ async fn what_a_running_job_costs_stays_flat_under_an_old_snapshot() {
         queue.settle(lease, exportbox::job::StopReason::Cancelled.into()).await.unwrap();
         (heartbeat, retry)
     };
-    world.sql("vacuum analyze exportbox.job; vacuum analyze exportbox.attempt").await;
+    world.sql("vacuum analyze exportbox.job, exportbox.attempt").await;
     let fresh = figures().await;
     let reader = world.old_snapshot().await;
     world.churn(&queue, 20, 500).await;
     let aged = figures().await;
-    eprintln!("heartbeat and retry, pages: {fresh:?} fresh, {aged:?} aged");
     assert!(aged.0 <= fresh.0 * 5 / 4 + 10 && aged.1 <= fresh.1 * 5 / 4 + 10, "{fresh:?} fresh, {aged:?} aged");
     reader.batch_execute("rollback").await.unwrap();
 }
@@ -96,11 +94,32 @@ async fn heartbeats_make_no_index_entries_although_a_snapshot_keeps_all_their_ve
     let hot = world.count(ratio).await;
     world.sql("commit").await;
     let pages = pages_of(&world.admin, "heartbeat", &beat).await;
-    eprintln!("{hot} % of 480 heartbeats are HOT; the next one reads {pages} pages");
     assert!(hot >= 90, "{hot} % of the heartbeats are HOT");
     assert!(pages < 100, "{pages} pages");
     reader.batch_execute("rollback").await.unwrap();
     world.queue("one").settle(lease, exportbox::job::StopReason::Shutdown.into()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_finds_a_sleeper_in_a_few_pages_although_a_snapshot_keeps_every_nap() {
+    let world = World::new().await;
+    world
+        .sql("insert into exportbox.worker (id, channel, version, slots, listener_pid) values ('one', 'c', '1', 4, pg_backend_pid())")
+        .await;
+    let naps = async || (pages_of(&world.admin, "wake", "").await, pages_of(&world.admin, "wait", "('one', 1000, 2000)").await);
+    // The first reads the catalogue, too.
+    naps().await;
+    let fresh = naps().await;
+    let reader = world.old_snapshot().await;
+    for name in ["wait", "awake"] {
+        world.sql(&format!("prepare {name}_planned as {}", crate::harness::jobs::statement(name))).await;
+    }
+    for _ in 0..20 {
+        world.sql(&"execute wait_planned ('one', 1000, 2000); execute awake_planned ('one');".repeat(50)).await;
+    }
+    let aged = naps().await;
+    assert!(aged.0 <= fresh.0 + 60 && aged.1 <= fresh.1 + 60, "{fresh:?} fresh, {aged:?} after a thousand naps");
+    reader.batch_execute("rollback").await.unwrap();
 }
 
 #[tokio::test]

@@ -40,9 +40,10 @@ impl World {
                     queue.be_thorough();
                 }
             }
+            // A transaction of its own, as every beat is.
+            self.sql("update exportbox.job set lease_expires_at = lease_expires_at + interval '1 second' where state = 'running'").await;
             self.sql(
-                "update exportbox.job set lease_expires_at = lease_expires_at + interval '1 second' where state = 'running';
-                 update exportbox.attempt set finished_at = now(), outcome = 'completed' where finished_at is null;
+                "update exportbox.attempt set finished_at = now(), outcome = 'completed' where finished_at is null;
                  update exportbox.job set state = 'completed', finished_at = now(),
                     lease_token = null, lease_expires_at = null, deadline_at = null, worker = null where state = 'running'",
             )
