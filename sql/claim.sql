@@ -1,5 +1,5 @@
 -- name: claim
--- Take as many due jobs as there are free slots. Run in every cycle after reap and expire; commits before any work starts.
+-- Take as many due jobs as there are free slots. Run in every cycle, in a thorough one after reap and expire; commits before any work starts.
 -- $1 int: free export slots
 -- $2 int: free delivery slots
 -- $3 text: worker id

@@ -1,5 +1,5 @@
 -- name: reap
--- End the leases of workers that died, stalled or overran. Run first in every cycle of every process.
+-- End the leases of workers that died, stalled or overran. Run first in every thorough look of every process.
 -- $1 bigint: grace past the deadline that a live worker has for stopping by itself, ms
 -- $2 smallint: crash limit
 -- $3 smallint: most attempts of an export

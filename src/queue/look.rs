@@ -4,7 +4,7 @@
 //! that begins at the start steps over all of them. So most looks begin behind the last job that this process has claimed, level by level, and
 //! cost the same whatever lies before. Correctness does not rest on that: a thorough look begins at the start, finds what came to lie behind a
 //! mark (a transaction that stayed open, a job given back, an instant in the past), reaps and expires. It is due again after twenty times as
-//! long as it took: at once in a healthy database, seldom under a long snapshot, and never more than a twentieth of the time.
+//! long as it took, and after half a minute at the latest: at once in a healthy database, seldom under a long snapshot.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -15,6 +15,8 @@ use crate::job::{Kind, LeaseToken};
 
 /// Thorough looks take at most one part in so many of the time.
 const SHARE: u32 = 20;
+/// But one that had to wait for somebody's lock must not put off the next one for long.
+const LONGEST: Duration = Duration::from_secs(30);
 /// An empty level is passed over up to this long before the look: whatever a short transaction is about to commit lies behind that.
 const OPEN_TRANSACTIONS_MS: i64 = 1000;
 const LEVELS: usize = 10;
@@ -64,7 +66,8 @@ impl Looks {
 
     /// Something that begins at the start took so long.
     pub(super) fn took(&mut self, took: Duration, now: Instant) {
-        self.thorough_at = Some(self.thorough_at.map_or(now, |at| at.max(now)) + took * SHARE);
+        let at = self.thorough_at.map_or(now, |at| at.max(now)) + took.saturating_mul(SHARE);
+        self.thorough_at = Some(at.min(now + LONGEST));
     }
 
     /// Where a look begins: `run_at` and id for each level of exports, then of deliveries.
@@ -85,7 +88,7 @@ impl Looks {
             levels[level(job)] = job.run_at.map(|run_at| (run_at, job.id));
         }
         // Fewer than asked for: all levels are empty. Else those that come before the last one are.
-        let empty = if of_kind().count() < slots { LEVELS } else { of_kind().last().map_or(0, level) };
+        let empty = if of_kind().count() < slots { LEVELS } else { of_kind().next_back().map_or(0, level) };
         let passed = (looked_at - TimeDelta::milliseconds(OPEN_TRANSACTIONS_MS), 0);
         for mark in &mut levels[..empty] {
             *mark = (*mark).max(Some(passed));
@@ -131,6 +134,8 @@ mod tests {
         assert!(looks.is_thorough_due(now + Duration::from_secs(1)));
         looks.took(Duration::from_millis(1), now);
         assert_eq!(looks.thorough_in(now), Duration::from_millis(1020), "what else was read from the start counts, too");
+        looks.took(Duration::from_secs(10), now);
+        assert_eq!(looks.thorough_in(now), Duration::from_secs(30), "but not for longer than that");
         looks.be_thorough();
         assert!(looks.is_thorough_due(now));
     }

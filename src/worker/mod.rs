@@ -165,8 +165,14 @@ impl Worker {
                 break Ok(());
             }
             let mut claimed = self.claim(&mut turn, room).await;
-            if matches!(&claimed, Ok(found) if found.jobs == 0) && room.deliveries < turn.free.deliveries {
-                // The budget was kept for exports, and there are none: mails may have it.
+            if let Ok(found) = &claimed
+                && found.jobs == 0
+                && room.deliveries < turn.free.deliveries
+            {
+                // The budget was kept for exports, and there are none: mails may have it, and are looked for as thoroughly.
+                if found.thorough_in.is_none() {
+                    self.queue.be_thorough();
+                }
                 let for_mails = Room { exports: 0, deliveries: room.exports.min(turn.free.deliveries) };
                 claimed = self.claim(&mut turn, for_mails).await;
             }
