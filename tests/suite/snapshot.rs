@@ -29,7 +29,6 @@ async fn claiming_stays_on_its_index_and_reads_the_same_few_pages_under_an_old_s
     let fresh_marks = marks(&world).await;
     world.plant_due(8).await;
     let fresh = pages_of(&world.admin, "claim", &claim(&fresh_marks)).await;
-    let fresh_from_start = pages_of(&world.admin, "claim", &claim("null, null")).await;
     world.churn(&queue, 1, 1).await;
 
     let reader = world.old_snapshot().await;
