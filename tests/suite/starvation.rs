@@ -1,5 +1,7 @@
 //! A flood of one kind of work does not keep other work from its turn.
 
+use std::time::Duration;
+
 use exportbox::job::{Failure, FailureClass, Kind, Lease, Outcome, Verdict};
 use exportbox::queue::{Queue, Room};
 use uuid::Uuid;
@@ -10,7 +12,8 @@ const ONE_EXPORT: Room = Room { exports: 1, deliveries: 0 };
 
 /// Fail for a while, as a source or a provider that says "not now" does.
 async fn fail(queue: &Queue, lease: Lease, class: FailureClass) {
-    queue.settle(lease, Outcome::Failed(Failure::new(class, Verdict::Retry, "Not now."))).await.unwrap();
+    let failure = Failure::new(class, Verdict::Retry, "Not now.").with_retry_after(Some(Duration::from_secs(3600)));
+    queue.settle(lease, Outcome::Failed(failure)).await.unwrap();
 }
 
 #[tokio::test]
