@@ -73,6 +73,10 @@ pub struct WorkArgs {
     /// Exports at once in this process; it uses 2 + slots connections at most
     #[arg(long, env = "EXPORTBOX_SLOTS", default_value_t = 4)]
     pub slots: usize,
+    /// Exports at once over all processes, so that no more than so many long queries run on the source; give every process the same.
+    /// Default: no limit but the sum of their slots
+    #[arg(long, env = "EXPORTBOX_SOURCE_SLOTS")]
+    pub source_slots: Option<i32>,
     /// Mails at once in this process
     #[arg(long, env = "EXPORTBOX_MAIL_SLOTS", default_value_t = 8)]
     pub mail_slots: usize,
@@ -171,6 +175,10 @@ impl Settings {
         let sender = args.mail_from.as_deref().context("no sender: set EXPORTBOX_MAIL_FROM, for example exports@example.com")?;
         let sender: Sender = sender.parse().context("EXPORTBOX_MAIL_FROM")?;
         ensure!((1..=256).contains(&args.slots), "EXPORTBOX_SLOTS must be 1 to 256");
+        ensure!(
+            args.source_slots.is_none_or(|slots| (1..=10_000).contains(&slots)),
+            "EXPORTBOX_SOURCE_SLOTS must be 1 to 10000, or not set"
+        );
         ensure!((1..=256).contains(&args.mail_slots), "EXPORTBOX_MAIL_SLOTS must be 1 to 256");
         let day = Duration::from_secs(24 * 3600);
         ensure!((Duration::from_secs(1)..=day).contains(&args.lease), "EXPORTBOX_LEASE must be 1s to 24h");
@@ -210,6 +218,7 @@ impl Settings {
                 export_attempts: args.export_attempts,
                 delivery_attempts: args.mail_attempts,
                 hold_unknown: args.unknown == "hold",
+                source_slots: args.source_slots,
                 ..Policy::default()
             },
             work: WorkOptions {

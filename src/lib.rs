@@ -3,7 +3,8 @@
 //! # The flow
 //!
 //! 1. An application inserts into `exportbox.outbox`; triggers check the row and add a pending job, all in its own transaction.
-//! 2. [`worker`] has free slots and runs a cycle: reap lost leases, expire what is too late, claim what is due.
+//! 2. [`worker`] has free slots and runs a cycle: reap lost leases, expire what is too late, claim what is due; between such thorough looks it
+//!    only claims what lies behind its last claim.
 //! 3. A claim makes a lease token, opens an attempt row, sets lease expiry and deadline, and commits. No connection is held from here on.
 //! 4. An export: [`export`] opens a read-only snapshot on the [`source`] as the request's role, streams `COPY` into the [`store`]
 //!    (or has `aws_s3` write), and verifies what is stored.

@@ -11,6 +11,7 @@ mod heartbeat;
 mod inspect;
 mod listen;
 mod load;
+mod look;
 pub mod migrate;
 mod operate;
 mod pool;

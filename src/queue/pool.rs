@@ -1,5 +1,6 @@
 //! The bookkeeping connection, and the one way in which statements are run.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Timeouts};
@@ -8,6 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::error::is_stale_plan;
+use super::look::Looks;
 use super::{QueueError, migrate};
 use crate::database::DatabaseUrl;
 use crate::sql;
@@ -29,6 +31,8 @@ pub struct Policy {
     pub crash_limit: i16,
     /// Hold a mail that may have been sent instead of sending it again.
     pub hold_unknown: bool,
+    /// Most exports at once over all processes; none: no limit.
+    pub source_slots: Option<i32>,
 }
 
 impl Default for Policy {
@@ -41,6 +45,7 @@ impl Default for Policy {
             delivery_attempts: 8,
             crash_limit: 3,
             hold_unknown: false,
+            source_slots: None,
         }
     }
 }
@@ -52,6 +57,7 @@ pub struct Queue {
     /// This process, made new at each start.
     pub(super) worker: String,
     pub(super) policy: Policy,
+    looks: Arc<Mutex<Looks>>,
 }
 
 pub(super) fn ms(duration: Duration) -> i64 {
@@ -86,7 +92,7 @@ impl Queue {
             .runtime(deadpool_postgres::Runtime::Tokio1)
             .build()
             .expect("a runtime is set, which is all that building can miss");
-        Queue { pool, worker, policy }
+        Queue { pool, worker, policy, looks: Arc::default() }
     }
 
     /// This process' name in the tables.
@@ -97,6 +103,11 @@ impl Queue {
     /// The rules this process claims by.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// What this process remembers of its looks. Nobody panics while holding it, and a hint would do no harm if they did.
+    pub(super) fn looks(&self) -> MutexGuard<'_, Looks> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) async fn connection(&self) -> Result<Object, QueueError> {

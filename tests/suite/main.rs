@@ -3,6 +3,7 @@
 
 mod aws_s3;
 mod cancel;
+mod cap;
 mod claim;
 mod commands;
 mod delivery;
@@ -16,9 +17,12 @@ mod mail;
 mod memory;
 mod outage;
 mod plans;
+mod poison;
 mod sandbox;
 mod shutdown;
 mod sleep;
+mod snapshot;
+mod starvation;
 mod statements;
 mod store;
 mod sweep;

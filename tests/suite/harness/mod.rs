@@ -4,8 +4,10 @@
 //! that ends with a running job fails its test.
 
 mod aws_s3;
+mod churn;
 mod deliveries;
 pub mod dockerfile;
+pub mod explain;
 pub mod exports;
 pub mod jobs;
 pub mod process;
