@@ -208,14 +208,14 @@ comment on column exportbox.attempt.backend_start is 'Together with the pid it n
 comment on column exportbox.attempt.bucket is 'Where this attempt may have stored something.';
 comment on column exportbox.attempt.object_key is 'The key of its first file; whatever lies beside it, under the lease token, is this attempt''s.';
 comment on column exportbox.attempt.upload_id is 'The multipart upload to abort when this attempt loses.';
-comment on column exportbox.attempt.swept_at is 'When what a losing attempt stored was removed.';
+comment on column exportbox.attempt.swept_at is 'When the query of a losing attempt was ended and what it stored was removed.';
 comment on column exportbox.attempt.rows is 'Rows so far, written by heartbeats, final at the end.';
 comment on column exportbox.attempt.bytes is 'Bytes stored so far.';
 comment on column exportbox.attempt.error_class is 'Class of this attempt''s error.';
 comment on column exportbox.attempt.error is 'This attempt''s error in our own words.';
 comment on column exportbox.attempt.error_detail is 'The raw text, which may hold data: operators only.';
 create index attempt_unswept on exportbox.attempt (finished_at)
-    where object_key is not null and swept_at is null and outcome <> 'completed';
+    where (object_key is not null or backend_pid is not null) and swept_at is null and outcome <> 'completed';
 comment on index exportbox.attempt_unswept is 'Read by unswept.';
 
 create table exportbox.object (

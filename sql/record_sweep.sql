@@ -1,5 +1,5 @@
 -- name: record_sweep
--- Nothing of this attempt is left in the store.
+-- Nothing of this attempt is left.
 -- $1 uuid: lease token
 update exportbox.attempt
 set swept_at = now()

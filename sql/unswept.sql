@@ -1,8 +1,11 @@
 -- name: unswept
--- Attempts that lost and may have left something in the store.
-select attempt.lease_token, attempt.bucket, attempt.object_key, attempt.upload_id
+-- Attempts that lost and may have left something: a query that still runs, where the worker was lost too, and whatever it has stored. The query has
+-- to end first, or it goes on to write.
+select attempt.lease_token, attempt.bucket, attempt.object_key, attempt.upload_id,
+    case when attempt.outcome = 'reaped' then attempt.backend_pid end as backend_pid,
+    case when attempt.outcome = 'reaped' then attempt.backend_start end as backend_start
 from exportbox.attempt
-where attempt.object_key is not null
+where (attempt.object_key is not null or attempt.backend_pid is not null)
     and attempt.swept_at is null
     and attempt.outcome <> 'completed'
 -- In no order: what cannot be swept must not keep the rest from its turn.

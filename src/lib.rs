@@ -37,6 +37,9 @@
 
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test that cannot go on panics"))]
 
+#[macro_use]
+pub mod failpoint;
+
 pub mod cli;
 pub mod config;
 pub mod daemon;

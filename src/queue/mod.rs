@@ -26,4 +26,4 @@ pub use listen::{Listener, Mark};
 pub use pool::{Policy, Queue};
 pub use reap::Reaped;
 pub use settle::Settled;
-pub use sweep::Unswept;
+pub use sweep::{StoredAt, Unswept};

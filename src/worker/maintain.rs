@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Worker;
-use crate::queue::{Queue, Reaped};
+use crate::queue::{Queue, Unswept};
 use crate::source::Source;
 use crate::store::Store;
 
@@ -11,17 +11,13 @@ use crate::store::Store;
 const EACH: Duration = Duration::from_secs(60);
 
 impl Worker {
-    /// End the queries of these lost attempts, then remove what losing attempts stored, beside the work: claiming, beating and stopping never
-    /// wait for a store. One at a time; what comes while one runs is done by the next.
-    pub(super) fn clean_up(&self, lost: &[Reaped]) {
-        let backends: Vec<Reaped> = lost.iter().filter(|reaped| reaped.backend.is_some()).cloned().collect();
+    /// End the queries of lost attempts and remove what losing attempts stored, beside the work: claiming, beating and stopping never wait for
+    /// a store. One at a time; what comes while one runs is done by the next.
+    pub(super) fn clean_up(&self) {
         let (queue, source, store, turn) = (self.queue.clone(), self.source.clone(), self.store.clone(), self.sweeping.clone());
         let task = async move {
             let _one_at_a_time = turn.lock().await;
-            for reaped in &backends {
-                end_query_of(&source, reaped).await;
-            }
-            sweep(&queue, &store).await;
+            sweep_all(&queue, &source, &store).await;
         };
         self.tracker.spawn(task);
     }
@@ -35,8 +31,8 @@ impl Worker {
     }
 }
 
-/// Remove what losing attempts stored. What cannot be removed now is tried again later.
-async fn sweep(queue: &Queue, store: &Store) {
+/// What cannot be removed now is tried again later, by whoever cleans up next.
+async fn sweep_all(queue: &Queue, source: &Source, store: &Store) {
     let unswept = match queue.unswept().await {
         Ok(unswept) => unswept,
         Err(error) => {
@@ -45,15 +41,16 @@ async fn sweep(queue: &Queue, store: &Store) {
         }
     };
     for attempt in unswept {
-        let sweeping = store.sweep(&attempt.bucket, &attempt.key, attempt.upload_id.as_deref());
-        let recorded = match tokio::time::timeout(EACH, sweeping).await {
-            Ok(Ok(())) => {
+        let swept = tokio::time::timeout(EACH, sweep(source, store, &attempt)).await;
+        let recorded = match swept.unwrap_or_else(|_| Err("the store did not answer in time".into())) {
+            Ok(()) => {
+                step!("worker.swept");
                 tracing::debug!(lease.token = %attempt.token, "swept");
                 queue.record_sweep(attempt.token).await.map_err(|error| error.to_string())
             }
-            Ok(Err(failure)) => Err(failure.class.to_string()),
-            Err(_) => Err("the store did not answer in time".into()),
+            Err(error) => Err(error),
         };
+        step!("worker.recorded_sweep");
         if let Err(error) = recorded {
             // The others have their turn all the same: one bucket that is gone or closed must not keep what lies in another.
             tracing::warn!(lease.token = %attempt.token, error, "could not sweep, trying again later");
@@ -61,14 +58,18 @@ async fn sweep(queue: &Queue, store: &Store) {
     }
 }
 
-/// End the query that a lost worker left running.
-async fn end_query_of(source: &Source, reaped: &Reaped) {
-    let Some((pid, started_at)) = reaped.backend else { return };
-    match source.end_backend(pid, started_at).await {
-        Ok(true) => tracing::info!(job.id = reaped.job_id, backend.pid = pid, "ended the query of a lost attempt"),
-        Ok(false) => {}
-        Err(failure) => {
-            tracing::warn!(job.id = reaped.job_id, backend.pid = pid, error.class = %failure.class, "could not end the query of a lost attempt");
+async fn sweep(source: &Source, store: &Store, attempt: &Unswept) -> Result<(), String> {
+    if let Some((pid, started_at)) = attempt.backend {
+        // First: a query that still runs may be what stores (aws_s3), and what it stores after the sweep nobody would ever look for.
+        match source.end_backend(pid, started_at).await {
+            Ok(true) => tracing::info!(lease.token = %attempt.token, backend.pid = pid, "ended the query of a lost attempt"),
+            Ok(false) => {}
+            Err(failure) => return Err(format!("its query could not be ended: {}", failure.class)),
         }
+        step!("worker.ended_query");
+    }
+    match &attempt.stored {
+        Some(at) => store.sweep(&at.bucket, &at.key, at.upload_id.as_deref()).await.map_err(|failure| failure.class.to_string()),
+        None => Ok(()),
     }
 }

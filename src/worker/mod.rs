@@ -144,7 +144,7 @@ impl Worker {
         let mut turn = Turn { attempts: JoinSet::new(), free, tally: Tally::default() };
         let started = Instant::now();
         let mut outage = Outage::default();
-        self.clean_up(&[]);
+        self.clean_up();
         let ended = loop {
             while let Some(finished) = turn.attempts.try_join_next() {
                 self.account(&mut turn, finished).await;
@@ -208,13 +208,20 @@ impl Worker {
             turn.tally.dead += usize::from(reaped.state == State::Dead.as_str());
         }
         if !cycle.reaped.is_empty() {
-            self.clean_up(&cycle.reaped);
+            step!("worker.reaped");
+            self.clean_up();
         }
         let found = cycle.leases.len();
         for lease in cycle.leases {
             match lease.kind {
-                Kind::Export => turn.free.exports -= 1,
-                Kind::Delivery => turn.free.deliveries -= 1,
+                Kind::Export => {
+                    step!("export.claimed");
+                    turn.free.exports -= 1;
+                }
+                Kind::Delivery => {
+                    step!("delivery.claimed");
+                    turn.free.deliveries -= 1;
+                }
             }
             turn.tally.claimed += 1;
             turn.attempts.spawn(self.attempt(lease, asked));
@@ -249,7 +256,7 @@ impl Worker {
             Ok(Settled::LeaseLost) | Err(_) => tally.lease_lost += 1,
         }
         if finished.kind == Kind::Export && finished.settled != Ok(Settled::Done(State::Completed)) {
-            self.clean_up(&[]);
+            self.clean_up();
         }
     }
 

@@ -5,6 +5,7 @@ mod aws_s3;
 mod cancel;
 mod claim;
 mod commands;
+mod crash;
 mod delivery;
 mod demo;
 mod deploy;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 /// Each room and what it may import; itself is understood. The sandbox stands beside them all, and only commands know it.
-const ROOMS: [(&str, &[&str]); 15] = [
-    ("cli", &["daemon", "config", "telemetry", "worker", "queue", "database", "sandbox"]),
+const ROOMS: [(&str, &[&str]); 16] = [
+    ("cli", &["daemon", "config", "telemetry", "worker", "queue", "database", "failpoint", "sandbox"]),
     ("daemon", &["config", "worker", "export", "delivery", "queue", "source", "store", "mail"]),
     ("config", &["worker", "export", "queue", "mail", "database"]),
     ("worker", &["export", "delivery", "queue", "source", "store", "job"]),
@@ -18,6 +18,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("database", &[]),
     ("sql", &[]),
     ("telemetry", &[]),
+    ("failpoint", &[]),
     ("sandbox", &[]),
 ];
 

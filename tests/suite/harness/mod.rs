@@ -4,6 +4,7 @@
 //! that ends with a running job fails its test.
 
 mod aws_s3;
+pub mod crash;
 mod deliveries;
 pub mod dockerfile;
 pub mod exports;
