@@ -203,3 +203,23 @@ fn tests_wait_for_conditions_and_are_called_after_properties() {
     assert_none("tests", &wrong);
     assert!(tests > 100, "only {tests} tests were found");
 }
+
+#[test]
+fn every_failpoint_stands_in_the_source_once_in_the_list_and_in_the_guarantees() {
+    let mut used: Vec<String> = Vec::new();
+    for (_, text) in files("src", "rs") {
+        for (_, line) in code(&text) {
+            used.extend(line.split("step!(\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_string()));
+        }
+    }
+    used.sort();
+    let mut listed: Vec<&str> = exportbox::failpoint::POINTS.iter().map(|(name, _)| *name).collect();
+    listed.sort_unstable();
+    assert_eq!(used, listed, "step! in src/ and POINTS in src/failpoint.rs");
+
+    let guarantees = std::fs::read_to_string(root().join("docs/guarantees.md")).unwrap();
+    let told: Vec<&str> =
+        guarantees.lines().filter(|line| ["| `export.", "| `delivery.", "| `worker."].iter().any(|kind| line.starts_with(kind))).collect();
+    let rows: Vec<String> = exportbox::failpoint::POINTS.iter().map(|(name, sentence)| format!("| `{name}` | {sentence} |")).collect();
+    assert_eq!(told, rows, "the table in docs/guarantees.md");
+}

@@ -23,11 +23,12 @@ fn cases(point: &'static str) -> Vec<Case> {
     let aws_s3 = |left| after(Path::AwsS3, ("export.called=return", files), left);
     let own = Case { point, path: Path::Refused, before: None, left: (0, 0) };
     match point {
-        "worker.reaped" | "worker.ended_query" | "worker.aborting" => {
-            vec![small(object), large(upload), unknown_upload(upload), aws_s3(files)]
-        }
-        "worker.aborted" => vec![small(object), large((0, 0)), unknown_upload((0, 0)), aws_s3(files)],
-        "worker.swept" | "worker.recorded_sweep" => vec![small((0, 0)), large((0, 0)), aws_s3((0, 0)), own],
+        "worker.reaped" => vec![small(object), aws_s3(files)],
+        "worker.ended_query" => vec![large(upload), aws_s3(files)],
+        "worker.aborting" => vec![unknown_upload(upload)],
+        "worker.aborted" => vec![small(object), unknown_upload((0, 0))],
+        "worker.swept" => vec![large((0, 0)), aws_s3((0, 0)), own],
+        "worker.recorded_sweep" => vec![small((0, 0)), own],
         // A crash of the attempt itself.
         "worker.released" => Vec::new(),
         _ => panic!("{point} has no expectation"),
