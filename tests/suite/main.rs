@@ -5,6 +5,7 @@ mod aws_s3;
 mod cancel;
 mod claim;
 mod commands;
+#[cfg(debug_assertions)]
 mod crash;
 mod delivery;
 mod demo;

@@ -4,6 +4,7 @@
 //! that ends with a running job fails its test.
 
 mod aws_s3;
+#[cfg(debug_assertions)]
 pub mod crash;
 mod deliveries;
 pub mod dockerfile;
