@@ -73,7 +73,7 @@ closed as (
     set finished_at = now(), outcome = 'reaped', error_class = reaped.error_class, error = reaped.error
     from reaped
     where attempt.lease_token = reaped.lease_token
-    returning attempt.lease_token, attempt.backend_pid, attempt.backend_start
+    returning attempt.lease_token
 ),
 marked as (
     update exportbox.delivery
@@ -93,6 +93,6 @@ told as (
     from reaped
     cross join lateral unnest(case when reaped.maybe_sent then array['reaped', 'unknown'] else array['reaped'] end) as unnested (kind)
 )
-select reaped.id, reaped.export_id, reaped.state, reaped.error_class, closed.backend_pid, closed.backend_start
+select reaped.id, reaped.export_id, reaped.state, reaped.error_class
 from reaped
 join closed on closed.lease_token = reaped.lease_token

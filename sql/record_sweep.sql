@@ -1,6 +1,6 @@
 -- name: record_sweep
--- Nothing of this attempt is left in the store. One whose worker was lost is swept once more later: a query that could not be ended, or a worker
--- that was only held up, may still have stored something.
+-- Nothing of this attempt is left. One whose worker was lost is swept once more later: a request that was held up on its way, or a worker that was
+-- only held up itself, may still have stored something.
 -- $1 uuid: lease token
 -- $2 bigint: how long after the end of a lost attempt something of it may still arrive, ms
 update exportbox.attempt

@@ -102,6 +102,14 @@ fn usage(error: anyhow::Error) -> anyhow::Error {
 /// Read the arguments, run the command, return its exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    #[cfg(all(feature = "sandbox", debug_assertions))]
+    let _armed = match crate::failpoint::arm() {
+        Ok(armed) => armed,
+        Err(error) => {
+            eprintln!("exportbox: {error}");
+            return EXIT_USAGE.into();
+        }
+    };
     if let Err(error) = telemetry::init(&cli.log) {
         eprintln!("exportbox: {error:#}");
         return EXIT_USAGE.into();

@@ -38,6 +38,7 @@ impl Courier {
         if let Some(reason) = attempt.stop.reason() {
             return reason.into();
         }
+        step!("delivery.prepared");
         // From here on a crash leaves a mail that may have been sent, and the row says so.
         if let Err(failure) = attempt.note(Note::Sending).await {
             return failure.into();
@@ -46,13 +47,13 @@ impl Courier {
             // The stamp took so long that the lease may be gone, and with it the right to send: whoever reaps it decides.
             return StopReason::LeaseLost.into();
         }
+        step!("delivery.stamped");
         match self.mailer.send(&message).await {
-            Ok(message_id) => Outcome::Sent(Receipt {
-                provider: self.mailer.provider(),
-                message_id,
-                link_expires_at: link.expires_at,
-                link_cut_by: link.cut_by,
-            }),
+            Ok(message_id) => {
+                step!("delivery.accepted");
+                let provider = self.mailer.provider();
+                Outcome::Sent(Receipt { provider, message_id, link_expires_at: link.expires_at, link_cut_by: link.cut_by })
+            }
             Err(failure) => failure.into(),
         }
     }

@@ -28,4 +28,4 @@ pub use load::Noted;
 pub use pool::{Policy, Queue};
 pub use reap::Reaped;
 pub use settle::Settled;
-pub use sweep::Unswept;
+pub use sweep::{StoredAt, Unswept};

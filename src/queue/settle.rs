@@ -105,6 +105,7 @@ impl Queue {
             Verdict::Postpone => self.release(lease, delay, Some(failure)).await,
             Verdict::Hold => {
                 let released = self.release(lease, Duration::from_millis(1), Some(failure)).await?;
+                step!("worker.released");
                 if released != Settled::LeaseLost {
                     let kind = lease.kind.as_str();
                     self.query(sql::HOLD, &[&kind, &failure.class.as_str(), &failure.sentence]).await?;

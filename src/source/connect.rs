@@ -31,23 +31,29 @@ impl Source {
         &self.database
     }
 
-    /// End a query that a lost attempt left running. True: it was there. A backend with another start is a stranger's and stays.
+    /// End a query that a lost attempt left running, and wait until it is gone. True: it was there. A backend with another start is a stranger's
+    /// and stays.
     ///
     /// # Errors
-    /// When the source cannot be asked.
+    /// When the source cannot be asked, or the query has not ended within 10 s.
     pub async fn end_backend(&self, pid: i32, started_at: DateTime<Utc>) -> Result<bool, Failure> {
         let asking = async {
             let (client, connection) = self.database.named("exportbox end query").connect().await?;
             let connection = tokio::spawn(connection);
-            let ended = client.query_opt(sql::END_BACKEND, &[&pid, &started_at]).await?;
+            let mut was_there = false;
+            // A backend obeys at its next look; until then it may still write.
+            while client.query_opt(sql::END_BACKEND, &[&pid, &started_at]).await?.is_some() {
+                was_there = true;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             drop(client);
             // The connection's own errors are of no interest once the answer is here.
             let _ = connection.await;
-            Ok::<bool, tokio_postgres::Error>(ended.is_some_and(|row| row.get("ended")))
+            Ok::<bool, tokio_postgres::Error>(was_there)
         };
         match tokio::time::timeout(Duration::from_secs(10), asking).await {
             Ok(ended) => ended.map_err(|error| classify::failure(&error, Phase::Connect)),
-            Err(_) => Err(classify::unreachable("the source did not answer within 10 s")),
+            Err(_) => Err(classify::unreachable("the source did not answer, or the query did not end, within 10 s")),
         }
     }
 }

@@ -22,11 +22,13 @@ impl Store {
             let sentence = "A sweep was asked for a prefix that is not one attempt's: nothing was deleted.";
             return Err(Failure::new(FailureClass::Internal, Verdict::Bury, sentence));
         }
+        step!("worker.aborting");
         if let Some(id) = upload_id {
             self.abort_in(bucket, key, id).await?;
         }
         // The objects go even when the uploads cannot be listed.
         let uploads = self.abort_uploads(bucket, prefix).await;
+        step!("worker.aborted");
         self.delete_objects(bucket, prefix).await.and(uploads)
     }
 

@@ -138,7 +138,7 @@ impl Worker {
         let mut turn = Turn { attempts: JoinSet::new(), free, tally: Tally::default() };
         let started = Instant::now();
         let mut outage = Outage::default();
-        self.cleaner.clean_up(&[]);
+        self.cleaner.clean_up();
         // A drain is over before anything has to be looked at again.
         let _sweeping = sleeper.is_some().then(|| self.cleaner.keep());
         let ended = loop {
@@ -215,13 +215,20 @@ impl Worker {
             turn.tally.dead += usize::from(reaped.state == State::Dead.as_str());
         }
         if !cycle.reaped.is_empty() {
-            self.cleaner.clean_up(&cycle.reaped);
+            step!("worker.reaped");
+            self.cleaner.clean_up();
         }
         let found = cycle.leases.len();
         for lease in cycle.leases {
             match lease.kind {
-                Kind::Export => turn.free.exports -= 1,
-                Kind::Delivery => turn.free.deliveries -= 1,
+                Kind::Export => {
+                    step!("export.claimed");
+                    turn.free.exports -= 1;
+                }
+                Kind::Delivery => {
+                    step!("delivery.claimed");
+                    turn.free.deliveries -= 1;
+                }
             }
             turn.tally.claimed += 1;
             turn.attempts.spawn(self.attempt(lease, asked));
@@ -256,7 +263,7 @@ impl Worker {
             Ok(Settled::LeaseLost) | Err(_) => tally.lease_lost += 1,
         }
         if finished.kind == Kind::Export && finished.settled != Ok(Settled::Done(State::Completed)) {
-            self.cleaner.clean_up(&[]);
+            self.cleaner.clean_up();
         }
     }
 

@@ -6,6 +6,8 @@ mod cancel;
 mod cap;
 mod claim;
 mod commands;
+#[cfg(debug_assertions)]
+mod crash;
 mod delivery;
 mod demo;
 mod deploy;

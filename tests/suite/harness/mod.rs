@@ -5,6 +5,8 @@
 
 mod aws_s3;
 mod churn;
+#[cfg(debug_assertions)]
+pub mod crash;
 mod deliveries;
 pub mod dockerfile;
 pub mod explain;
