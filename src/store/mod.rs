@@ -5,6 +5,7 @@
 //! is looked at before it counts as failed. Keys, file names and links never reach a log line, a `Debug` or a sentence.
 
 mod classify;
+mod clock;
 mod link;
 mod parts;
 mod sweep;
@@ -86,6 +87,7 @@ struct Inner {
     link_client: Client,
     bucket: String,
     checksums: bool,
+    clock: clock::StoreClock,
     object_life: Option<Duration>,
     credentials: Option<SharedCredentialsProvider>,
     signing: tokio::sync::Mutex<Option<link::Signing>>,
@@ -102,6 +104,7 @@ impl Store {
             .timeout_config(timeouts(CALL_TIMEOUT))
             .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(Duration::from_secs(30)).build())
             .force_path_style(endpoint.is_some());
+        let clock = clock::StoreClock::default();
         if endpoint.is_some() && sdk.region().is_none() {
             config = config.region(Region::from_static("us-east-1"));
         }
@@ -111,10 +114,11 @@ impl Store {
             link_config = link_config.endpoint_url(public).force_path_style(true);
         }
         Store(Arc::new(Inner {
-            client: Client::from_conf(config.build()),
+            client: Client::from_conf(config.interceptor(clock.clone()).build()),
             link_client: Client::from_conf(link_config.build()),
             bucket: options.bucket,
             checksums: sdk.request_checksum_calculation() != Some(RequestChecksumCalculation::WhenRequired),
+            clock,
             object_life: options.object_life,
             credentials: sdk.credentials_provider(),
             signing: tokio::sync::Mutex::default(),
@@ -124,6 +128,11 @@ impl Store {
     /// The bucket for everything new.
     pub fn bucket(&self) -> &str {
         &self.0.bucket
+    }
+
+    /// The time by the store's clock, which decides when a link dies; by this machine's clock before the store has answered anything.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.0.clock.now()
     }
 
     /// Store an object in one request. `crc32` is that of `body`.

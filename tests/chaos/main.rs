@@ -22,7 +22,9 @@ use std::time::Duration;
 /// What one round is: the schedule follows from it alone.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
+    /// What all dice are rolled from.
     pub seed: u64,
+    /// How long faults go on.
     pub faults_for: Duration,
 }
 

@@ -222,6 +222,25 @@ async fn a_link_is_dead_after_its_instant() {
 }
 
 #[tokio::test]
+async fn a_link_is_signed_by_the_stores_clock() {
+    let s3 = s3().await;
+    let key = key().full();
+    for hours in [0, 5, -3] {
+        // The SDK learns, too, and would sign its next calls by a clock that the fake only claims to have.
+        let store = s3.store();
+        s3.is_ahead_by(hours * 3600);
+        store.head(&key).await.unwrap();
+        let link = link(&store, &key, 3600).await.unwrap();
+        let store_now = Utc::now() + chrono::TimeDelta::hours(hours);
+        let left_s = (link.expires_at - store_now).num_seconds();
+        assert!((3590..=3601).contains(&left_s), "{hours} hours ahead: {left_s} s are left");
+        let url = reqwest::Url::parse(link.url.reveal()).unwrap();
+        let signed = url.query_pairs().find(|(name, _)| name == "X-Amz-Date").unwrap().1.into_owned();
+        assert_eq!(signed, (link.expires_at - chrono::TimeDelta::seconds(3600)).format("%Y%m%dT%H%M%SZ").to_string());
+    }
+}
+
+#[tokio::test]
 async fn a_link_dies_with_the_credentials_that_signed_it() {
     let s3 = s3().await;
     let ends = SystemTime::now() + Duration::from_secs(600);
