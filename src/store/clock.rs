@@ -11,11 +11,16 @@ use aws_smithy_runtime_api::client::interceptors::context::{
 };
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
+use aws_types::sdk_config::SharedTimeSource;
 use chrono::{DateTime, TimeDelta, Utc};
 
+/// A machine whose clock is further off than this has its signatures refused sooner or later: AWS tolerates 5 minutes, S3 15.
+const OFF: TimeDelta = TimeDelta::minutes(4);
+
 /// How far the store's clock is ahead of ours. Clones share it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct StoreClock {
+    ours: SharedTimeSource,
     ahead_ms: Arc<AtomicI64>,
 }
 
@@ -28,9 +33,27 @@ impl Storable for Sent {
 }
 
 impl StoreClock {
+    /// `ours` is the clock by which the SDK signs; none: the machine's.
+    pub(super) fn new(ours: Option<SharedTimeSource>) -> StoreClock {
+        StoreClock { ours: ours.unwrap_or_default(), ahead_ms: Arc::default() }
+    }
+
     /// The store's time, as far as its last answer tells; ours before the first.
     pub(super) fn now(&self) -> DateTime<Utc> {
-        Utc::now() + TimeDelta::milliseconds(self.ahead_ms.load(Ordering::Relaxed))
+        self.our_now() + self.ahead()
+    }
+
+    /// Whether ours is so far off that signatures made by it are refused.
+    pub(super) fn is_off(&self) -> bool {
+        self.ahead().abs() > OFF
+    }
+
+    fn our_now(&self) -> DateTime<Utc> {
+        self.ours.now().into()
+    }
+
+    fn ahead(&self) -> TimeDelta {
+        TimeDelta::milliseconds(self.ahead_ms.load(Ordering::Relaxed))
     }
 
     fn learn(&self, sent: DateTime<Utc>, said: DateTime<Utc>, received: DateTime<Utc>) {
@@ -55,7 +78,7 @@ impl Intercept for StoreClock {
         _components: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        config.interceptor_state().store_put(Sent(Utc::now()));
+        config.interceptor_state().store_put(Sent(self.our_now()));
         Ok(())
     }
 
@@ -69,7 +92,7 @@ impl Intercept for StoreClock {
         let said = headers.get("date").and_then(|date| DateTime::parse_from_rfc2822(date).ok());
         // An answer out of a cache carries the time of another day.
         if let (Some(Sent(sent)), Some(said), None) = (config.load::<Sent>(), said, headers.get("age")) {
-            self.learn(*sent, said.to_utc(), Utc::now());
+            self.learn(*sent, said.to_utc(), self.our_now());
         }
         Ok(())
     }

@@ -69,20 +69,23 @@ async fn apply(world: &World, workers: &Workers, planned: &Planned) {
             hit(1);
         }
         Kind::Cut => {
-            let proxy = workers.proxy(planned.pick);
+            let Some(proxy) = workers.proxy(planned.pick) else { return };
             if planned.pick / 8 % 2 == 0 {
                 // First the replies are lost: what was asked is done, and nobody hears of it.
                 proxy.set(Mode::LosingReplies);
                 tokio::time::sleep(Duration::from_millis(300)).await;
             }
-            hit(u64::from(proxy.set(Mode::Cut)));
+            hit(u64::from(proxy.is_used()));
+            proxy.set(Mode::Cut);
             lasting.await;
             proxy.set(Mode::Open);
         }
         Kind::Stall => {
-            hit(u64::from(workers.proxy(planned.pick).set(Mode::Stalled)));
+            let Some(proxy) = workers.proxy(planned.pick) else { return };
+            proxy.set(Mode::Stalled);
+            hit(1);
             lasting.await;
-            workers.proxy(planned.pick).set(Mode::Open);
+            proxy.set(Mode::Open);
         }
         Kind::StoreFull => {
             let full = |room| async move { world.sandbox.lock().await.s3.set_room(room) };

@@ -65,9 +65,13 @@ impl Proxy {
         Proxy { port, mode, connections, _accepting: AbortOnDropHandle::new(accepting) }
     }
 
-    /// From now on; true when there was a connection to hit.
-    pub fn set(&self, mode: Mode) -> bool {
+    /// From now on.
+    pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
+    }
+
+    /// Whether there is a connection to hit.
+    pub fn is_used(&self) -> bool {
         *self.connections.borrow() > 0
     }
 }

@@ -72,16 +72,20 @@ impl Workers {
         Workers { slots, stop }
     }
 
-    /// The proxy of a worker.
-    pub fn proxy(&self, pick: u32) -> &Proxy {
-        &self.slots[pick as usize % self.slots.len()].proxy
+    /// The proxy of a worker that is connected; none is while the database is down.
+    pub fn proxy(&self, pick: u32) -> Option<&Proxy> {
+        self.from(pick).map(|index| &self.slots[index].proxy).find(|proxy| proxy.is_used())
+    }
+
+    /// All of them, beginning with the one that is meant: a drain may be between two runs.
+    fn from(&self, pick: u32) -> impl Iterator<Item = usize> {
+        let slots = self.slots.len();
+        (0..slots).map(move |next| (pick as usize + next) % slots)
     }
 
     /// Send a signal to a worker that runs; returns its pid when the signal has reached it.
     pub fn signal(&self, pick: u32, name: &str) -> Option<u32> {
-        // A drain may be between two runs: the next one that runs is meant.
-        let order = (0..self.slots.len()).map(|next| (pick as usize + next) % self.slots.len());
-        order.into_iter().find_map(|index| {
+        self.from(pick).find_map(|index| {
             let shared = self.slots[index].shared.lock().unwrap();
             shared.pid.filter(|pid| send(*pid, name))
         })

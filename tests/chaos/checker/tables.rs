@@ -124,7 +124,7 @@ pub async fn left_over(admin: &Client) -> Vec<String> {
         "select format('job %s is %s and holds a lease', id, state) from exportbox.job where lease_token is not null and state <> 'running'",
         "select format('attempt %s of job %s is open', number, job_id) from exportbox.attempt where finished_at is null",
         "select format('attempt %s of job %s (%s) is not swept', number, job_id, outcome) from exportbox.attempt
-         where object_key is not null and swept_at is null and outcome <> 'completed'",
+         where object_key is not null and outcome <> 'completed' and (swept_at is null or sweep_after < 'infinity')",
         "select format('%s is on hold: %s', scope, reason) from exportbox.control",
         "select format('backend %s still runs for %s', pid, application_name) from pg_stat_activity
          where application_name like 'exportbox %' and pid <> pg_backend_pid()",

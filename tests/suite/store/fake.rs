@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -52,7 +51,6 @@ pub struct FakeS3 {
     requests: Arc<Mutex<Vec<Recorded>>>,
     script: Arc<Mutex<VecDeque<(Call, Fault)>>>,
     held: Arc<Semaphore>,
-    ahead_s: Arc<AtomicI64>,
 }
 
 /// Start it with one empty bucket.
@@ -71,7 +69,6 @@ pub async fn s3() -> FakeS3 {
         requests: Arc::default(),
         script: Arc::default(),
         held: Arc::new(Semaphore::new(0)),
-        ahead_s: Arc::default(),
     };
     let serving = fake.clone();
     tokio::spawn(async move {
@@ -115,12 +112,7 @@ impl FakeS3 {
             }
             _ => {}
         }
-        let mut response = service.call(request.map(s3s::Body::from)).await.map_err(|error| format!("{error:?}"))?;
-        let ahead_s = self.ahead_s.load(Ordering::Relaxed);
-        if ahead_s != 0 {
-            let date = chrono::Utc::now() + chrono::TimeDelta::seconds(ahead_s);
-            response.headers_mut().insert("date", date.format("%a, %d %b %Y %H:%M:%S GMT").to_string().parse().unwrap());
-        }
+        let response = service.call(request.map(s3s::Body::from)).await.map_err(|error| format!("{error:?}"))?;
         if matches!(fault, Some(Fault::LoseReply)) {
             return Err("the reply is lost".into());
         }
@@ -134,11 +126,6 @@ impl FakeS3 {
     /// Let the next requests of these kinds fail.
     pub fn fail(&self, faults: impl IntoIterator<Item = (Call, Fault)>) {
         self.script.lock().unwrap().extend(faults);
-    }
-
-    /// From now on its answers bear this many seconds more than the machine's clock; only what it says, not what it checks.
-    pub fn is_ahead_by(&self, seconds: i64) {
-        self.ahead_s.store(seconds, Ordering::Relaxed);
     }
 
     /// Forget the faults that have not happened.
