@@ -70,7 +70,7 @@ async fn apply(world: &World, workers: &Workers, planned: &Planned) {
         }
         Kind::Cut => {
             let Some(proxy) = workers.proxy(planned.pick) else { return };
-            if planned.pick / 8 % 2 == 0 {
+            if (planned.pick / 8).is_multiple_of(2) {
                 // First the replies are lost: what was asked is done, and nobody hears of it.
                 proxy.set(Mode::LosingReplies);
                 tokio::time::sleep(Duration::from_millis(300)).await;
@@ -110,11 +110,11 @@ fn add_rule(world: &World, planned: &Planned) {
         Kind::Store503 => store(any, Action::error(503, "ServiceUnavailable", "Service is unable to handle request.")),
         Kind::StoreSlowDown => store(any, Action::error(503, "SlowDown", "Please reduce your request rate.")),
         Kind::StoreHang => store(any, Action::Hang),
-        Kind::StoreCut if pick / 8 % 2 == 0 => store(WITH_BODY[pick % WITH_BODY.len()], Action::CutBody { after_bytes: 20 }),
+        Kind::StoreCut if (pick / 8).is_multiple_of(2) => store(WITH_BODY[pick % WITH_BODY.len()], Action::CutBody { after_bytes: 20 }),
         Kind::StoreCut => store(UPLOADS[pick % UPLOADS.len()], Action::CutRequest { after_bytes: 3000 }),
         Kind::StoreLostComplete => store("CompleteMultipartUpload", Action::CutReply),
         Kind::StoreErrorIn200 => {
-            let code = if pick % 2 == 0 { "InternalError" } else { "SlowDown" };
+            let code = if pick.is_multiple_of(2) { "InternalError" } else { "SlowDown" };
             store("CompleteMultipartUpload", Action::ErrorInside200 { code: code.into(), message: "Please try again.".into() });
         }
         Kind::MailThrottle => mail(Action::error(429, "TooManyRequestsException", "Maximum sending rate exceeded.")),

@@ -96,17 +96,21 @@ async fn requeue(world: &World, admin: &Client) -> usize {
 /// once more ten minutes after their end; these ten minutes are made to have passed.
 pub async fn last_drain(world: &World) {
     let admin = world.admin().await;
-    for _ in 0..3 {
-        let age = "update exportbox.attempt set finished_at = finished_at - interval '11 minutes', sweep_after = now()
-            where sweep_after < 'infinity' and finished_at is not null";
-        let aged = admin.execute(age, &[]).await.unwrap();
+    let age = "update exportbox.attempt set finished_at = finished_at - interval '11 minutes', sweep_after = now()
+        where sweep_after < 'infinity' and finished_at is not null";
+    admin.execute(age, &[]).await.unwrap();
+    let unswept =
+        "select count(*) from exportbox.attempt where object_key is not null and outcome <> 'completed' and sweep_after < 'infinity'";
+    let mut before = i64::MAX;
+    loop {
+        let left: i64 = admin.query_one(unswept, &[]).await.unwrap().get(0);
         let output = run(world, &["drain"]).await;
-        world.figures.note(format_args!("last drain, {aged} to be swept: {}", String::from_utf8_lossy(&output.stdout).trim()));
-        let unswept =
-            "select count(*) from exportbox.attempt where object_key is not null and outcome <> 'completed' and sweep_after < 'infinity'";
-        if admin.query_one(unswept, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        world.figures.note(format_args!("last drain, {left} to be swept: {}", String::from_utf8_lossy(&output.stdout).trim()));
+        // A drain sweeps one batch and leaves the rest to the next.
+        if left == 0 || left >= before {
             return;
         }
+        before = left;
     }
 }
 
