@@ -124,6 +124,8 @@ fn add_rule(world: &World, planned: &Planned) {
         }
         Kind::MailLostReply => mail(Action::CutReply),
         Kind::MailHang => mail(Action::Hang),
+        Kind::StoreSlow => store(any, Action::DelayMs(4000)),
+        Kind::MailSlow => mail(Action::DelayMs(4000)),
         kind => unreachable!("{} is no rule", kind.word()),
     }
 }
@@ -143,7 +145,7 @@ pub async fn heal(world: &World, workers: &Workers, schedule: &[Planned]) {
     for (kind, _) in crate::schedule::KINDS {
         let planned: u64 =
             schedule.iter().filter(|planned| planned.kind == kind && is_rule(kind)).map(|planned| u64::from(planned.times)).sum();
-        let unused: u64 = left.iter().filter(|rule| kind_of(rule) == Some(kind)).map(|rule| u64::from(rule.times.unwrap_or(0))).sum();
+        let unused: u64 = left.iter().filter(|rule| kind_of(rule) == kind).map(|rule| u64::from(rule.times.unwrap_or(0))).sum();
         world.figures.hit(kind, planned - unused);
     }
 }
@@ -153,9 +155,9 @@ fn is_rule(kind: Kind) -> bool {
 }
 
 /// The kind whose rule this is.
-fn kind_of(rule: &Rule) -> Option<Kind> {
+fn kind_of(rule: &Rule) -> Kind {
     let mail = rule.operation.as_deref() == Some("SendEmail");
-    Some(match &rule.action {
+    match &rule.action {
         Action::Error { status: 429, .. } => Kind::MailThrottle,
         Action::Error { status: 500, .. } => Kind::Store500,
         Action::Error { code, .. } if code == "SlowDown" => Kind::StoreSlowDown,
@@ -167,6 +169,7 @@ fn kind_of(rule: &Rule) -> Option<Kind> {
         Action::ErrorInside200 { .. } => Kind::StoreErrorIn200,
         Action::CutBody { .. } | Action::CutRequest { .. } => Kind::StoreCut,
         Action::Afterwards(_) => Kind::MailSentThen500,
-        Action::DelayMs(_) => return None,
-    })
+        Action::DelayMs(_) if mail => Kind::MailSlow,
+        Action::DelayMs(_) => Kind::StoreSlow,
+    }
 }

@@ -10,14 +10,14 @@ use fastrand::Rng;
 use crate::Settings;
 
 /// Kinds of fault, in the order in which they are counted and printed, with how many of each a minute has.
-pub const KINDS: [(Kind, f64); 19] = [
+pub const KINDS: [(Kind, f64); 21] = [
     (Kind::Kill, 5.0),
     (Kind::Term, 4.0),
     (Kind::Freeze, 4.0),
     (Kind::Clock, 3.0),
     (Kind::Crash, 2.0),
     (Kind::Cut, 5.0),
-    (Kind::Stall, 4.0),
+    (Kind::Stall, 6.0),
     (Kind::Store500, 8.0),
     (Kind::Store503, 6.0),
     (Kind::StoreSlowDown, 6.0),
@@ -30,6 +30,8 @@ pub const KINDS: [(Kind, f64); 19] = [
     (Kind::MailSentThen500, 6.0),
     (Kind::MailLostReply, 4.0),
     (Kind::MailHang, 3.0),
+    (Kind::StoreSlow, 8.0),
+    (Kind::MailSlow, 14.0),
 ];
 
 /// What goes wrong.
@@ -54,6 +56,9 @@ pub enum Kind {
     MailSentThen500,
     MailLostReply,
     MailHang,
+    /// Answered late: time for everything else to happen meanwhile.
+    StoreSlow,
+    MailSlow,
 }
 
 impl Kind {
@@ -79,6 +84,8 @@ impl Kind {
             Kind::MailSentThen500 => "ses_500_after_sent",
             Kind::MailLostReply => "ses_lost_reply",
             Kind::MailHang => "ses_hang",
+            Kind::StoreSlow => "s3_slow",
+            Kind::MailSlow => "ses_slow",
         }
     }
 
@@ -125,7 +132,8 @@ pub fn schedule(settings: Settings) -> Vec<Planned> {
                 Kind::Clock => 9.0 + 5.0 * rng.f64(),
                 Kind::Crash => 0.2 + 1.5 * rng.f64(),
                 Kind::Cut => 0.1 + 2.0 * rng.f64(),
-                Kind::Stall => 1.0 + 8.0 * rng.f64(),
+                // Some outlast a lease: what was said before arrives after it.
+                Kind::Stall => 2.0 + 10.0 * rng.f64(),
                 Kind::StoreFull => 2.0 + 2.0 * rng.f64(),
                 _ => 0.0,
             };
