@@ -1,12 +1,13 @@
 # make demo   the whole story on this machine        make test   everything CI checks
 # make sandbox  private services to develop against  make help   this list
+# make chaos SEED=7 MINUTES=30   a long round of everything at once; its last line has the figures
 
 CARGO ?= cargo
 EXPORTBOX = ./target/debug/exportbox
 # Tests mostly wait for databases, stores and each other.
 export RUST_TEST_THREADS ?= 6
 
-.PHONY: help demo test lint sandbox build tools
+.PHONY: help demo test lint sandbox chaos build tools clock
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -17,7 +18,10 @@ demo: build
 sandbox: build
 	@$(EXPORTBOX) sandbox $(ARGS)
 
-test: tools lint
+chaos: tools clock
+	CHAOS_SEED="$(SEED)" CHAOS_MINUTES="$(MINUTES)" $(CARGO) test --locked --test chaos
+
+test: tools clock lint
 	$(CARGO) test --locked
 
 lint: tools
@@ -49,3 +53,10 @@ tools:
 	else echo "missing: $$need; run as root: apt-get install -y $$need"; exit 1; fi; \
 	echo "installing $$need"; \
 	$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$need
+
+# A fake clock for the round of faults. A nicety: without it no worker's clock is off, and the round says so.
+clock:
+	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || { \
+		sudo=""; [ "$$(id -u)" = 0 ] || sudo="sudo -n"; \
+		{ $$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends faketime; } >/dev/null 2>&1 || \
+		echo "skipped: faketime could not be installed, so no clock will be off in the round of faults"; }

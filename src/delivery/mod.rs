@@ -7,7 +7,7 @@ pub mod compose;
 
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 
 use self::compose::{Announcement, PartLink, compose};
 use crate::job::{Attempt, Envelope, Failure, FailureClass, Note, Outcome, Receipt, StopReason, Verdict};
@@ -61,7 +61,6 @@ impl Courier {
     async fn prepare(&self, attempt: &Attempt, envelope: &Envelope) -> Result<(Message, Link), Failure> {
         let manifest = &envelope.manifest;
         let wish = envelope.link_ttl.unwrap_or(self.link_ttl);
-        let asked_until = Utc::now() + TimeDelta::from_std(wish).unwrap_or_default();
         if manifest.bucket != self.store.bucket() {
             // A bucket that is not there is a wrong setting for everybody.
             self.store.probe().await?;
@@ -82,6 +81,8 @@ impl Courier {
             let filename = part_name(&manifest.filename, links.len(), manifest.parts.len());
             links.push(self.store.link(&part.key, wish, &filename, &manifest.content_type, envelope.stored_at).await?);
         }
+        // By the clock that the links were signed by.
+        let asked_until = self.store.now() + TimeDelta::from_std(wish).unwrap_or_default();
         // All were signed within a moment; the shortest life is the honest one.
         let announced = links.iter().min_by_key(|link| link.expires_at).cloned();
         let link = announced.ok_or_else(|| Failure::new(FailureClass::Internal, Verdict::Bury, "The export has no stored file."))?;

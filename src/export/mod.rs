@@ -146,6 +146,9 @@ impl Exporter {
         let uploaded = attempt.stop.race(session.export_aws_s3(job, target)).await??;
         step!("export.called");
         let parts = attempt.stop.race(self.verify_parts(key, uploaded)).await??;
+        // The database's own client repeats what it had no answer to; an upload that it began twice is open once too often, and an attempt that
+        // has completed is never swept.
+        attempt.stop.race(self.store.abort_beside(&first)).await??;
         Ok((uploaded.rows, parts))
     }
 

@@ -16,6 +16,7 @@ pub mod postgres;
 pub mod s3;
 mod s3_listings;
 mod s3_put;
+mod s3_room;
 mod s3_store;
 pub mod ses;
 mod ses_calls;

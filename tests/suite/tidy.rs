@@ -185,7 +185,9 @@ fn nothing_that_ships_panics_by_design() {
 fn tests_wait_for_conditions_and_are_called_after_properties() {
     let mut wrong = Vec::new();
     let mut tests = 0;
-    for (name, text) in files("tests", "rs").into_iter().filter(|(name, _)| !name.contains("/harness/") && !name.ends_with("/tidy.rs")) {
+    // A round of faults is a matter of time; it has no tests in it.
+    let exempt = ["/harness/", "/chaos/", "/tidy.rs"];
+    for (name, text) in files("tests", "rs").into_iter().filter(|(name, _)| !exempt.iter().any(|exempt| name.contains(exempt))) {
         let lines: Vec<&str> = text.lines().collect();
         for (number, line) in (1..).zip(&lines) {
             if line.contains("::sleep(") || line.contains(" sleep(") {
