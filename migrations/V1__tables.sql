@@ -180,6 +180,7 @@ create table exportbox.attempt (
     object_key text,
     upload_id     text,
     swept_at      timestamptz,
+    sweep_after   timestamptz not null default '-infinity',
     rows          bigint,
     bytes         bigint,
     error_class   text,
@@ -208,15 +209,16 @@ comment on column exportbox.attempt.backend_start is 'Together with the pid it n
 comment on column exportbox.attempt.bucket is 'Where this attempt may have stored something.';
 comment on column exportbox.attempt.object_key is 'The key of its first file; whatever lies beside it, under the lease token, is this attempt''s.';
 comment on column exportbox.attempt.upload_id is 'The multipart upload to abort when this attempt loses.';
-comment on column exportbox.attempt.swept_at is 'When what a losing attempt stored was removed.';
+comment on column exportbox.attempt.swept_at is 'When what a losing attempt stored was last removed.';
+comment on column exportbox.attempt.sweep_after is 'Not swept (again) before this instant; infinity: never again.';
 comment on column exportbox.attempt.rows is 'Rows so far, written by heartbeats, final at the end.';
 comment on column exportbox.attempt.bytes is 'Bytes stored so far.';
 comment on column exportbox.attempt.error_class is 'Class of this attempt''s error.';
 comment on column exportbox.attempt.error is 'This attempt''s error in our own words.';
 comment on column exportbox.attempt.error_detail is 'The raw text, which may hold data: operators only.';
-create index attempt_unswept on exportbox.attempt (finished_at)
-    where object_key is not null and swept_at is null and outcome <> 'completed';
-comment on index exportbox.attempt_unswept is 'Read by unswept.';
+create index attempt_unswept on exportbox.attempt (sweep_after)
+    where object_key is not null and outcome <> 'completed' and sweep_after < 'infinity';
+comment on index exportbox.attempt_unswept is 'Read by unswept and next_sweep.';
 
 create table exportbox.object (
     export_id     uuid not null,

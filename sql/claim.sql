@@ -78,6 +78,7 @@ select
     claimed.kind,
     claimed.lease_token,
     claimed.attempt,
+    claimed.leases as number,
     least(claimed.max_attempts, case claimed.kind when 'export' then $7::smallint else $8::smallint end) as max_attempts,
     (extract(epoch from claimed.deadline_at - now()) * 1000)::bigint as time_left_ms,
     exists (select from probing where probing.scope = claimed.kind) as is_probe

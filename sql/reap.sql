@@ -18,11 +18,12 @@ lost as materialized (
     limit 100
     for update skip locked
 ),
+-- A delivery whose row somebody else holds is left to the next cycle: one locked row must not keep the others from being reaped.
 stamp as materialized (
     select delivery.job_id, delivery.status = 'sending' as maybe_sent
     from lost
     join exportbox.delivery on delivery.job_id = lost.id
-    for update of delivery
+    for update of delivery skip locked
 ),
 verdict as (
     select lost.id, lost.lease_token, lost.crashed,
@@ -49,6 +50,7 @@ verdict as (
         end as error
     from lost
     left join stamp on stamp.job_id = lost.id
+    where lost.kind = 'export' or stamp.job_id is not null
 ),
 reaped as (
     update exportbox.job

@@ -31,7 +31,9 @@ statements! {
     LOAD_EXPORT = "load_export";
     LOAD_MANIFEST = "load_manifest";
     NEXT_DUE = "next_due";
+    NEXT_SWEEP = "next_sweep";
     OPEN_EXPORT = "open_export";
+    POSTPONE_SWEEP = "postpone_sweep";
     REAP = "reap";
     RECORD_BACKEND = "record_backend";
     RECORD_SENDING = "record_sending";

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 
 use self::compose::{Announcement, PartLink, compose};
-use crate::job::{Attempt, Envelope, Failure, FailureClass, Note, Outcome, Receipt, Verdict};
+use crate::job::{Attempt, Envelope, Failure, FailureClass, Note, Outcome, Receipt, StopReason, Verdict};
 use crate::mail::{Mailer, Message};
 use crate::store::{Link, Store};
 
@@ -41,6 +41,10 @@ impl Courier {
         // From here on a crash leaves a mail that may have been sent, and the row says so.
         if let Err(failure) = attempt.note(Note::Sending).await {
             return failure.into();
+        }
+        if !attempt.clock.is_held() {
+            // The stamp took so long that the lease may be gone, and with it the right to send: whoever reaps it decides.
+            return StopReason::LeaseLost.into();
         }
         match self.mailer.send(&message).await {
             Ok(message_id) => Outcome::Sent(Receipt {

@@ -49,6 +49,8 @@ pub struct Lease {
     pub kind: Kind,
     /// Which attempt this is, from 1, released ones not counted.
     pub attempt: i16,
+    /// Which lease of the job this is, from 1, released ones counted.
+    pub number: i32,
     /// After this many attempts the job is dead.
     pub max_attempts: i16,
     /// Its kind is on hold, and this job was let through to try.

@@ -88,6 +88,7 @@ impl Queue {
                     kind: if row.get::<_, &str>("kind") == Kind::Export.as_str() { Kind::Export } else { Kind::Delivery },
                     token: LeaseToken(row.get("lease_token")),
                     attempt: row.get("attempt"),
+                    number: row.get("number"),
                     max_attempts: row.get("max_attempts"),
                     is_probe: row.get("is_probe"),
                     deadline: asked + Duration::from_millis(row.get::<_, i64>("time_left_ms").max(0).unsigned_abs()),

@@ -8,6 +8,17 @@ use super::{Queue, QueueError};
 use crate::job::{Compression, Envelope, ExportJob, Format, FormatOptions, Lease, LeaseToken, Manifest, ManifestPart, Note, Recipient};
 use crate::sql;
 
+/// What became of a note.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noted {
+    /// It is written.
+    Kept,
+    /// Somebody cancelled the export: the provider must not be called.
+    Cancelled,
+    /// The lease is gone.
+    LeaseLost,
+}
+
 fn setting_text(value: Value) -> Option<String> {
     match value {
         Value::Null => None,
@@ -76,16 +87,20 @@ impl Queue {
         }))
     }
 
-    /// Write a note of a running attempt. False: the lease is gone.
+    /// Write a note of a running attempt.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn note(&self, token: LeaseToken, note: &Note) -> Result<bool, QueueError> {
+    pub async fn note(&self, token: LeaseToken, note: &Note) -> Result<Noted, QueueError> {
         let rows = match note {
             Note::Sending => self.query(sql::RECORD_SENDING, &[&token.0]).await?,
             Note::Backend { pid, started_at, exporter } => self.query(sql::RECORD_BACKEND, &[&token.0, pid, started_at, exporter]).await?,
             Note::Store { bucket, key, upload_id } => self.query(sql::RECORD_STORE, &[&token.0, bucket, key, upload_id]).await?,
         };
-        Ok(!rows.is_empty())
+        Ok(match rows.first() {
+            None => Noted::LeaseLost,
+            Some(row) if matches!(note, Note::Sending) && row.get("cancelled") => Noted::Cancelled,
+            Some(_) => Noted::Kept,
+        })
     }
 }

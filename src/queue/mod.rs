@@ -23,6 +23,7 @@ pub use error::QueueError;
 pub use heartbeat::{Beat, Landed};
 pub use inspect::{Leftover, Story};
 pub use listen::{Listener, Mark};
+pub use load::Noted;
 pub use pool::{Policy, Queue};
 pub use reap::Reaped;
 pub use settle::Settled;

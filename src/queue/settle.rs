@@ -77,7 +77,14 @@ impl Queue {
 
     async fn fail(&self, lease: &Lease, failure: &Failure) -> Result<Settled, QueueError> {
         let delay = backoff(failure, lease.attempt, fastrand::f64());
+        // An outage is nobody's fault and may last: it burns no attempt, unless the request itself asked for few.
+        let usual = lease.kind == Kind::Delivery || lease.max_attempts >= self.policy.export_attempts;
         match failure.verdict {
+            Verdict::Retry if failure.class.is_outage() && usual => {
+                // The attempts do not count up meanwhile, the leases do.
+                let delay = backoff(failure, i16::try_from(lease.number).unwrap_or(i16::MAX), fastrand::f64());
+                self.release(lease, delay, Some(failure)).await
+            }
             Verdict::Retry => self.retry(lease, failure, delay, false).await,
             Verdict::Unknown if self.policy.hold_unknown => {
                 let sentence = "The mail may have been sent. Requeue to send it again.";
@@ -120,11 +127,8 @@ impl Queue {
     }
 
     async fn retry(&self, lease: &Lease, failure: &Failure, delay: Duration, maybe_sent: bool) -> Result<Settled, QueueError> {
-        // An outage is nobody's fault and may last: it ends no job, unless the request itself asked for few attempts.
-        let usual = lease.kind == Kind::Delivery || lease.max_attempts >= self.policy.export_attempts;
-        let max_attempts = if failure.class.is_outage() && usual { i16::MAX } else { lease.max_attempts };
         let params: [&(dyn ToSql + Sync); 6] =
-            [&ms(delay), &max_attempts, &failure.class.as_str(), &failure.sentence, &failure.detail, &maybe_sent];
+            [&ms(delay), &lease.max_attempts, &failure.class.as_str(), &failure.sentence, &failure.detail, &maybe_sent];
         self.fenced(lease, sql::RETRY, &params, State::Pending).await
     }
 

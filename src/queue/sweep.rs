@@ -1,7 +1,10 @@
 //! What losing attempts may have left in the store.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
+use super::pool::ms;
 use super::{Queue, QueueError};
 use crate::job::LeaseToken;
 use crate::sql;
@@ -19,8 +22,11 @@ pub struct Unswept {
     pub upload_id: Option<String>,
 }
 
+/// How long after the end of a lost attempt something of it may still arrive: a query that could not be ended, a request held up on its way.
+const MAY_STILL_ARRIVE: Duration = Duration::from_secs(600);
+
 impl Queue {
-    /// Attempts that lost and were not swept yet, oldest first, a batch at a time.
+    /// Attempts that lost and whose turn it is to be swept, in no order, a batch at a time.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -37,12 +43,29 @@ impl Queue {
             .collect())
     }
 
-    /// Nothing of this attempt is left.
+    /// Nothing of this attempt is left, as far as one can see now: a lost one is looked at once more later.
     ///
     /// # Errors
     /// When the database cannot be asked.
     pub async fn record_sweep(&self, token: LeaseToken) -> Result<(), QueueError> {
-        self.query(sql::RECORD_SWEEP, &[&token.0]).await.map(drop)
+        self.query(sql::RECORD_SWEEP, &[&token.0, &ms(MAY_STILL_ARRIVE)]).await.map(drop)
+    }
+
+    /// This attempt could not be swept: leave it alone for so long.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn postpone_sweep(&self, token: LeaseToken, delay: Duration) -> Result<(), QueueError> {
+        self.query(sql::POSTPONE_SWEEP, &[&token.0, &ms(delay)]).await.map(drop)
+    }
+
+    /// How long until the next attempt is to be swept; none: nothing is left.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn next_sweep(&self) -> Result<Option<Duration>, QueueError> {
+        let row = self.query_opt(sql::NEXT_SWEEP, &[]).await?;
+        Ok(row.map(|row| Duration::from_millis(row.get::<_, i64>("sleep_ms").max(0).unsigned_abs())))
     }
 
     /// This process went on after the lease was gone: sweep once more. Never touches an attempt that completed.

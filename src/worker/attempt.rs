@@ -10,7 +10,7 @@ use super::heartbeat::Kept;
 use crate::delivery::Courier;
 use crate::export::Exporter;
 use crate::job::{Attempt, Failure, FailureClass, Kind, Lease, LeaseClock, Note, Notes, Outcome, Progress, Stop, StopReason, Verdict};
-use crate::queue::{Queue, QueueError, Settled};
+use crate::queue::{Noted, Queue, QueueError, Settled};
 
 /// How an attempt ended.
 pub(super) struct Finished {
@@ -110,15 +110,19 @@ fn not_loaded(error: QueueError) -> Outcome {
     Failure::new(FailureClass::Internal, verdict, sentence).with_detail(error).into()
 }
 
-/// Notes go to the attempt's row; without the row the lease is gone.
+/// Notes go to the attempt's row; without the row the lease is gone. What must not go on stops.
 fn notes(queue: Queue, lease: &Lease, stop: Stop) -> Notes {
     let token = lease.token;
     Arc::new(move |note: Note| {
         let (queue, stop) = (queue.clone(), stop.clone());
         Box::pin(async move {
             match queue.note(token, &note).await {
-                Ok(true) => Ok(()),
-                Ok(false) => {
+                Ok(Noted::Kept) => Ok(()),
+                Ok(Noted::Cancelled) => {
+                    stop.ask(StopReason::Cancelled);
+                    Err(Failure::new(FailureClass::Internal, Verdict::Retry, "The export was cancelled."))
+                }
+                Ok(Noted::LeaseLost) => {
                     stop.ask(StopReason::LeaseLost);
                     Err(Failure::new(FailureClass::Internal, Verdict::Retry, "The lease is gone."))
                 }

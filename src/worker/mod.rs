@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use self::attempt::Finished;
 use self::heartbeat::Leases;
+use self::maintain::Cleaner;
 use self::sleep::Sleeper;
 use crate::delivery::Courier;
 use crate::export::Exporter;
@@ -78,15 +78,11 @@ pub struct Tally {
 /// One process' worker.
 pub struct Worker {
     queue: Queue,
-    source: Source,
-    store: Store,
     exporter: Arc<Exporter>,
     courier: Arc<Courier>,
     options: WorkOptions,
     leases: Arc<Leases>,
-    /// Cleaning up runs beside the work, one at a time.
-    tracker: TaskTracker,
-    sweeping: Arc<tokio::sync::Mutex<()>>,
+    cleaner: Cleaner,
 }
 
 /// What the loop keeps between turns.
@@ -100,17 +96,8 @@ impl Worker {
     /// A worker over ready-made parts.
     pub fn new(queue: Queue, source: Source, store: Store, exporter: Exporter, courier: Courier, options: WorkOptions) -> Worker {
         let (exporter, courier) = (Arc::new(exporter), Arc::new(courier));
-        Worker {
-            queue,
-            source,
-            store,
-            exporter,
-            courier,
-            options,
-            leases: Arc::new(Leases::default()),
-            tracker: TaskTracker::new(),
-            sweeping: Arc::default(),
-        }
+        let cleaner = Cleaner::new(queue.clone(), source, store);
+        Worker { queue, exporter, courier, options, leases: Arc::new(Leases::default()), cleaner }
     }
 
     /// Work until told to stop.
@@ -144,7 +131,9 @@ impl Worker {
         let mut turn = Turn { attempts: JoinSet::new(), free, tally: Tally::default() };
         let started = Instant::now();
         let mut outage = Outage::default();
-        self.clean_up(&[]);
+        self.cleaner.clean_up(&[]);
+        // A drain is over before anything has to be looked at again.
+        let _sweeping = sleeper.is_some().then(|| self.cleaner.keep());
         let ended = loop {
             while let Some(finished) = turn.attempts.try_join_next() {
                 self.account(&mut turn, finished).await;
@@ -208,7 +197,7 @@ impl Worker {
             turn.tally.dead += usize::from(reaped.state == State::Dead.as_str());
         }
         if !cycle.reaped.is_empty() {
-            self.clean_up(&cycle.reaped);
+            self.cleaner.clean_up(&cycle.reaped);
         }
         let found = cycle.leases.len();
         for lease in cycle.leases {
@@ -249,7 +238,7 @@ impl Worker {
             Ok(Settled::LeaseLost) | Err(_) => tally.lease_lost += 1,
         }
         if finished.kind == Kind::Export && finished.settled != Ok(Settled::Done(State::Completed)) {
-            self.clean_up(&[]);
+            self.cleaner.clean_up(&[]);
         }
     }
 
@@ -269,7 +258,7 @@ impl Worker {
                 () = &mut grace, if !grace.is_elapsed() => self.leases.stop_all(StopReason::Shutdown),
             }
         }
-        self.cleaned_up(self.options.grace).await;
+        self.cleaner.done(self.options.grace).await;
         ended.map(|()| turn.tally)
     }
 }

@@ -276,3 +276,21 @@ async fn a_login_that_became_one_tenant_acts_for_that_tenant_alone() {
     assert_eq!(world.text("select string_agg(actor || ' ' || kind, ', ') from exportbox.event").await, format!("{two} cancelled"));
     world.sql(&format!("drop owned by {one}, {two}; drop role {one}, {two}")).await;
 }
+
+#[tokio::test]
+async fn a_mail_that_is_being_prepared_when_its_export_is_cancelled_never_leaves() {
+    let mut world = World::new().await;
+    // Nobody beats meanwhile: the stamp itself has to notice.
+    world.settings.work.heartbeat = Duration::from_secs(60);
+    world.settings.work.mail_slots = 1;
+    let id = world.request("select 1 as one", &["ann@example.com"]).await;
+    world.s3.faults().add(Rule::on("HeadObject", Action::DelayMs(1500)).skip(1).times(1));
+    let cancelling = async {
+        tokio::time::timeout(Duration::from_secs(20), world.s3.faults().until_hit("HeadObject", 2)).await.unwrap();
+        assert_eq!(cancel(&world, id).await, "cancelling");
+    };
+    let ((tally, _), ()) = tokio::join!(world.drain(), cancelling);
+    assert_eq!((tally.mailed, tally.cancelled), (0, 1));
+    assert!(world.mails().is_empty());
+    assert_eq!(world.statuses(id).await, ["ann@example.com cancelled"]);
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use exportbox::job::{Failure, FailureClass, Lease, Note, Outcome, Receipt, State, StopReason, Verdict};
-use exportbox::queue::{Beat, Settled};
+use exportbox::queue::{Beat, Noted, Settled};
 use exportbox::source::Source;
 
 use crate::harness::{GATED, World, stale};
@@ -28,7 +28,7 @@ async fn assert_changes_nothing(world: &World, late: &Lease) {
     }
     let store = Note::Store { bucket: "exports".into(), key: "late".into(), upload_id: None };
     for note in [Note::Sending, Note::Backend { pid: 1, started_at: Utc::now(), exporter: "copy" }, store] {
-        assert_eq!(queue.note(late.token, &note).await, Ok(false));
+        assert_eq!(queue.note(late.token, &note).await, Ok(Noted::LeaseLost));
     }
     let beat = Beat { job_id: late.job_id, token: late.token, rows: 7, bytes: 7 };
     assert!(queue.heartbeat(&[beat]).await.unwrap().is_empty(), "the heartbeat reports the lease as lost");
@@ -170,7 +170,7 @@ async fn a_live_worker_ends_an_attempt_at_its_deadline_by_itself() {
 async fn a_mail_that_may_have_been_sent_is_unknown_and_sent_again() {
     let world = World::new().await;
     let lease = world.claimed_delivery("one").await;
-    assert_eq!(world.queue("one").note(lease.token, &Note::Sending).await, Ok(true));
+    assert_eq!(world.queue("one").note(lease.token, &Note::Sending).await, Ok(Noted::Kept));
     world.let_leases_lapse().await;
     assert_eq!(world.reap().await[0].state, "pending");
     assert_eq!(world.text("select status from exportbox.delivery").await, "unknown");
@@ -190,6 +190,21 @@ async fn a_mail_that_may_have_been_sent_is_held_where_the_policy_says_so_until_a
     assert_eq!(world.history(lease.export_id).await, ["reaped", "unknown"]);
     assert_eq!(world.queue("operator").requeue(lease.export_id).await, Ok(1));
     assert_eq!(world.text("select status from exportbox.delivery").await, "pending");
+}
+
+#[tokio::test]
+async fn a_delivery_row_that_somebody_holds_keeps_no_other_lost_lease_from_being_reaped() {
+    let world = World::new().await;
+    let held = world.claimed_delivery("one").await;
+    let free = world.claimed("one", &[]).await;
+    world.let_leases_lapse().await;
+    let somebody = world.another_admin().await;
+    somebody.batch_execute(&format!("begin; select from exportbox.delivery where job_id = {} for update", held.job_id)).await.unwrap();
+    let reaped: Vec<i64> = world.reap().await.iter().map(|reaped| reaped.job_id).collect();
+    assert_eq!(reaped, [free.job_id]);
+    somebody.batch_execute("rollback").await.unwrap();
+    let reaped: Vec<i64> = world.reap().await.iter().map(|reaped| reaped.job_id).collect();
+    assert_eq!(reaped, [held.job_id]);
 }
 
 #[tokio::test]
@@ -217,7 +232,7 @@ async fn a_reaped_exports_query_is_ended_on_its_server_and_a_strangers_is_not() 
 
     let lease = world.claimed("one", &[]).await;
     let note = Note::Backend { pid, started_at, exporter: "copy" };
-    assert_eq!(world.queue("one").note(lease.token, &note).await, Ok(true));
+    assert_eq!(world.queue("one").note(lease.token, &note).await, Ok(Noted::Kept));
     world.let_leases_lapse().await;
     let running = world.start().await;
     let error = tokio::time::timeout(Duration::from_secs(20), left_behind.batch_execute(GATED)).await.unwrap().unwrap_err();

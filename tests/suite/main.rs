@@ -24,5 +24,6 @@ mod shutdown;
 mod sleep;
 mod statements;
 mod store;
+mod sweep;
 mod tidy;
 mod transitions;

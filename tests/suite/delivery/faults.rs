@@ -187,7 +187,7 @@ async fn a_drain_with_a_small_budget_mails_too() {
 }
 
 #[tokio::test]
-async fn an_outage_of_the_store_ends_no_job() {
+async fn an_outage_of_the_store_burns_no_attempt_and_is_asked_ever_less_often() {
     let world = World::new().await;
     let away = Action::error(500, "InternalError", "We encountered an internal error.");
     world.s3.faults().add(Rule::on("PutObject", away));
@@ -197,6 +197,12 @@ async fn an_outage_of_the_store_ends_no_job() {
         assert_eq!(world.state(id).await, "pending");
         world.let_time_pass().await;
     }
+    let job = "select (attempt, leases)::text from exportbox.job";
+    assert_eq!(world.text(job).await, "(0,7)");
+    world.drain().await;
+    // The eighth delay of the class is 256 s, a quarter more or less.
+    assert!(world.count("select extract(epoch from run_at - now())::bigint from exportbox.job").await > 150);
+    world.let_time_pass().await;
     world.s3.faults().clear();
     world.complete(&[id]).await;
     assert_eq!(world.state(id).await, "completed");

@@ -1,7 +1,9 @@
 //! Attempts by hand: what a worker does step by step, and how one makes time pass for it.
 
+use std::path::PathBuf;
+
 use exportbox::database::DatabaseUrl;
-use exportbox::job::{Lease, Manifest, ManifestPart, ObjectKey, Outcome};
+use exportbox::job::{Lease, Manifest, ManifestPart, Note, ObjectKey, Outcome};
 use exportbox::queue::{Queue, Reaped, Room};
 use serde_json::Value;
 use tokio_postgres::Client;
@@ -26,9 +28,14 @@ impl Gate {
 impl World {
     /// Hold up every [`GATED`] query from now on.
     pub async fn gate(&self) -> Gate {
-        let holder = connect(&self.server().superuser_url_for(&self.database)).await;
+        let holder = self.another_admin().await;
         holder.batch_execute("select pg_advisory_lock(1)").await.unwrap();
         Gate(holder)
+    }
+
+    /// Another connection as superuser, to hold rows with.
+    pub async fn another_admin(&self) -> Client {
+        connect(&self.server().superuser_url_for(&self.database)).await
     }
 
     /// Request so many exports in one statement.
@@ -72,6 +79,20 @@ impl World {
             filename: "export.csv".into(),
             as_of: chrono::Utc::now(),
         }
+    }
+
+    /// An attempt that was reaped and has left a file: its lease, and the file on the store's disk.
+    pub async fn lost_attempt_with_a_file(&self) -> (Uuid, PathBuf) {
+        let lease = self.claimed("lost", &[]).await;
+        let key = self.made_by(&lease).parts[0].key.clone();
+        let path = self.s3.dir().join("exports").join(&key);
+        let note = Note::Store { bucket: "exports".into(), key, upload_id: None };
+        self.queue("lost").note(lease.token, &note).await.unwrap();
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "left").unwrap();
+        self.let_leases_lapse().await;
+        assert_eq!(self.reap().await.len(), 1);
+        (lease.token.0, path)
     }
 
     /// Let every lease run out, as if nothing had been heard of its worker.
