@@ -1,12 +1,13 @@
 # make demo   the whole story on this machine        make test   everything CI checks
 # make sandbox  private services to develop against  make help   this list
+# make mutations  take each guard away and see a test miss it (ten minutes)
 
 CARGO ?= cargo
 EXPORTBOX = ./target/debug/exportbox
 # Tests mostly wait for databases, stores and each other.
 export RUST_TEST_THREADS ?= 6
 
-.PHONY: help demo test lint sandbox build tools
+.PHONY: help demo test mutations lint sandbox build tools
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -19,6 +20,9 @@ sandbox: build
 
 test: tools lint
 	$(CARGO) test --locked
+
+mutations: tools
+	MUTATION="$(MUTATION)" $(CARGO) test --locked --test suite mutations:: -- --include-ignored --nocapture
 
 lint: tools
 	$(CARGO) fmt --check

@@ -1,26 +1,20 @@
 //! The model against the real thing: histories of the model are played on the real statements, through `Queue`, in a real PostgreSQL, and after
 //! every event the job tables must say what the model says.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use exportbox::job::State;
 use exportbox::queue::Policy;
 use stateright::Model;
 
 use super::play::{Player, TICK};
-use super::state::{Budget, CRASH_LIMIT, DEADLINE, Job, LEASE, MAX_ATTEMPTS, Status, System};
-use super::steps::Event;
+use super::state::{Budget, CRASH_LIMIT, DEADLINE, Job, LEASE, MAX_ATTEMPTS, System};
+use super::walks::histories;
 use super::{Protocol, tables};
 use crate::harness::World;
 
 /// Long histories in which everything may happen.
-const AMPLE: Budget =
-    Budget { leases: [4, 4], crashes: 2, pauses: 2, losses: 3, failures: 4, cancels: 2, requeues: 2, expiries: 1 };
-const WALKS: u64 = 4000;
-const LONGEST: usize = 40;
-const PLAYED: usize = 60;
+const AMPLE: Budget = Budget { leases: [4, 4], crashes: 2, pauses: 2, losses: 3, failures: 4, cancels: 2, requeues: 2, expiries: 1 };
 
 fn job(kind: &str, job: &Job) -> String {
     let holder = job.token.map_or("nobody".into(), |token| token.to_string());
@@ -41,37 +35,6 @@ fn tables_of(system: &System) -> String {
     let object = system.object.map_or("none".into(), |(_, maker)| maker.to_string());
     lines.push(format!("status {status}, marks {}, object {object}", system.marks));
     lines.join("\n")
-}
-
-/// What is new about an event: the same event in the same circumstances need not be played twice.
-fn circumstances(protocol: &Protocol, system: &System, event: Event) -> String {
-    let states: Vec<Option<(State, bool)>> = system.jobs.iter().map(|job| job.as_ref().map(|job| (job.state, job.cancel))).collect();
-    let workers = system.workers.map(|worker| worker.run.map(|run| (run.job, run.step, protocol.finds(system, &run))));
-    format!("{event:?} {states:?} {:?} {workers:?}", system.status == Some(Status::Sending))
-}
-
-/// Histories that show something new, the same ones each time.
-fn histories(protocol: &Protocol) -> Vec<Vec<(Event, System)>> {
-    let (mut seen, mut histories) = (BTreeSet::new(), Vec::new());
-    for seed in 0..WALKS {
-        let (mut random, mut system, mut walk, mut news) = (fastrand::Rng::with_seed(seed), protocol.start.clone(), Vec::new(), 0);
-        while walk.len() < LONGEST {
-            let mut steps = protocol.next_steps(&system);
-            // Else most histories would be cut short by what goes wrong.
-            steps.retain(|(event, _)| !matches!(event, Event::Cancel | Event::Requeue | Event::Crash { .. } | Event::Pause(_)) || random.u8(..4) == 0);
-            if steps.is_empty() {
-                break;
-            }
-            let (event, next) = steps.swap_remove(random.usize(..steps.len()));
-            news += usize::from(seen.insert(circumstances(protocol, &system, event)));
-            walk.push((event, next.clone()));
-            system = next;
-        }
-        histories.push((news, walk));
-    }
-    // Those that show most come first; the order of equals stays.
-    histories.sort_by_key(|(news, _)| std::cmp::Reverse(*news));
-    histories.into_iter().take(PLAYED).map(|(_, walk)| walk).collect()
 }
 
 #[tokio::test]

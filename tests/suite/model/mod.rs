@@ -12,6 +12,7 @@ mod reachable;
 mod state;
 mod steps;
 mod tables;
+mod walks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,7 +52,10 @@ fn scopes() -> [(&'static str, System); 6] {
         ("a file, cancelled and requeued", System::new(Budget { leases: [2, 0], expiries: 1, pauses: 1, ..told })),
         ("a file, attempts that fail and replies that are lost", System::new(Budget { leases: [3, 0], ..ends })),
         ("a mail, workers suspended and killed", System::stored(Budget { leases: [0, 3], ..slow })),
-        ("a mail, cancelled, failed and requeued, with replies lost", System::stored(Budget { leases: [0, 2], failures: 1, losses: 1, ..told })),
+        (
+            "a mail, cancelled, failed and requeued, with replies lost",
+            System::stored(Budget { leases: [0, 2], failures: 1, losses: 1, ..told }),
+        ),
         ("a file and its mail, cancelled, with a crash", System::new(Budget { leases: [2, 2], crashes: 1, cancels: 1, ..NOTHING })),
     ]
 }

@@ -70,7 +70,9 @@ pub fn properties() -> Vec<Property<Protocol>> {
         Property::always(STAMP, |_: &Protocol, system: &System| spared(system)),
         Property::always(DEADLINES, |_: &Protocol, system: &System| jobs(system).all(|job| !job.is_running() || job.deadline >= -GRACE)),
         Property::always(OWN, own),
-        Property::always(CRASHES, |_: &Protocol, system: &System| jobs(system).all(|job| job.state.is_final() || job.crashes < CRASH_LIMIT)),
+        Property::always(CRASHES, |_: &Protocol, system: &System| {
+            jobs(system).all(|job| job.state.is_final() || job.crashes < CRASH_LIMIT)
+        }),
         Property::always(CLEAN, |_: &Protocol, system: &System| clean(system)),
     ]
 }

@@ -22,9 +22,9 @@ fn helps(event: Event) -> bool {
 
 /// Nobody works, and every job is final, or waits only for a lease that is beyond the bounds.
 fn is_at_rest(system: &System) -> bool {
-    let jobs = system.jobs.iter().zip(system.left.leases);
-    let over = jobs.filter_map(|(job, left)| job.as_ref().map(|job| job.state.is_final() || (job.state == State::Pending && left == 0)));
-    system.workers.iter().all(|worker| worker.run.is_none()) && { over }.all(|over| over)
+    let mut jobs = system.jobs.iter().zip(system.left.leases).filter_map(|(job, left)| job.as_ref().map(|job| (job.state, left)));
+    system.workers.iter().all(|worker| worker.run.is_none())
+        && jobs.all(|(state, left)| state.is_final() || (state == State::Pending && left == 0))
 }
 
 /// A state from which no rest can be reached.

@@ -13,9 +13,16 @@ pub enum Event {
     /// Time passes, for the database and for every worker.
     Tick,
     /// A cycle of a worker: reap, then claim this job. `heard`: the reply arrives.
-    Claim { worker: usize, job: usize, heard: bool },
+    Claim {
+        worker: usize,
+        job: usize,
+        heard: bool,
+    },
     /// A heartbeat lands. `heard`: the reply arrives.
-    Beat { worker: usize, heard: bool },
+    Beat {
+        worker: usize,
+        heard: bool,
+    },
     /// The attempt notes where it is about to store.
     Note(usize),
     /// It looks at its clock for the last time and sends the request that makes the object.
@@ -25,13 +32,22 @@ pub enum Event {
     /// The attempt stamps its mail as sending.
     Stamp(usize),
     /// The provider is called.
-    Call { worker: usize, reply: Reply },
+    Call {
+        worker: usize,
+        reply: Reply,
+    },
     /// The handler fails, or is given back, before it had an effect.
-    Fail { worker: usize, end: End },
+    Fail {
+        worker: usize,
+        end: End,
+    },
     /// The worker's own clock stops the attempt.
     Stop(usize),
     /// The outcome is written. `heard`: the reply arrives.
-    Settle { worker: usize, heard: bool },
+    Settle {
+        worker: usize,
+        heard: bool,
+    },
     /// A process that has no room reaps.
     Reap,
     /// What an attempt of the export left is removed; the number is that of the lease.
@@ -41,7 +57,10 @@ pub enum Event {
     /// The request's not_after passes before it was started.
     Expire,
     /// A process dies. `lands`: the store carries out what was on its way.
-    Crash { worker: usize, lands: bool },
+    Crash {
+        worker: usize,
+        lands: bool,
+    },
     Pause(usize),
     Resume(usize),
 }
@@ -259,7 +278,9 @@ impl Protocol {
             Event::Beat { worker, .. } | Event::Call { worker, .. } | Event::Fail { worker, .. } | Event::Settle { worker, .. } => {
                 self.awake(system, worker, event)?;
             }
-            Event::Note(worker) | Event::Publish(worker) | Event::Stamp(worker) | Event::Stop(worker) => self.awake(system, worker, event)?,
+            Event::Note(worker) | Event::Publish(worker) | Event::Stamp(worker) | Event::Stop(worker) => {
+                self.awake(system, worker, event)?
+            }
         }
         Some(())
     }
@@ -280,7 +301,10 @@ impl Model for Protocol {
     }
 
     fn actions(&self, system: &System, events: &mut Vec<Event>) {
-        use Event::{Beat, Call, Cancel, Claim, Crash, Expire, Fail, Land, Note, Pause, Publish, Reap, Requeue, Resume, Settle, Stamp, Stop, Sweep, Tick};
+        use Event::{
+            Beat, Call, Cancel, Claim, Crash, Expire, Fail, Land, Note, Pause, Publish, Reap, Requeue, Resume, Settle, Stamp, Stop, Sweep,
+            Tick,
+        };
         events.extend([Tick, Reap, Cancel, Requeue, Expire]);
         events.extend((1..=LEASES as u8).map(Sweep));
         for (worker, at) in system.workers.iter().enumerate() {

@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use exportbox::job::{State, TRANSITIONS};
 
 use super::Protocol;
-use super::state::{CRASH_LIMIT, Closed, DEADLINE, EXPORT, End, GRACE, Job, LEASE, LEASES, MAIL, MAX_ATTEMPTS, Row, Run, Status, Step, System};
+use super::state::{
+    CRASH_LIMIT, Closed, DEADLINE, EXPORT, End, GRACE, Job, LEASE, LEASES, MAIL, MAX_ATTEMPTS, Row, Run, Status, Step, System,
+};
 
 impl Protocol {
     /// Move a job, or remember that the table knows no such way.
@@ -203,8 +205,13 @@ impl Protocol {
 
 /// Which ways of the table nothing has gone yet.
 pub fn not_driven(driven: u64) -> Vec<String> {
-    let ways = TRANSITIONS.iter().enumerate().flat_map(|(way, listed)| listed.to.iter().enumerate().map(move |(nth, to)| (way * 3 + nth, listed, to)));
-    ways.filter(|(bit, _, _)| driven & (1 << bit) == 0).map(|(_, listed, to)| format!("{} from {} to {to}", listed.verb, listed.from)).collect()
+    let ways = TRANSITIONS
+        .iter()
+        .enumerate()
+        .flat_map(|(way, listed)| listed.to.iter().enumerate().map(move |(nth, to)| (way * 3 + nth, listed, to)));
+    ways.filter(|(bit, _, _)| driven & (1 << bit) == 0)
+        .map(|(_, listed, to)| format!("{} from {} to {to}", listed.verb, listed.from))
+        .collect()
 }
 
 const _: () = assert!(LEASES < 8);

@@ -64,7 +64,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         file: "sql/reap.sql",
         search: "and (job.lease_expires_at < now() or",
         replace: "and (true or",
-        tests: &["lease::a_lost_lease_goes_back_unrefunded_and_the_third_is_death", "model::conformance::the_statements_do_what_the_model_does"],
+        tests: &[
+            "lease::a_lost_lease_goes_back_unrefunded_and_the_third_is_death",
+            "model::conformance::the_statements_do_what_the_model_does",
+        ],
     },
     Mutation {
         name: "reap does not look at the deadline",
@@ -81,7 +84,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         file: "sql/reap.sql",
         search: "delivery.status = 'sending' as maybe_sent",
         replace: "false as maybe_sent",
-        tests: &["lease::a_mail_that_may_have_been_sent_is_unknown_and_sent_again", "model::conformance::the_statements_do_what_the_model_does"],
+        tests: &[
+            "lease::a_mail_that_may_have_been_sent_is_unknown_and_sent_again",
+            "model::conformance::the_statements_do_what_the_model_does",
+        ],
     },
     Mutation {
         name: "reap does not close the attempt",
