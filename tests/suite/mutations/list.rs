@@ -64,20 +64,14 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         file: "sql/reap.sql",
         search: "and (job.lease_expires_at < now() or",
         replace: "and (true or",
-        tests: &[
-            "lease::a_lost_lease_goes_back_unrefunded_and_the_third_is_death",
-            "model::conformance::the_statements_do_what_the_model_does",
-        ],
+        tests: &["lease::a_lost_lease_goes_back_unrefunded_and_the_third_is_death"],
     },
     Mutation {
         name: "reap does not look at the deadline",
         file: "sql/reap.sql",
         search: "or job.deadline_at + $1::bigint * interval '1 millisecond' < now())",
         replace: "or $1::bigint is null)",
-        tests: &[
-            "lease::a_worker_that_beats_but_overran_its_deadline_loses_its_job_to_a_timeout_not_a_crash",
-            "model::conformance::the_statements_do_what_the_model_does",
-        ],
+        tests: &["lease::a_worker_that_beats_but_overran_its_deadline_loses_its_job_to_a_timeout_not_a_crash"],
     },
     Mutation {
         name: "reap forgets that a mail may have been sent",
