@@ -55,6 +55,11 @@ impl<'a> Player<'a> {
         self.world.text(TABLES).await
     }
 
+    /// The model reaps only what is lost; whoever else comes by in between must find nothing.
+    pub async fn reap_in_vain(&self) {
+        assert!(self.other.cycle(NOBODY).await.unwrap().reaped.is_empty(), "a lease was reaped that is not lost");
+    }
+
     fn lease(&self, worker: usize) -> &Lease {
         self.held[worker].as_ref().unwrap()
     }
