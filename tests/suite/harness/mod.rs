@@ -3,6 +3,7 @@
 //! A test arranges with `sql` and `request`, acts with `drain` or `start`, and waits with `until`; nothing sleeps for a fixed time. A world
 //! that ends with a running job fails its test.
 
+mod attempts;
 mod aws_s3;
 mod churn;
 #[cfg(debug_assertions)]
