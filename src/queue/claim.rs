@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::types::ToSql;
 
-use super::pool::{answered, ms};
+use super::ask::ask;
+use super::pool::ms;
 use super::reap::{Reaped, reaped_from};
 use super::{Queue, QueueError};
 use crate::job::{Kind, Lease, LeaseToken};
@@ -57,13 +58,17 @@ impl Queue {
         let claim_params: [&(dyn ToSql + Sync); 8] =
             [&exports, &deliveries, &self.worker, &lease_ms, &export_ms, &delivery_ms, &policy.export_attempts, &policy.delivery_attempts];
         let asking = async {
-            let reap = connection.prepare_cached(sql::REAP).await?;
-            let expire = connection.prepare_cached(sql::EXPIRE).await?;
-            let claim = connection.prepare_cached(sql::CLAIM).await?;
+            let is_pooled = self.is_pooled();
+            if !is_pooled {
+                // All three are known before the first is sent, or the first time they would not go out in this order.
+                for statement in [sql::REAP, sql::EXPIRE, sql::CLAIM] {
+                    connection.prepare_cached(statement).await?;
+                }
+            }
             let (reaped, expired, claimed) = tokio::join!(
-                connection.query(&reap, &reap_params),
-                connection.query(&expire, &[]),
-                connection.query(&claim, &claim_params)
+                ask(&connection, is_pooled, sql::REAP, &reap_params),
+                ask(&connection, is_pooled, sql::EXPIRE, &[]),
+                ask(&connection, is_pooled, sql::CLAIM, &claim_params)
             );
             // What was claimed must be started, whatever became of the other two: their work waits for the next cycle.
             let or_later = |rows: Result<Vec<tokio_postgres::Row>, tokio_postgres::Error>, what| {
@@ -75,7 +80,10 @@ impl Queue {
             claimed.map(|claimed| (or_later(reaped, "reap"), or_later(expired, "expire"), claimed))
         };
         let answer = tokio::time::timeout(self.patience(), asking).await;
-        let (reaped, expired, claimed) = answered(connection, answer)?;
+        let (reaped, expired, claimed) = match answer {
+            Ok(answer) => answer?,
+            Err(_) => return Err(self.give_up(connection)),
+        };
 
         Ok(Cycle {
             reaped: reaped.iter().map(reaped_from).collect(),
