@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod aws_s3;
+mod backends;
 mod cancel;
 mod claim;
 mod commands;
+mod connections;
 mod delivery;
 mod demo;
 mod deploy;
