@@ -9,6 +9,7 @@ mod deliveries;
 pub mod dockerfile;
 pub mod exports;
 pub mod jobs;
+pub mod log;
 pub mod pooler;
 pub mod process;
 pub mod proxy;
