@@ -6,6 +6,8 @@ use crate::harness::log::Logged;
 use crate::harness::process::{assert_gave_up, code, json, signal, stderr};
 use crate::harness::{World, postgres};
 
+const ROLES: &str = "exportbox_requester, exportbox_worker, exportbox_operator, exportbox_reader";
+
 /// Start so many of the same command.
 fn spawn_many(world: &World, count: usize, arguments: &[&str], url: &str) -> Vec<Logged> {
     (0..count).map(|_| Logged::read(world.program(arguments).env("EXPORTBOX_DATABASE_URL", url).spawn().unwrap())).collect()
@@ -30,11 +32,9 @@ async fn ten_daemons_two_drains_and_a_migration_started_at_once_serve_each_reque
         .await;
     let daemons = spawn_many(&world, 10, &["run", "--poll", "2s"], &world.daemon_url());
     let owner = postgres().superuser_url_for(&world.database);
-    let (one, other, migrated) = tokio::join!(
-        world.run(&["drain", "--json"]),
-        world.run(&["drain", "--json"]),
-        world.run_with(&["migrate", "--json"], &[("EXPORTBOX_DATABASE_URL", &owner)])
-    );
+    let as_owner = [("EXPORTBOX_DATABASE_URL", owner.as_str())];
+    let (one, other, migrated) =
+        tokio::join!(world.run(&["drain", "--json"]), world.run(&["drain", "--json"]), world.run_with(&["migrate", "--json"], &as_owner));
     assert_eq!(json(&migrated)["applied"], serde_json::json!([]));
     for drained in [&one, &other] {
         assert_eq!(json(drained)["exit_code"], 0, "{}", stderr(drained));
@@ -109,17 +109,17 @@ async fn whoever_finds_a_migration_under_way_waits_for_its_end() {
     // As it is in the midst of one: the lock is taken, the grants are not there yet.
     let migration = crate::harness::connect(&postgres().superuser_url_for(&world.database)).await;
     let lock = "select pg_advisory_lock(x'6578706f7274626f'::bigint)";
-    migration.batch_execute(&format!("{lock}; revoke usage on schema exportbox from exportbox_reader, exportbox_worker")).await.unwrap();
+    migration.batch_execute(&format!("{lock}; revoke usage on schema exportbox from {ROLES}")).await.unwrap();
     let waiting = world.run(&["drain"]);
     let looked = async {
         let seen = "select count(*) = 1 from pg_stat_activity where datname = current_database() and query like '-- name: migrating%'";
         world.until(seen).await;
-        let grants = "grant usage on schema exportbox to exportbox_reader, exportbox_worker; select pg_advisory_unlock_all()";
-        migration.batch_execute(grants).await.unwrap();
+        let grants = format!("grant usage on schema exportbox to {ROLES}; select pg_advisory_unlock_all()");
+        migration.batch_execute(&grants).await.unwrap();
     };
     let (drained, ()) = tokio::join!(waiting, looked);
     assert_eq!(code(&drained), 0, "{}", stderr(&drained));
 
-    migration.batch_execute("revoke usage on schema exportbox from exportbox_reader, exportbox_worker").await.unwrap();
+    migration.batch_execute(&format!("revoke usage on schema exportbox from {ROLES}")).await.unwrap();
     assert_gave_up(&world.run(&["drain"]).await, 2, &["lacks a privilege"], "hunter2");
 }
