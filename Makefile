@@ -8,7 +8,7 @@ export RUST_TEST_THREADS ?= 6
 
 PGBOUNCER = PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v pgbouncer >/dev/null
 
-.PHONY: help demo test lint sandbox build tools
+.PHONY: help demo test lint sandbox build tools pooler
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -19,9 +19,9 @@ demo: build
 sandbox: build
 	@$(EXPORTBOX) sandbox $(ARGS)
 
-test: tools lint
-	@if $(PGBOUNCER); then $(CARGO) test --locked; else \
-		echo "tests with pgbouncer are not run: it cannot be installed here (apt-get install pgbouncer)"; EXPORTBOX_WITHOUT_PGBOUNCER=1 $(CARGO) test --locked; fi
+test: tools pooler lint
+	@if $(PGBOUNCER); then $(CARGO) test --locked; \
+	else echo "no pgbouncer: the tests that put one before the database are not run"; EXPORTBOX_WITHOUT_PGBOUNCER=1 $(CARGO) test --locked; fi
 
 lint: tools
 	$(CARGO) fmt --check
@@ -31,8 +31,7 @@ lint: tools
 build: tools
 	$(CARGO) build --locked
 
-# A C compiler for the crates that need one, and PostgreSQL's server binaries: installed only where they are missing. PgBouncer, too, which
-# some tests put before the database: without it they are left out.
+# A C compiler for the crates that need one, and PostgreSQL's server binaries: installed only where they are missing.
 tools:
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs"; exit 1; }
 	@{ $(CARGO) fmt --version && $(CARGO) clippy --version; } >/dev/null 2>&1 || { command -v rustup >/dev/null && rustup component add rustfmt clippy; } || \
@@ -47,17 +46,19 @@ tools:
 		fi; \
 	done; \
 	[ -n "$$found" ] || need="$$need postgresql"; \
-	want=""; $(PGBOUNCER) || want="pgbouncer"; \
-	[ -n "$$need$$want" ] || exit 0; \
-	if ! command -v apt-get >/dev/null; then \
-		[ -n "$$need" ] || exit 0; \
-		echo "missing: $$need; install it (PostgreSQL 14 or newer, server and client) with your system's package manager"; exit 1; \
-	fi; \
+	[ -n "$$need" ] || exit 0; \
+	if ! command -v apt-get >/dev/null; then echo "missing: $$need; install it (PostgreSQL 14 or newer, server and client) with your system's package manager"; exit 1; fi; \
 	if [ "$$(id -u)" = 0 ]; then sudo=""; elif command -v sudo >/dev/null; then sudo="sudo"; \
-	elif [ -z "$$need" ]; then exit 0; \
 	else echo "missing: $$need; run as root: apt-get install -y $$need"; exit 1; fi; \
-	install="$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends"; \
-	echo "installing $$need $$want"; \
-	$$sudo apt-get update -q || [ -z "$$need" ] || exit 1; \
-	[ -z "$$need" ] || $$install $$need || exit 1; \
-	[ -z "$$want" ] || $$install $$want || true
+	echo "installing $$need"; \
+	$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$need
+
+# PgBouncer, for the tests that put one between daemon and database. Where it cannot be had they are left out, and say so.
+pooler:
+	@$(PGBOUNCER) || { \
+		if [ "$$(id -u)" = 0 ]; then sudo=""; else sudo="sudo -n"; fi; \
+		install="$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends pgbouncer"; \
+		command -v apt-get >/dev/null && echo "installing pgbouncer" && \
+			{ $$install || { $$sudo apt-get update -q && $$install; }; } >/dev/null 2>&1; \
+		true; \
+	}

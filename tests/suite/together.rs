@@ -25,11 +25,9 @@ async fn stop(daemons: Vec<Logged>) {
 #[tokio::test]
 async fn ten_daemons_two_drains_and_a_migration_started_at_once_serve_each_request_once() {
     let world = World::new().await;
-    world
-        .sql(
-            "insert into exportbox.outbox (query, recipients) select 'select ' || n, '{ann@example.com}' from generate_series(1, 200) as n",
-        )
-        .await;
+    let insert =
+        "insert into exportbox.outbox (query, recipients) select 'select ' || n, '{ann@example.com}' from generate_series(1, 200) as n";
+    world.app().await.batch_execute(insert).await.unwrap();
     let daemons = spawn_many(&world, 10, &["run", "--poll", "2s"], &world.daemon_url());
     let owner = postgres().superuser_url_for(&world.database);
     let as_owner = [("EXPORTBOX_DATABASE_URL", owner.as_str())];
