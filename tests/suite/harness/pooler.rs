@@ -26,6 +26,15 @@ fn program() -> Option<PathBuf> {
     places.map(|place| place.join("pgbouncer")).find(|program| program.is_file())
 }
 
+/// Newer ones keep track of named statements unless they are told not to; older ones do not know the setting.
+fn without_named_statements(program: &Path) -> &'static str {
+    let version = Command::new(program).arg("--version").output().unwrap();
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    let number = version.split_whitespace().nth(1).unwrap_or_default();
+    let minor: u32 = number.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or_default();
+    if minor >= 21 { "max_prepared_statements = 0" } else { "" }
+}
+
 /// PgBouncer refuses to run as root.
 fn other_user() -> Option<&'static str> {
     let accounts = std::fs::read_to_string("/etc/passwd").unwrap();
@@ -52,8 +61,9 @@ impl Pooler {
             &format!(
                 "[databases]\n* = host=127.0.0.1 port={target}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
                  auth_type = scram-sha-256\nauth_file = {}\npool_mode = transaction\ndefault_pool_size = {pool_size}\n\
-                 server_login_retry = 1\n{more}\n",
-                users.display()
+                 server_login_retry = 1\n{more}\n{}\n",
+                users.display(),
+                without_named_statements(&program)
             ),
         );
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
