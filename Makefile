@@ -8,7 +8,9 @@ EXPORTBOX = ./target/debug/exportbox
 # Tests mostly wait for databases, stores and each other.
 export RUST_TEST_THREADS ?= 6
 
-.PHONY: help demo test chaos mutations lint sandbox build tools clock
+PGBOUNCER = PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v pgbouncer >/dev/null
+
+.PHONY: help demo test chaos mutations lint sandbox build tools clock pooler
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -22,8 +24,9 @@ sandbox: build
 chaos: tools clock
 	CHAOS_SEED="$(SEED)" CHAOS_MINUTES="$(MINUTES)" $(CARGO) test --locked --test chaos
 
-test: tools clock lint
-	$(CARGO) test --locked
+test: tools clock pooler lint
+	@if $(PGBOUNCER); then $(CARGO) test --locked; \
+	else echo "no pgbouncer: the tests that put one before the database are not run"; EXPORTBOX_WITHOUT_PGBOUNCER=1 $(CARGO) test --locked; fi
 
 mutations: tools
 	MUTATION="$(MUTATION)" $(CARGO) test --locked --test suite mutations:: -- --include-ignored --nocapture
@@ -64,3 +67,13 @@ clock:
 		sudo=""; [ "$$(id -u)" = 0 ] || sudo="sudo -n"; \
 		{ $$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends faketime; } >/dev/null 2>&1 || \
 		echo "skipped: faketime could not be installed, so no clock will be off in the round of faults"; }
+
+# PgBouncer, for the tests that put one between daemon and database. Where it cannot be had they are left out, and say so.
+pooler:
+	@$(PGBOUNCER) || { \
+		if [ "$$(id -u)" = 0 ]; then sudo=""; else sudo="sudo -n"; fi; \
+		install="$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends pgbouncer"; \
+		command -v apt-get >/dev/null && echo "installing pgbouncer" && \
+			{ $$install || { $$sudo apt-get update -q && $$install; }; } >/dev/null 2>&1; \
+		true; \
+	}

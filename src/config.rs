@@ -19,6 +19,13 @@ pub struct DatabaseArgs {
     /// sockets and several hosts. Falls back to DATABASE_URL
     #[arg(long, env = "EXPORTBOX_DATABASE_URL", hide_env_values = true, value_name = "URL", global = true)]
     pub database_url: Option<String>,
+    /// A pooler in transaction mode (PgBouncer, RDS Proxy, Supavisor) stands before the outbox's database: no named statements, no startup
+    /// options, and no wakes unless EXPORTBOX_DIRECT_URL is set
+    #[arg(long, env = "EXPORTBOX_POOLED", value_parser = clap::builder::BoolishValueParser::new(), global = true)]
+    pub pooled: bool,
+    /// The outbox's database past that pooler: for the one connection that waits for wakes, and for migrate
+    #[arg(long, env = "EXPORTBOX_DIRECT_URL", hide_env_values = true, value_name = "URL", global = true)]
+    pub direct_url: Option<String>,
 }
 
 /// Secrets are in the URL.
@@ -38,7 +45,16 @@ impl DatabaseArgs {
         let url = url.context(
             "no database: set EXPORTBOX_DATABASE_URL (or DATABASE_URL), for example postgres://user:password@host:5432/database",
         )?;
-        DatabaseUrl::parse(&url).context("EXPORTBOX_DATABASE_URL")
+        Ok(DatabaseUrl::parse(&url).context("EXPORTBOX_DATABASE_URL")?.behind_pooler(self.pooled))
+    }
+
+    /// The database past a pooler, if that way is known.
+    ///
+    /// # Errors
+    /// The URL is wrong.
+    pub fn direct(&self) -> anyhow::Result<Option<DatabaseUrl>> {
+        let url = self.direct_url.as_deref().filter(|url| !url.is_empty());
+        url.map(|url| DatabaseUrl::parse(url).context("EXPORTBOX_DIRECT_URL")).transpose()
     }
 }
 
@@ -130,6 +146,8 @@ impl fmt::Debug for WorkArgs {
 pub struct Settings {
     /// Where the job tables are.
     pub database: DatabaseUrl,
+    /// The same past a pooler, if that way is known.
+    pub direct: Option<DatabaseUrl>,
     /// Where queries run.
     pub source: DatabaseUrl,
     /// Where files go.
@@ -164,7 +182,7 @@ impl Settings {
     /// # Errors
     /// The first setting that is wrong, and what to write.
     pub fn resolve(database: &DatabaseArgs, args: &WorkArgs) -> anyhow::Result<Settings> {
-        let database = database.database()?;
+        let (database, direct) = (database.database()?, database.direct()?);
         let source = match &args.source_url {
             Some(url) => DatabaseUrl::parse(url).context("EXPORTBOX_SOURCE_URL")?,
             None => database.clone(),
@@ -201,6 +219,7 @@ impl Settings {
         }
         Ok(Settings {
             database,
+            direct,
             source,
             bucket,
             prefix: args.prefix.clone(),

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::ask::ask;
 use super::look::Seen;
-use super::pool::{answered, ms};
+use super::pool::ms;
 use super::reap::{Reaped, reaped_from};
 use super::{Queue, QueueError};
 use crate::job::{Kind, Lease, LeaseToken};
@@ -79,17 +80,22 @@ impl Queue {
             &policy.source_slots,
         ];
         let asking = async {
-            let claim = connection.prepare_cached(sql::CLAIM).await?;
+            let is_pooled = self.is_pooled();
             if !thorough {
-                return connection.query(&claim, &claim_params).await.map(|claimed| (Vec::new(), Vec::new(), claimed, Duration::ZERO));
+                let claimed = ask(&connection, is_pooled, sql::CLAIM, &claim_params).await?;
+                return Ok((Vec::new(), Vec::new(), claimed, Duration::ZERO));
             }
-            let reap = connection.prepare_cached(sql::REAP).await?;
-            let expire = connection.prepare_cached(sql::EXPIRE).await?;
+            if !is_pooled {
+                // All three are known before the first is sent, or the first time they would not go out in this order.
+                for statement in [sql::REAP, sql::EXPIRE, sql::CLAIM] {
+                    connection.prepare_cached(statement).await?;
+                }
+            }
             let began = Instant::now();
             let (reaped, expired, claimed) = tokio::join!(
-                connection.query(&reap, &reap_params),
-                connection.query(&expire, &[]),
-                connection.query(&claim, &claim_params)
+                ask(&connection, is_pooled, sql::REAP, &reap_params),
+                ask(&connection, is_pooled, sql::EXPIRE, &[]),
+                ask(&connection, is_pooled, sql::CLAIM, &claim_params)
             );
             // What was claimed must be started, whatever became of the other two: their work waits for the next cycle.
             let or_later = |rows: Result<Vec<Row>, tokio_postgres::Error>, what| {
@@ -101,7 +107,10 @@ impl Queue {
             claimed.map(|claimed| (or_later(reaped, "reap"), or_later(expired, "expire"), claimed, began.elapsed()))
         };
         let answer = tokio::time::timeout(self.patience(), asking).await;
-        let (reaped, expired, claimed, took) = answered(connection, answer)?;
+        let (reaped, expired, claimed, took) = match answer {
+            Ok(answer) => answer?,
+            Err(_) => return Err(self.give_up(connection)),
+        };
 
         let mut cycle = Cycle { reaped: reaped.iter().map(reaped_from).collect(), expired: expired.len(), ..Cycle::default() };
         let mut looks = self.looks();

@@ -5,6 +5,7 @@
 //! connection for one short statement and gives it back), I6 and I7 (all times are the database's; deadlines are measured from before the
 //! claim was asked for).
 
+mod ask;
 mod claim;
 pub mod error;
 mod heartbeat;

@@ -21,6 +21,7 @@ mod s3_store;
 pub mod ses;
 mod ses_calls;
 mod ses_send;
+mod standby;
 mod uploads;
 mod watchdog;
 mod wire;

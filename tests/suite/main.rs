@@ -2,10 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod aws_s3;
+mod backends;
 mod cancel;
 mod cap;
 mod claim;
 mod commands;
+mod connections;
 #[cfg(debug_assertions)]
 mod crash;
 mod delivery;
@@ -13,6 +15,7 @@ mod demo;
 mod deploy;
 mod door;
 mod exports;
+mod failover;
 mod guards;
 mod harness;
 mod lease;
@@ -23,6 +26,7 @@ mod mutations;
 mod outage;
 mod plans;
 mod poison;
+mod pooler;
 mod sandbox;
 mod shutdown;
 mod sleep;
@@ -32,4 +36,5 @@ mod statements;
 mod store;
 mod sweep;
 mod tidy;
+mod together;
 mod transitions;

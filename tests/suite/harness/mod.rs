@@ -6,6 +6,7 @@
 mod attempts;
 mod aws_s3;
 mod churn;
+mod connections;
 #[cfg(debug_assertions)]
 pub mod crash;
 mod deliveries;
@@ -13,6 +14,8 @@ pub mod dockerfile;
 pub mod explain;
 pub mod exports;
 pub mod jobs;
+pub mod log;
+pub mod pooler;
 pub mod process;
 pub mod proxy;
 pub mod requests;
@@ -95,7 +98,12 @@ impl World {
     pub async fn with_own_server() -> World {
         // It may be crashed, and what was committed must survive that.
         let settings = vec![("synchronous_commit".into(), "on".into())];
-        let server = Postgres::start(&PostgresOptions { settings, ..PostgresOptions::default() }).await.unwrap();
+        World::with_server(&PostgresOptions { settings, ..PostgresOptions::default() }).await
+    }
+
+    /// The same with options.
+    pub async fn with_server(options: &PostgresOptions) -> World {
+        let server = Postgres::start(options).await.unwrap();
         server::prepare(&server).await;
         let database = server::TEMPLATE.to_string();
         World::over(Some(server), database, SesOptions::default()).await
@@ -122,6 +130,7 @@ impl World {
         let ses = Ses::start(&SesOptions { dir: dir.path().join("mails"), ..ses }).await.unwrap();
         let settings = Settings {
             database: DatabaseUrl::parse(&daemon_url).unwrap(),
+            direct: None,
             source: DatabaseUrl::parse(&daemon_url).unwrap(),
             bucket: "exports".into(),
             prefix: "exports".into(),

@@ -49,6 +49,7 @@ async fn the_statements_do_what_the_model_does() {
         delivery_attempts: MAX_ATTEMPTS.into(),
         crash_limit: CRASH_LIMIT.into(),
         hold_unknown: false,
+        ..Policy::default()
     };
     assert!(TICK > Duration::from_secs(60), "a test that takes as long as a tick would be wrong");
     let walking = Protocol { alike: false, ..Protocol::new(System::new(AMPLE)) };
