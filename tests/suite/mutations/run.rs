@@ -110,7 +110,7 @@ async fn compiled(mutation: &Mutation) -> Option<PathBuf> {
     let suite = messages
         .filter(|message| message["target"]["name"] == "suite")
         .filter_map(|message| message["executable"].as_str().map(PathBuf::from));
-    output.status.success().then(|| suite.last().unwrap())
+    output.status.success().then(|| suite.next_back().unwrap())
 }
 
 #[tokio::test]
