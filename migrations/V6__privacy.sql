@@ -18,7 +18,8 @@ create table exportbox.erasure (
     address_hash text not null,
     reason       text,
     counts       jsonb not null,
-    constraint erasure_pkey primary key (id)
+    constraint erasure_pkey primary key (id),
+    constraint erasure_reason_names_nobody check (reason !~ '@')
 );
 comment on table exportbox.erasure is 'One row per erased address: what is left of it is a keyed hash.';
 comment on column exportbox.erasure.id is 'Order of writing.';
@@ -256,9 +257,10 @@ begin
     begin
         said := exportbox.erase_now(lower(btrim(erase.address)), erase.reason);
         if erase.dry_run then
-            raise exception using errcode = 'EB000', message = 'dry run';
+            -- Not EB000: three zeros would mean the whole class.
+            raise exception using errcode = 'EB099', message = 'dry run';
         end if;
-    exception when sqlstate 'EB000' then
+    exception when sqlstate 'EB099' then
         said := said - 'erasure';
     end;
     return said || jsonb_build_object('dry_run', erase.dry_run);

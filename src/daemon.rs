@@ -45,7 +45,7 @@ impl Daemon {
             object_life: settings.object_life,
         };
         let store = Store::new(s3, options);
-        let source = Source::new(settings.source.clone());
+        let source = Source::new(settings.source.clone()).with_logins(&settings.source_for);
         let export_options = ExportOptions {
             choice: settings.exporter,
             prefix: settings.prefix.clone(),

@@ -20,7 +20,9 @@ statements! {
     COMPLETE_DELIVERY = "complete_delivery";
     COMPLETE_EXPORT = "complete_export";
     DRAINED = "drained";
+    DROP_ROLE = "drop_role";
     END_BACKEND = "end_backend";
+    ERASE = "erase";
     EXPIRE = "expire";
     EXPORT_AWS_S3 = "export_aws_s3";
     HEALTH = "health";
@@ -46,6 +48,7 @@ statements! {
     REQUEUE = "requeue";
     RETRY = "retry";
     SCHEMA_VERSIONS = "schema_versions";
+    SEALED_REPORT = "sealed_report";
     SETTLE_CANCELLED = "settle_cancelled";
     SHOW_ATTEMPTS = "show_attempts";
     SHOW_DELIVERIES = "show_deliveries";

@@ -42,6 +42,7 @@ impl Session {
     /// # Errors
     /// Why not, with what shall become of the job.
     pub async fn open(source: &Source, export_id: Uuid, job: &ExportJob, time_left: Duration) -> Result<Session, Failure> {
+        let source = source.of_role(&job.run_as);
         let (client, connection) = source.connect(export_id).await?;
         let connection = tokio::spawn(async move {
             // The client's calls report what goes wrong with the connection.
@@ -56,7 +57,7 @@ impl Session {
         let timeout_ms = time_left.as_millis().max(1).min(i32::MAX as u128).to_string();
         let row = client.query_one(sql::OPEN_EXPORT, &[&job.run_as, &timeout_ms, &names, &values]).await.map_err(opening)?;
         let (backend_pid, backend_start, as_of) = (row.get("backend_pid"), row.get("backend_start"), row.get("as_of"));
-        Ok(Session { client, cancel, source: source.clone(), connection: Some(connection), backend_pid, backend_start, as_of })
+        Ok(Session { client, cancel, source, connection: Some(connection), backend_pid, backend_start, as_of })
     }
 
     /// Check that the text is one statement by itself, and see its columns. What parses alone cannot break out of the parentheses of COPY.

@@ -121,6 +121,7 @@ mod tests {
             compression: Compression::None,
             options: FormatOptions::default(),
             filename: None,
+            sealed: None,
         }
     }
 

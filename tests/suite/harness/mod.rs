@@ -11,6 +11,7 @@ pub mod jobs;
 pub mod process;
 pub mod proxy;
 pub mod requests;
+mod rights;
 mod server;
 mod steps;
 
@@ -118,6 +119,7 @@ impl World {
         let settings = Settings {
             database: DatabaseUrl::parse(&daemon_url).unwrap(),
             source: DatabaseUrl::parse(&daemon_url).unwrap(),
+            source_for: Vec::new(),
             bucket: "exports".into(),
             prefix: "exports".into(),
             exporter: ExporterChoice::Auto,

@@ -1,0 +1,45 @@
+//! Every role against every object of the schema. The snapshot is the table that is agreed on: what is not in it fails, a new object too.
+
+use crate::harness::World;
+
+#[tokio::test]
+async fn each_role_may_do_with_each_object_what_the_table_says_and_nothing_else() {
+    let world = World::new().await;
+    let rights = world.rights().await;
+    assert!(rights.len() > 80, "{} objects were found", rights.len());
+    insta::assert_snapshot!(rights.join("\n"));
+}
+
+#[tokio::test]
+async fn nobody_may_do_anything() {
+    let world = World::new().await;
+    let open: Vec<String> = world.rights().await.into_iter().filter(|line| line.contains("nobody")).collect();
+    assert_eq!(open, Vec::<String>::new(), "open to PUBLIC");
+}
+
+#[tokio::test]
+async fn a_new_object_is_noticed() {
+    let world = World::new().await;
+    let before = world.rights().await;
+    world
+        .sql(
+            "create table exportbox.new_table (id int);
+             create view exportbox.new_view as select 1 as one;
+             create function exportbox.new_function() returns int language sql as 'select 1';
+             alter table exportbox.outbox add column new_column text;
+             create sequence exportbox.new_sequence",
+        )
+        .await;
+    let new: Vec<String> = world.rights().await.into_iter().filter(|line| !before.contains(line)).collect();
+    let expected = [
+        "column outbox.new_column: worker select",
+        // PostgreSQL's default, which the table would not allow.
+        "function new_function(): adhoc execute; nobody execute; operator execute; reader execute; requester execute; worker execute",
+        "sequence new_sequence: -",
+        "table new_table: -",
+        "view new_view: -",
+    ];
+    let names: Vec<&str> = new.iter().map(|line| line.split(':').next().unwrap()).collect();
+    assert_eq!(names, expected.map(|line| line.split(':').next().unwrap()), "{new:#?}");
+    assert!(new.contains(&expected[1].to_string()), "{new:#?}");
+}
