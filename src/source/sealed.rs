@@ -3,8 +3,7 @@
 use super::Session;
 use super::classify::{self, Phase};
 use super::session::Column;
-use super::shape::bare;
-use crate::job::format::quote_identifier;
+use super::shape::{bare, sealed_call};
 use crate::job::{ExportJob, Failure};
 use crate::sql;
 
@@ -31,21 +30,6 @@ impl Session {
         let columns = self.describe(query).await?;
         let types: Vec<u32> = row.get("types");
         let same = columns.iter().map(|column| column.data_type.oid()).eq(types);
-        Ok(same.then(|| Sealed { call: call(name, &columns), columns }))
+        Ok(same.then(|| Sealed { call: sealed_call(name, &columns), columns }))
     }
-}
-
-/// In the select list, and not flattened: so the server takes row by row from the function. In FROM it would first store them all.
-fn call(name: &str, columns: &[Column]) -> String {
-    let name = quote_identifier(name);
-    let list: Vec<String> = columns
-        .iter()
-        .zip(1..)
-        .map(|(column, number)| {
-            // A function of one column gives the value itself, not a row.
-            let value = if columns.len() == 1 { "sealed.line".to_string() } else { format!("(sealed.line).c{number}") };
-            format!("{value} as {}", quote_identifier(&column.name))
-        })
-        .collect();
-    format!("select {} from (select exportbox.{name}() as line offset 0) as sealed", list.join(", "))
 }

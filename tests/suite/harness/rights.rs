@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use super::{World, connect, postgres};
 
-/// One line per schema, table, view, column with grants of its own, sequence and function: what each role may do with it, inherited rights too.
+/// One line per schema, table and view with its columns, column with grants of its own, sequence and function: what each role may do with it,
+/// inherited rights too.
 const RIGHTS: &str = "
     with who (role, shown) as (values ($1, 'nobody'), ('exportbox_requester', 'requester'), ('exportbox_adhoc', 'adhoc'),
         ('exportbox_worker', 'worker'), ('exportbox_operator', 'operator'), ('exportbox_reader', 'reader')),
@@ -53,7 +54,12 @@ const RIGHTS: &str = "
         ) as rights
         from object
     )
-    select replace(name, 'exportbox.', '') || ': ' || coalesce(rights, '-') from line order by name collate \"C\"";
+    select replace(name, 'exportbox.', '') || coalesce((
+            select ' (' || string_agg(attname, ' ' order by attnum) || ')'
+            from relation join pg_attribute on attrelid = relation.oid and attnum > 0 and not attisdropped
+            where line.name = relation.kind || ' ' || relname and kind <> 'sequence'), '')
+        || ': ' || coalesce(rights, '-')
+    from line order by name collate \"C\"";
 
 impl World {
     /// What each role of the schema may do, and a role without any (which is PUBLIC), a line per object.
