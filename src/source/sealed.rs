@@ -25,7 +25,7 @@ impl Session {
     pub async fn sealed(&self, job: &ExportJob) -> Result<Option<Sealed>, Failure> {
         let Some(name) = &job.sealed else { return Ok(None) };
         let query = bare(&job.query);
-        let row = self.client.query_opt(sql::SEALED_REPORT, &[name, &job.run_as, &query]).await;
+        let row = self.client.query_typed_opt(sql::SEALED_REPORT, &sql::typed(sql::SEALED_REPORT, &[name, &job.run_as, &query])).await;
         let Some(row) = row.map_err(|error| classify::failure(&error, Phase::Open))? else { return Ok(None) };
         let columns = self.describe(query).await?;
         let types: Vec<u32> = row.get("types");
