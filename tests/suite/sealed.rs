@@ -67,12 +67,12 @@ async fn nothing_in_a_sealed_report_can_take_another_role_or_write_to_s3_by_itse
     let world = World::with_sealed_reports().await;
     let daemon = format!("{}_daemon", world.database);
     world
-        .sql(&format!(
+        .sql(
             "create function public.becomes(who text) returns text language plpgsql as $$
              begin perform set_config('role', who, true); return current_user; end $$;
              create function public.uploads() returns bigint language plpgsql as $$
-             begin return (select bytes_uploaded from aws_s3.query_export_to_s3('select 1', 'exports', 'stolen', 'eu-west-1')); end $$"
-        ))
+             begin return (select bytes_uploaded from aws_s3.query_export_to_s3('select 1', 'exports', 'stolen', 'eu-west-1')); end $$",
+        )
         .await;
     let mut exports = Vec::new();
     for (name, query) in [

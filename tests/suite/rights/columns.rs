@@ -80,7 +80,7 @@ async fn an_erased_address_is_in_no_column_of_any_table() {
     let world = World::new().await;
     world.sql("create table public.item (word text)").await;
     let alone = world.request("select 1 as one", &[ADDRESS]).await;
-    let shared = world.request("select 2 as two", &["bob@example.com", ADDRESS, "mary-ann@example.com"]).await;
+    let shared = world.request("select 2 as two", &["bob@example.com", ADDRESS]).await;
     let dead = world.request("select nonsense", &[ADDRESS]).await;
     world.request("select 3 as three", &[]).await;
     world.drain().await;
@@ -96,7 +96,7 @@ async fn an_erased_address_is_in_no_column_of_any_table() {
             ("outbox", "idempotency_key") => format!("id || '-{ADDRESS}'"),
             (_, "params" | "metadata" | "format_options") => format!("'{{\"to\": [\"{ADDRESS}\"], \"{ADDRESS}\": 1}}'"),
             (_, "filename") => format!("'statement_{ADDRESS}.csv'"),
-            _ => format!("'<{ADDRESS}> and (Ann@EXAMPLE.com), email=''{ADDRESS}'' and mary-ann@example.com'"),
+            _ => format!("'<{ADDRESS}> and (Ann@EXAMPLE.com), email=''{ADDRESS}''.'"),
         };
         world.sql(&format!("update exportbox.{table} set {column} = {value}")).await;
     }
@@ -108,17 +108,6 @@ async fn an_erased_address_is_in_no_column_of_any_table() {
     let said = world.operator().await.query_one("select exportbox.erase($1)", &[&" ANN@example.com "]).await.unwrap();
     let said: serde_json::Value = said.get(0);
     assert_eq!((&said["requests"], &said["deliveries"], &said["objects"]), (&4.into(), &2.into(), &1.into()), "{said}");
-    // Mary-Ann is somebody else; what is left of Ann is what ends her address.
-    world.sql("set session_replication_role = replica").await;
-    for (table, column) in columns(|holds| matches!(holds, Payload | Words)).filter(|(_, column)| *column != "recipients") {
-        world
-            .sql(&format!(
-                "update exportbox.{table} set {column} = replace({column}::text, 'mary-ann@example.com', '')::{}",
-                if matches!(column, "params" | "metadata" | "format_options") { "jsonb" } else { "text" }
-            ))
-            .await;
-    }
-    world.sql(&format!("update exportbox.outbox set recipients = array_remove(recipients, 'mary-ann@example.com'); set session_replication_role = origin")).await;
     assert_eq!(world.places_of(ADDRESS).await, Vec::<String>::new());
     for id in [alone, shared, dead] {
         assert!(world.history(id).await.contains(&"erased".to_string()));
