@@ -193,7 +193,7 @@ create table exportbox.attempt (
     constraint attempt_number unique (job_id, number),
     constraint attempt_job_fkey foreign key (job_id) references exportbox.job (id) on delete cascade,
     constraint attempt_outcome_known check (
-        outcome in ('completed', 'retried', 'buried', 'released', 'cancelled', 'reaped')),
+        outcome in ('completed', 'retried', 'buried', 'released', 'cancelled', 'reaped', 'erased')),
     constraint attempt_closed_with_outcome check ((finished_at is null) = (outcome is null)),
     constraint attempt_backend_is_whole check (num_nulls(backend_pid, backend_start) in (0, 2)),
     constraint attempt_store_is_whole check (num_nulls(bucket, object_key) in (0, 2))
@@ -207,7 +207,7 @@ comment on column exportbox.attempt.number is 'Counts the leases of the job from
 comment on column exportbox.attempt.worker is 'The process that held the lease.';
 comment on column exportbox.attempt.started_at is 'The claim.';
 comment on column exportbox.attempt.finished_at is 'The end of the lease.';
-comment on column exportbox.attempt.outcome is 'completed, retried, buried, released, cancelled or reaped.';
+comment on column exportbox.attempt.outcome is 'completed, retried, buried, released, cancelled or reaped; erased: completed, and its file removed when its only recipient was erased.';
 comment on column exportbox.attempt.exporter is 'aws_s3 or copy; null for deliveries.';
 comment on column exportbox.attempt.backend_pid is 'The server process that ran the query, on the source.';
 comment on column exportbox.attempt.backend_start is 'Together with the pid it names one backend and never a stranger''s.';

@@ -10,7 +10,10 @@ comment on function exportbox.may_see(text) is 'Readers see every export, others
 
 create function exportbox.mask(address text) returns text
 language sql immutable parallel safe
-as $$ select pg_catalog.left(address, 1) || '***@' || pg_catalog.split_part(address, '@', 2) $$;
+as $$
+    select case when address like 'erased:%' then 'erased'
+        else pg_catalog.left(address, 1) || '***@' || pg_catalog.split_part(address, '@', 2) end
+$$;
 comment on function exportbox.mask(text) is 'a***@example.com';
 
 create function exportbox.assert_may_operate(export_id uuid) returns void
@@ -30,19 +33,15 @@ end
 $$;
 comment on function exportbox.assert_may_operate(uuid) is 'Operators act on every export, requesters on their own.';
 
-create function exportbox.cancel(export_id uuid) returns text
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+create function exportbox.cancel_jobs(jobs bigint[], reason text, out stopped integer, out asked integer)
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
-declare
-    stopped integer;
-    asked integer;
 begin
-    perform exportbox.assert_may_operate(cancel.export_id);
     -- Nothing may go from running back to pending between the two steps: it would be missed by both.
-    perform from exportbox.job where job.export_id = cancel.export_id and job.state in ('pending', 'running') order by job.id for update;
+    perform from exportbox.job where job.id = any (jobs) and job.state in ('pending', 'running') order by job.id for update;
     with cancelled as (
-        update exportbox.job set state = 'cancelled', finished_at = now(), error_class = 'cancelled', error = 'Cancelled before it started.'
-        where job.export_id = cancel.export_id and job.state = 'pending'
+        update exportbox.job set state = 'cancelled', finished_at = now(), error_class = 'cancelled', error = reason
+        where job.id = any (jobs) and job.state = 'pending'
         returning job.id
     ), undelivered as (
         update exportbox.delivery set status = 'cancelled', updated_at = now()
@@ -52,19 +51,32 @@ begin
     select count(*) into stopped from cancelled;
     with flagged as (
         update exportbox.job set cancel_requested_at = coalesce(job.cancel_requested_at, now())
-        where job.export_id = cancel.export_id and job.lease_token is not null
+        where job.id = any (jobs) and job.lease_token is not null
         returning job.worker
     ), told as (
         -- Makes the heartbeat look at once; without it the flag is read at the next beat.
         select pg_notify(worker.channel, 'cancel') from exportbox.worker where worker.id in (select flagged.worker from flagged)
     )
     select count(*) into asked from flagged left join told on true;
-    if stopped + asked > 0 then
+end
+$$;
+comment on function exportbox.cancel_jobs(bigint[], text) is 'Cancels what waits and asks what runs to stop. For functions that have checked who may.';
+
+create function exportbox.cancel(export_id uuid) returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    told record;
+begin
+    perform exportbox.assert_may_operate(cancel.export_id);
+    select c.stopped, c.asked into told
+    from exportbox.cancel_jobs(array(select job.id from exportbox.job where job.export_id = cancel.export_id), 'Cancelled before it started.') as c;
+    if told.stopped + told.asked > 0 then
         insert into exportbox.event (export_id, kind, detail) values (cancel.export_id,
-            case when asked > 0 then 'cancel_requested' else 'cancelled' end,
-            format('%s waiting cancelled, %s running asked to stop', stopped, asked));
+            case when told.asked > 0 then 'cancel_requested' else 'cancelled' end,
+            format('%s waiting cancelled, %s running asked to stop', told.stopped, told.asked));
     end if;
-    return case when asked > 0 then 'cancelling' when stopped > 0 then 'cancelled' else 'nothing to cancel' end;
+    return case when told.asked > 0 then 'cancelling' when told.stopped > 0 then 'cancelled' else 'nothing to cancel' end;
 end
 $$;
 comment on function exportbox.cancel(uuid) is 'Stop an export and its mails. Durable: what runs is stopped by its worker, or by whoever reaps it. Returns cancelled, cancelling or nothing to cancel.';
@@ -80,6 +92,9 @@ begin
         update exportbox.job set state = 'pending', run_at = now(), not_after = null, attempt = 0, crashes = 0,
             finished_at = null, cancel_requested_at = null, error_class = null, error = null
         where job.export_id = requeue.export_id and job.state in ('dead', 'cancelled')
+            -- What was stopped because a person was erased stays stopped.
+            and not exists (select from exportbox.delivery where delivery.job_id = job.id and delivery.recipient like 'erased:%')
+            and not exists (select from exportbox.erased_export where erased_export.export_id = job.export_id and erased_export.is_stopped)
         returning job.id
     ), redelivered as (
         update exportbox.delivery set status = 'pending', error_class = null, error = null, updated_at = now()

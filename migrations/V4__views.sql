@@ -109,7 +109,7 @@ comment on column exportbox.attempts.worker is 'Who held the lease.';
 comment on column exportbox.attempts.exporter is 'aws_s3 or copy.';
 comment on column exportbox.attempts.started_at is 'The claim.';
 comment on column exportbox.attempts.finished_at is 'The end of the lease.';
-comment on column exportbox.attempts.outcome is 'completed, retried, buried, released, cancelled or reaped; null while running.';
+comment on column exportbox.attempts.outcome is 'completed, retried, buried, released, cancelled, reaped or erased; null while running.';
 comment on column exportbox.attempts.rows is 'Rows so far.';
 comment on column exportbox.attempts.bytes is 'Bytes so far.';
 comment on column exportbox.attempts.backend_pid is 'Server process of the query, see pg_stat_activity on the source.';

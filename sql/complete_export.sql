@@ -42,9 +42,8 @@ recipient as materialized (
     from settled
     cross join lateral (
         select distinct on (lower(listed.address)) listed.address
-        from exportbox.outbox
-        cross join unnest(outbox.recipients) with ordinality as listed (address, position)
-        where outbox.id = settled.export_id
+        -- As they are now, not as they were when this statement began: it may have waited for somebody who was erasing one.
+        from unnest(exportbox.recipients_now(settled.export_id)) with ordinality as listed (address, position)
         order by lower(listed.address), listed.position
     ) as named
     where settled.state = 'completed'

@@ -11,7 +11,8 @@ select
     outbox.format,
     outbox.compression,
     outbox.format_options,
-    outbox.filename
+    outbox.filename,
+    exportbox.sealed_name(report.name, report.version) as sealed
 from exportbox.job
 join exportbox.outbox on outbox.id = job.export_id
 left join exportbox.report on report.name = outbox.report and report.version = job.report_version

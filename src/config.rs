@@ -68,6 +68,9 @@ pub struct WorkArgs {
     /// Where queries run, if not in the database of the outbox: for example a replica
     #[arg(long, env = "EXPORTBOX_SOURCE_URL", hide_env_values = true, value_name = "URL")]
     pub source_url: Option<String>,
+    /// A login of its own for what one role asks: that role's queries run over this URL. Several pairs are separated by spaces
+    #[arg(long, env = "EXPORTBOX_SOURCE_FOR", hide_env_values = true, value_name = "ROLE=URL", value_delimiter = ' ')]
+    pub source_for: Vec<String>,
     /// Bucket that files go to
     #[arg(long, env = "EXPORTBOX_BUCKET")]
     pub bucket: Option<String>,
@@ -150,6 +153,8 @@ pub struct Settings {
     pub direct: Option<DatabaseUrl>,
     /// Where queries run.
     pub source: DatabaseUrl,
+    /// Where the queries of some roles run instead.
+    pub source_for: Vec<(String, DatabaseUrl)>,
     /// Where files go.
     pub bucket: String,
     /// What every key begins with.
@@ -187,6 +192,11 @@ impl Settings {
             Some(url) => DatabaseUrl::parse(url).context("EXPORTBOX_SOURCE_URL")?,
             None => database.clone(),
         };
+        let source_for = args.source_for.iter().filter(|pair| !pair.is_empty()).map(|pair| {
+            let (role, url) = pair.split_once('=').filter(|(role, _)| !role.is_empty()).context("EXPORTBOX_SOURCE_FOR: write ROLE=URL")?;
+            Ok((role.to_string(), DatabaseUrl::parse(url).context("EXPORTBOX_SOURCE_FOR")?))
+        });
+        let source_for = source_for.collect::<anyhow::Result<Vec<_>>>()?;
         let bucket = args.bucket.clone().filter(|bucket| !bucket.is_empty()).context("no bucket: set EXPORTBOX_BUCKET")?;
         let mail = args.mail.as_deref().context("no mail transport: set EXPORTBOX_MAIL to ses, smtp://host:port or file:DIR")?;
         let mail: Transport = mail.parse().context("EXPORTBOX_MAIL")?;
@@ -221,6 +231,7 @@ impl Settings {
             database,
             direct,
             source,
+            source_for,
             bucket,
             prefix: args.prefix.clone(),
             exporter: args.exporter,

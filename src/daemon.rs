@@ -39,7 +39,7 @@ impl Daemon {
     pub async fn start_with(settings: Settings, s3: &SdkConfig, ses: &SdkConfig) -> anyhow::Result<Daemon> {
         let queue = Queue::new(&settings.database, process_name(), settings.policy.clone());
         queue.check_schema().await?;
-        let source = Source::new(settings.source.clone());
+        let source = Source::new(settings.source.clone()).with_logins(&settings.source_for);
         check_connections(&settings, &queue, &source).await?;
         let options = StoreOptions {
             bucket: settings.bucket.clone(),

@@ -23,7 +23,9 @@ statements! {
     COMPLETE_EXPORT = "complete_export";
     CONNECTIONS = "connections";
     DRAINED = "drained";
+    DROP_ROLE = "drop_role";
     END_BACKEND = "end_backend";
+    ERASE = "erase";
     EXPIRE = "expire";
     EXPORT_AWS_S3 = "export_aws_s3";
     HEALTH = "health";
@@ -51,6 +53,7 @@ statements! {
     REQUEUE = "requeue";
     RETRY = "retry";
     SCHEMA_VERSIONS = "schema_versions";
+    SEALED_REPORT = "sealed_report";
     SETTLE_CANCELLED = "settle_cancelled";
     SHOW_ATTEMPTS = "show_attempts";
     SHOW_DELIVERIES = "show_deliveries";
@@ -76,6 +79,7 @@ pub fn parameter_types(statement: &str) -> Vec<Type> {
             "smallint" => Type::INT2,
             "boolean" => Type::BOOL,
             "timestamptz" => Type::TIMESTAMPTZ,
+            "timestamptz[]" => Type::TIMESTAMPTZ_ARRAY,
             "uuid" => Type::UUID,
             "uuid[]" => Type::UUID_ARRAY,
             "text[]" => Type::TEXT_ARRAY,

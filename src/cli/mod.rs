@@ -69,6 +69,8 @@ enum Command {
     Cancel(operate::IdArgs),
     /// Give the dead and cancelled jobs of an export a fresh start
     Requeue(operate::IdArgs),
+    /// Take a person's address out of requests, deliveries and events, and remove the files made for it alone
+    Erase(operate::EraseArgs),
     /// The whole story on this machine with nothing else running
     #[cfg(feature = "sandbox")]
     Demo(demo::DemoArgs),
@@ -145,6 +147,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Health(args) => look::health(database, &args).await,
         Command::Cancel(args) => operate::cancel(database, &args).await,
         Command::Requeue(args) => operate::requeue(database, &args).await,
+        Command::Erase(args) => operate::erase(database, &args).await,
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::demo(&args).await,
         #[cfg(feature = "sandbox")]

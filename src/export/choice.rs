@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::job::{Compression, ExportJob, Failure, FailureClass, Verdict};
-use crate::source::Session;
+use crate::source::{Sealed, Session};
 
 /// `EXPORTBOX_EXPORTER`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,16 +30,16 @@ impl FromStr for ExporterChoice {
 }
 
 /// The exporter of one attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exporter {
-    AwsS3,
+    /// As the export's role, or as the daemon's login over the report's sealed function.
+    AwsS3(Option<Sealed>),
     Copy,
 }
 
 impl Exporter {
-    pub(super) fn as_str(self) -> &'static str {
+    pub(super) fn as_str(&self) -> &'static str {
         match self {
-            Exporter::AwsS3 => "aws_s3",
+            Exporter::AwsS3(_) => "aws_s3",
             Exporter::Copy => "copy",
         }
     }
@@ -49,24 +49,32 @@ fn unusable(sentence: &str) -> Failure {
     Failure::new(FailureClass::AwsS3Config, Verdict::Postpone, sentence)
 }
 
-/// Choose for one export. The query always runs with its own role's rights: where that role may not call aws_s3, `auto` streams.
+/// Choose for one export. The query always runs with its own role's rights: a report as its sealed function, which the daemon's login has exported;
+/// anything else only where its role itself may call aws_s3. Otherwise `auto` streams.
 pub(super) async fn choose(choice: ExporterChoice, has_region: bool, session: &Session, job: &ExportJob) -> Result<Exporter, Failure> {
     let compressed = job.compression != Compression::None;
     match choice {
         ExporterChoice::Copy => Ok(Exporter::Copy),
         ExporterChoice::Auto if compressed || !has_region => Ok(Exporter::Copy),
-        ExporterChoice::Auto => match session.may_use_aws_s3().await? {
-            Some(true) => Ok(Exporter::AwsS3),
-            _ => Ok(Exporter::Copy),
-        },
+        ExporterChoice::Auto => Ok(in_database(session, job).await?.unwrap_or(Exporter::Copy)),
         ExporterChoice::AwsS3 if !has_region => Err(unusable("aws_s3 needs to know the bucket's region; set AWS_REGION.")),
         ExporterChoice::AwsS3 if compressed => {
             Err(unusable("aws_s3 cannot compress; run a daemon with EXPORTBOX_EXPORTER=auto or copy for such requests."))
         }
-        ExporterChoice::AwsS3 => match session.may_use_aws_s3().await? {
-            Some(true) => Ok(Exporter::AwsS3),
-            Some(false) => Err(unusable("The role of this export may not call aws_s3; grant it, or set EXPORTBOX_EXPORTER=auto.")),
-            None => Err(unusable("The source database has no aws_s3; create the extension, or set EXPORTBOX_EXPORTER=copy.")),
-        },
+        ExporterChoice::AwsS3 => in_database(session, job).await?.map_err(unusable),
     }
+}
+
+/// The in-database exporter, or why it cannot be used.
+async fn in_database(session: &Session, job: &ExportJob) -> Result<Result<Exporter, &'static str>, Failure> {
+    if let Some(sealed) = session.sealed(job).await? {
+        return Ok(Ok(Exporter::AwsS3(Some(sealed))));
+    }
+    Ok(match session.may_use_aws_s3().await? {
+        Some(true) => Ok(Exporter::AwsS3(None)),
+        Some(false) => Err(
+            "The role of this export may not call aws_s3, and it is not a sealed report; seal it with exportbox.seal_report, or set EXPORTBOX_EXPORTER=auto.",
+        ),
+        None => Err("The source database has no aws_s3; create the extension, or set EXPORTBOX_EXPORTER=copy."),
+    })
 }

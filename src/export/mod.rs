@@ -12,7 +12,7 @@ use self::body::{Body, BodyOptions, Stored, Unfinished};
 use crate::job::format::download_name;
 use crate::job::{Attempt, ExportJob, Failure, FailureClass, Manifest, ManifestPart, Note, ObjectKey, Outcome, StopReason, Verdict};
 use crate::source::aws_s3::{Target, Uploaded};
-use crate::source::{Session, Source};
+use crate::source::{Sealed, Session, Source};
 use crate::store::{NewObject, PartPlan, Store};
 
 pub use choice::ExporterChoice;
@@ -75,9 +75,9 @@ impl Exporter {
         attempt.note(self.place(&key, None)).await?;
         step!("export.noted_store");
 
-        let (rows, parts) = match exporter {
+        let (rows, parts) = match &exporter {
             choice::Exporter::Copy => self.by_copy(attempt, job, session, &key).await?,
-            choice::Exporter::AwsS3 => self.by_aws_s3(attempt, job, session, &key).await?,
+            choice::Exporter::AwsS3(sealed) => self.by_aws_s3(attempt, job, session, sealed.as_ref(), &key).await?,
         };
         step!("export.verified");
         Ok(Manifest {
@@ -138,12 +138,13 @@ impl Exporter {
         attempt: &Attempt,
         job: &ExportJob,
         session: &Session,
+        sealed: Option<&Sealed>,
         key: &ObjectKey,
     ) -> Result<(i64, Vec<ManifestPart>), Outcome> {
         let (first, region) = (key.full(), self.options.region.clone().unwrap_or_default());
         let target = Target { bucket: self.store.bucket(), key: &first, region: &region };
         step!("export.calling");
-        let uploaded = attempt.stop.race(session.export_aws_s3(job, target)).await??;
+        let uploaded = attempt.stop.race(session.export_aws_s3(job, sealed, target)).await??;
         step!("export.called");
         let parts = attempt.stop.race(self.verify_parts(key, uploaded)).await??;
         // The database's own client repeats what it had no answer to; an upload that it began twice is open once too often, and an attempt that

@@ -80,6 +80,8 @@ pub struct ExportJob {
     pub options: super::FormatOptions,
     /// What the browser saves, as the requester wishes.
     pub filename: Option<String>,
+    /// What the report's sealed function is called, if there is one; none for an ad-hoc query.
+    pub sealed: Option<String>,
 }
 
 /// Why an attempt has to stop before its end.

@@ -50,6 +50,7 @@ impl Queue {
             compression: serde_json::from_value::<Compression>(word("compression")).map_err(|_| unknown("compression"))?,
             options: serde_json::from_value::<FormatOptions>(row.get("format_options")).map_err(|_| unknown("format_options"))?,
             filename: row.get("filename"),
+            sealed: row.get("sealed"),
         }))
     }
 

@@ -12,6 +12,8 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("V3__operate", include_str!("../../migrations/V3__operate.sql")),
     ("V4__views", include_str!("../../migrations/V4__views.sql")),
     ("V5__roles", include_str!("../../migrations/V5__roles.sql")),
+    ("V6__privacy", include_str!("../../migrations/V6__privacy.sql")),
+    ("V7__sealed", include_str!("../../migrations/V7__sealed.sql")),
 ];
 
 /// refinery's own table, inside our schema.

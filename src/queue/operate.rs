@@ -1,5 +1,6 @@
 //! What people order. The database's functions do it, and record who asked.
 
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Queue, QueueError};
@@ -22,5 +23,14 @@ impl Queue {
     pub async fn requeue(&self, export_id: Uuid) -> Result<i32, QueueError> {
         let row = self.query_opt(sql::REQUEUE, &[&export_id]).await?;
         Ok(row.map(|row| row.get("jobs")).unwrap_or_default())
+    }
+
+    /// Erase an address. Returns what was touched, or with `dry_run` what would be.
+    ///
+    /// # Errors
+    /// `Refused` when it is no address or under a legal hold; or why the database cannot be asked.
+    pub async fn erase(&self, address: &str, reason: Option<&str>, dry_run: bool) -> Result<Value, QueueError> {
+        let row = self.query_opt(sql::ERASE, &[&address, &reason, &dry_run]).await?;
+        Ok(row.map(|row| row.get("said")).unwrap_or_default())
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Session;
 use super::classify::{self, Phase};
+use super::sealed::Sealed;
 use super::shape::{bare, copy_options, shaped};
 use crate::job::{ExportJob, Failure};
 use crate::sql;
@@ -39,13 +40,22 @@ impl Session {
         Ok(row.and_then(|row| row.get("usable")))
     }
 
-    /// Have the server export the query.
+    /// Have the server export the query: as the export's role, or sealed, as the login, which calls a function that has that role's rights.
     ///
     /// # Errors
     /// The query's own fault, the store's or the source's. Files may be left then.
-    pub async fn export_aws_s3(&self, job: &ExportJob, target: Target<'_>) -> Result<Uploaded, Failure> {
-        let columns = self.describe(bare(&job.query)).await?;
-        let (query, options) = (shaped(job, &columns), copy_options(job, &columns));
+    pub async fn export_aws_s3(&self, job: &ExportJob, sealed: Option<&Sealed>, target: Target<'_>) -> Result<Uploaded, Failure> {
+        let (query, options) = match sealed {
+            Some(sealed) => {
+                self.client.query_typed_one(sql::DROP_ROLE, &[]).await.map_err(|error| classify::failure(&error, Phase::Open))?;
+                let job = ExportJob { query: sealed.call.clone(), ..job.clone() };
+                (shaped(&job, &sealed.columns), copy_options(&job, &sealed.columns))
+            }
+            None => {
+                let columns = self.describe(bare(&job.query)).await?;
+                (shaped(job, &columns), copy_options(job, &columns))
+            }
+        };
         let row = self
             .client
             .query_typed_one(

@@ -60,11 +60,12 @@ fn judge(code: &str, phase: Phase, detail: &str) -> (FailureClass, Verdict, Stri
         ("42501", Phase::Query | Phase::AwsS3) => {
             said(Class::Permission, Verdict::Bury, "The role that runs the query lacks a privilege; grant it, then requeue")
         }
+        ("53400", _) => said(Class::Query, Verdict::Bury, "The query needs more temporary space than its login may use"),
         ("42P01", _) => said(Class::Query, Verdict::Bury, "The query names a table or view that does not exist"),
         ("42703", _) => said(Class::Query, Verdict::Bury, "The query names a column that does not exist"),
         ("42883", _) => said(Class::Query, Verdict::Bury, "The query calls a function or operator that does not exist for these types"),
         ("42601", _) => said(Class::Query, Verdict::Bury, "The query is not one valid SELECT statement"),
-        ("25006", _) => said(Class::Query, Verdict::Bury, "The query tries to write; exports only read"),
+        ("25001" | "25006", _) => said(Class::Query, Verdict::Bury, "The query tries to write; exports only read"),
         ("0A000", _) => said(Class::Query, Verdict::Bury, "The query or a format option asks for what this server cannot do"),
         ("42P02", _) => said(Class::Query, Verdict::Bury, "The query has a $ placeholder; read parameters with exportbox.param('name')"),
         ("22P02" | "22007" | "22008", _) => said(Class::Query, Verdict::Bury, "A value cannot be read as the type that the query wants"),

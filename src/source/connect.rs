@@ -1,5 +1,6 @@
 //! The server that queries run on.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,6 +20,8 @@ use crate::sql;
 #[derive(Debug, Clone)]
 pub struct Source {
     database: DatabaseUrl,
+    /// Logins of their own, by role.
+    for_roles: Arc<HashMap<String, DatabaseUrl>>,
     /// One query at a time is ended over a connection of its own: a process never takes more than that one beside its slots.
     ending: Arc<tokio::sync::Mutex<()>>,
     /// It was said that this login may not end queries.
@@ -28,7 +31,21 @@ pub struct Source {
 impl Source {
     /// A source at this place.
     pub fn new(database: DatabaseUrl) -> Source {
-        Source { database, ending: Arc::default(), said_powerless: Arc::default() }
+        Source { database, for_roles: Arc::default(), ending: Arc::default(), said_powerless: Arc::default() }
+    }
+
+    /// The queries of these roles run over logins of their own.
+    #[must_use]
+    pub fn with_logins(mut self, for_roles: &[(String, DatabaseUrl)]) -> Source {
+        self.for_roles = Arc::new(for_roles.iter().cloned().collect());
+        self
+    }
+
+    /// The source as the queries of this role see it: a query can take any role that its connection's login may take, so a role that others may
+    /// send queries as deserves a login that may take no other.
+    pub(super) fn of_role(&self, role: &str) -> Source {
+        let database = self.for_roles.get(role).unwrap_or(&self.database).clone();
+        Source { database, ..self.clone() }
     }
 
     pub(super) async fn connect(&self, export_id: Uuid) -> Result<(tokio_postgres::Client, DatabaseConnection), Failure> {
@@ -47,20 +64,14 @@ impl Source {
     /// When the source cannot be asked, this login may not end it, or it has not ended within 10 s.
     pub async fn end_backend(&self, pid: i32, started_at: DateTime<Utc>) -> Result<bool, Failure> {
         let _one_at_a_time = self.ending.lock().await;
-        let ended = self.over_own_connection("exportbox end query", async |client| {
-            let params: [&(dyn ToSql + Sync); 2] = [&pid, &started_at];
-            let mut was_there = false;
-            // A backend obeys at its next look; until then it may still write.
-            while let Some(row) = client.query_typed_opt(sql::END_BACKEND, &sql::typed(sql::END_BACKEND, &params)).await? {
-                if row.get::<_, Option<bool>>("ended").is_none() {
-                    return Ok(None);
-                }
-                was_there = true;
-                tokio::time::sleep(Duration::from_millis(20)).await;
+        let mut ended = end_over(&self.database, pid, started_at).await;
+        // Which login ran it is not noted; each may end its own.
+        for database in self.for_roles.values() {
+            if matches!(&ended, Ok(None)) || ended.as_ref().is_err_and(|failure| failure.class == FailureClass::Permission) {
+                ended = end_over(database, pid, started_at).await;
             }
-            Ok(Some(was_there))
-        });
-        let powerless = match ended.await {
+        }
+        let powerless = match ended {
             Ok(Some(was_there)) => return Ok(was_there),
             Ok(None) => Failure::new(FailureClass::Permission, Verdict::Retry, "The daemon's login may not see whose query that is."),
             Err(failure) if failure.class == FailureClass::Permission => failure,
@@ -81,27 +92,51 @@ impl Source {
     /// # Errors
     /// When the source cannot be asked.
     pub async fn limits(&self) -> Result<Limits, Failure> {
-        let asking = self.over_own_connection("exportbox connections", async |client| client.query_typed_opt(sql::CONNECTIONS, &[]).await);
+        let asking = over_own_connection(&self.database, "exportbox connections", async |client| {
+            client.query_typed_opt(sql::CONNECTIONS, &[]).await
+        });
         asking.await?.map(|row| Limits::from_row(&row)).ok_or_else(|| classify::unreachable("it does not know its own login"))
     }
+}
 
-    /// Ask something over a connection of its own.
-    async fn over_own_connection<T>(&self, name: &str, ask: impl AsyncFnOnce(&Client) -> Result<T, Error>) -> Result<T, Failure> {
-        let asking = async {
-            let (client, connection) = self.database.named(name).connect().await?;
-            let connection = tokio::spawn(connection);
-            let answer = ask(&client).await?;
-            drop(client);
-            // The connection's own errors are of no interest once the answer is here.
-            let _ = connection.await;
-            Ok::<_, Error>(answer)
-        };
-        match tokio::time::timeout(Duration::from_secs(10), asking).await {
-            Ok(Err(error)) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-                Err(Failure::new(FailureClass::Permission, Verdict::Retry, "The daemon's login lacks a privilege on the source."))
+/// End a query over this login. `None`: it may not see whose it is.
+async fn end_over(database: &DatabaseUrl, pid: i32, started_at: DateTime<Utc>) -> Result<Option<bool>, Failure> {
+    over_own_connection(database, "exportbox end query", async |client| {
+        let params: [&(dyn ToSql + Sync); 2] = [&pid, &started_at];
+        let mut was_there = false;
+        // A backend obeys at its next look; until then it may still write.
+        while let Some(row) = client.query_typed_opt(sql::END_BACKEND, &sql::typed(sql::END_BACKEND, &params)).await? {
+            if row.get::<_, Option<bool>>("ended").is_none() {
+                return Ok(None);
             }
-            Ok(answer) => answer.map_err(|error| classify::failure(&error, Phase::Connect)),
-            Err(_) => Err(classify::unreachable("the source did not answer, or the query did not end, within 10 s")),
+            was_there = true;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        Ok(Some(was_there))
+    })
+    .await
+}
+
+/// Ask something over a connection of its own.
+async fn over_own_connection<T>(
+    database: &DatabaseUrl,
+    name: &str,
+    ask: impl AsyncFnOnce(&Client) -> Result<T, Error>,
+) -> Result<T, Failure> {
+    let asking = async {
+        let (client, connection) = database.named(name).connect().await?;
+        let connection = tokio::spawn(connection);
+        let answer = ask(&client).await?;
+        drop(client);
+        // The connection's own errors are of no interest once the answer is here.
+        let _ = connection.await;
+        Ok::<_, Error>(answer)
+    };
+    match tokio::time::timeout(Duration::from_secs(10), asking).await {
+        Ok(Err(error)) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            Err(Failure::new(FailureClass::Permission, Verdict::Retry, "The daemon's login lacks a privilege on the source."))
+        }
+        Ok(answer) => answer.map_err(|error| classify::failure(&error, Phase::Connect)),
+        Err(_) => Err(classify::unreachable("the source did not answer, or the query did not end, within 10 s")),
     }
 }

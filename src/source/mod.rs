@@ -8,8 +8,10 @@ mod cancel;
 mod classify;
 mod connect;
 pub mod copy;
+mod sealed;
 mod session;
 pub mod shape;
 
 pub use connect::Source;
+pub use sealed::Sealed;
 pub use session::Session;

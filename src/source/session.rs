@@ -42,6 +42,7 @@ impl Session {
     /// # Errors
     /// Why not, with what shall become of the job.
     pub async fn open(source: &Source, export_id: Uuid, job: &ExportJob, time_left: Duration) -> Result<Session, Failure> {
+        let source = source.of_role(&job.run_as);
         let (client, connection) = source.connect(export_id).await?;
         let connection = tokio::spawn(async move {
             // The client's calls report what goes wrong with the connection.
@@ -58,7 +59,7 @@ impl Session {
         let params = sql::typed(sql::OPEN_EXPORT, &[&job.run_as, &timeout_ms, &names, &values]);
         let row = client.query_typed_one(sql::OPEN_EXPORT, &params).await.map_err(opening)?;
         let (backend_pid, backend_start, as_of) = (row.get("backend_pid"), row.get("backend_start"), row.get("as_of"));
-        Ok(Session { client, cancel, source: source.clone(), connection: Some(connection), backend_pid, backend_start, as_of })
+        Ok(Session { client, cancel, source, connection: Some(connection), backend_pid, backend_start, as_of })
     }
 
     /// Check that the text is one statement by itself, and see its columns. What parses alone cannot break out of the parentheses of COPY.

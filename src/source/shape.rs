@@ -105,6 +105,21 @@ fn needs_guard(column: &Column) -> bool {
     !harmless.contains(&column.data_type) && !matches!(column.data_type.kind(), Kind::Array(_) | Kind::Range(_) | Kind::Composite(_))
 }
 
+/// The call of a sealed report (V7), with the report's own headings. In the select list, and not flattened: so the server takes row by row from the function. In FROM it would first store them all.
+pub fn sealed_call(name: &str, columns: &[Column]) -> String {
+    let name = quote_identifier(name);
+    let list: Vec<String> = columns
+        .iter()
+        .zip(1..)
+        .map(|(column, number)| {
+            // A function of one column gives the value itself, not a row.
+            let value = if columns.len() == 1 { "sealed.line".to_string() } else { format!("(sealed.line).c{number}") };
+            format!("{value} as {}", quote_identifier(&column.name))
+        })
+        .collect();
+    format!("select {} from (select exportbox.{name}() as line offset 0) as sealed", list.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +136,7 @@ mod tests {
             compression: Compression::None,
             options: FormatOptions::default(),
             filename: None,
+            sealed: None,
         }
     }
 
@@ -133,6 +149,16 @@ mod tests {
         let columns = [column("name", Type::TEXT)];
         assert_eq!(shaped(&job(Format::Csv, "select 1 ; \n;", 0), &columns), "select 1");
         assert_eq!(shaped(&job(Format::Text, "select 1", 3), &columns), "select 1");
+    }
+
+    #[test]
+    fn a_sealed_report_keeps_its_headings_also_where_two_are_the_same() {
+        let call = sealed_call("sealed_a_1", &[column("n", Type::INT4), column("n", Type::INT4)]);
+        assert_eq!(
+            call,
+            "select (sealed.line).c1 as \"n\", (sealed.line).c2 as \"n\" from (select exportbox.\"sealed_a_1\"() as line offset 0) as sealed"
+        );
+        assert!(sealed_call("sealed_a_1", &[column("a\"b", Type::TEXT)]).starts_with("select sealed.line as \"a\"\"b\" from "));
     }
 
     #[test]

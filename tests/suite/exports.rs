@@ -1,6 +1,7 @@
 //! What is in the file: byte for byte what COPY gives, and a clear end where there can be none.
 
 mod data;
+mod escape;
 mod guard;
 mod jsonl;
 mod queries;

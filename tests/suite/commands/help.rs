@@ -75,7 +75,7 @@ fn every_setting_that_a_text_mentions_is_in_the_help() {
 #[test]
 fn help_and_version_print_no_secret_of_the_environment() {
     let secret = "hunter2-secret";
-    let variables = ["EXPORTBOX_DATABASE_URL", "EXPORTBOX_SOURCE_URL", "EXPORTBOX_MAIL"];
+    let variables = ["EXPORTBOX_DATABASE_URL", "EXPORTBOX_SOURCE_URL", "EXPORTBOX_SOURCE_FOR", "EXPORTBOX_MAIL"];
     for arguments in [&["--help"][..], &["run", "--help"], &["--version"]] {
         let mut command = Command::new(PROGRAM);
         command.args(arguments).env_clear();

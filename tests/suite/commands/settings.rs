@@ -30,6 +30,8 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("EXPORTBOX_DATABASE_URL", "postgres://ann:hunter2-secret@db/shop?sslmode=verify-full&sslrootcert=/no/such.pem", "sslrootcert"),
     ("EXPORTBOX_DATABASE_URL", "postgres://ann:hunter2-secret@db:port/shop", "postgres://"),
     ("EXPORTBOX_SOURCE_URL", "postgres://ann:hunter2-secret@db/shop?colour=red", "EXPORTBOX_SOURCE_URL"),
+    ("EXPORTBOX_SOURCE_FOR", "postgres://ann:hunter2-secret@db/shop", "ROLE=URL"),
+    ("EXPORTBOX_SOURCE_FOR", "app=mysql://ann:hunter2-secret@db/shop", "EXPORTBOX_SOURCE_FOR"),
     ("EXPORTBOX_MAIL", "pigeon://ann:hunter2-secret@loft", "EXPORTBOX_MAIL"),
     ("EXPORTBOX_MAIL", "smtp://ann:hunter2-secret@", "EXPORTBOX_MAIL"),
     ("EXPORTBOX_MAIL_FROM", "nobody", "EXPORTBOX_MAIL_FROM"),

@@ -19,6 +19,7 @@ pub mod pooler;
 pub mod process;
 pub mod proxy;
 pub mod requests;
+mod rights;
 mod server;
 mod steps;
 
@@ -132,6 +133,7 @@ impl World {
             database: DatabaseUrl::parse(&daemon_url).unwrap(),
             direct: None,
             source: DatabaseUrl::parse(&daemon_url).unwrap(),
+            source_for: Vec::new(),
             bucket: "exports".into(),
             prefix: "exports".into(),
             exporter: ExporterChoice::Auto,

@@ -2,6 +2,7 @@
 
 use std::process::{Output, Stdio};
 
+use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
 use super::{ACCESS_KEY, SECRET_KEY, World};
@@ -57,6 +58,15 @@ impl World {
             };
         }
         program.output().await.unwrap()
+    }
+
+    /// The same, with this on its standard input.
+    pub async fn run_fed(&self, arguments: &[&str], settings: &[(&str, &str)], input: &str) -> Output {
+        let mut program = self.program(arguments);
+        program.envs(settings.iter().copied()).stdin(Stdio::piped());
+        let mut child = program.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
+        child.wait_with_output().await.unwrap()
     }
 
     /// Start it.

@@ -1,0 +1,182 @@
+//! Erasing a person: what is stopped, what is removed, what is left, and when it is refused.
+
+use crate::harness::process::{assert_gave_up, code, json, stdout};
+use crate::harness::requests::refusal;
+use crate::harness::{GATED, World};
+
+const ANN: &str = "ann@example.com";
+const BOB: &str = "bob@example.com";
+
+#[tokio::test]
+async fn files_made_for_an_erased_person_alone_leave_the_bucket_and_those_of_others_stay() {
+    let world = World::new().await;
+    let alone = world.request("select 1 as one", &[ANN]).await;
+    let shared = world.request("select 2 as two", &[BOB, ANN]).await;
+    world.complete(&[alone, shared]).await;
+    assert_eq!(world.s3.objects("exports").await.unwrap().len(), 2);
+    let links: Vec<String> = world.mails_to(ANN).into_iter().chain(world.mails_to(BOB)).flat_map(|mail| mail.links).collect();
+    let link_to = |id: uuid::Uuid| links.iter().find(|link| link.contains(&id.to_string())).unwrap();
+    world.operator().await.execute("select exportbox.erase($1, 'ticket 4711')", &[&ANN]).await.unwrap();
+    // Out of sight at once, out of the bucket with the next sweep.
+    assert_eq!(world.count(&format!("select count(*) from exportbox.objects where export_id = '{alone}'")).await, 0);
+    world.drain().await;
+    let left = world.s3.objects("exports").await.unwrap();
+    assert!(left.len() == 1 && left[0].0.contains(&shared.to_string()), "{left:?}");
+    world.assert_store_is_clean().await;
+    // A link that she has had already leads nowhere.
+    let mut answers = Vec::new();
+    for id in [alone, shared] {
+        answers.push(reqwest::get(link_to(id)).await.unwrap().status().is_success());
+    }
+    assert_eq!(answers, [false, true]);
+    let row = world
+        .row("select address_hash = exportbox.address_hash('ANN@example.com'), reason, length(address_hash) from exportbox.erasure", &[]);
+    let row = row.await;
+    assert_eq!((row.get::<_, bool>(0), row.get::<_, &str>(1), row.get::<_, i32>(2)), (true, "ticket 4711", 64));
+}
+
+#[tokio::test]
+async fn whoever_is_erased_gets_no_mail_that_waits_and_nobody_can_requeue_it() {
+    let world = World::new().await;
+    let (alone, shared) = (world.request("select 1 as one", &[ANN]).await, world.request("select 2 as two", &[BOB, ANN]).await);
+    world.hold_deliveries().await;
+    world.drain().await;
+    let operator = world.operator().await;
+    operator.execute("select exportbox.erase($1)", &[&ANN]).await.unwrap();
+    for id in [alone, shared] {
+        assert_eq!(operator.query_one("select exportbox.requeue($1)", &[&id]).await.unwrap().get::<_, i32>(0), 0);
+    }
+    world.let_deliveries_go().await;
+    world.let_time_pass().await;
+    world.drain().await;
+    assert_eq!((world.mails_to(ANN).len(), world.mails_to(BOB).len()), (0, 1));
+    let shown = world.statuses(shared).await;
+    assert!(shown.len() == 2 && shown[0].starts_with("bob@example.com accepted") && shown[1].starts_with("erased:"), "{shown:?}");
+    let reader = world.login("reader", &["exportbox_reader"]).await;
+    let masked = "select string_agg(recipient, ' ' order by recipient) from exportbox.deliveries where export_id = $1";
+    let masked = reader.query_one(masked, &[&shared]).await.unwrap();
+    assert_eq!(masked.get::<_, &str>(0), "b***@example.com erased");
+}
+
+#[tokio::test]
+async fn a_request_not_made_yet_that_is_for_or_about_an_erased_person_is_never_made() {
+    let world = World::new().await;
+    let for_her = world.request("select 1 as one", &[ANN]).await;
+    let about_her =
+        world.request_with("select exportbox.param('who') as who", &[BOB], &format!("params => '{{\"who\": \"{ANN}\"}}'")).await;
+    let without_her = world.request("select 3 as three", &[BOB, ANN]).await;
+    let operator = world.operator().await;
+    operator.execute("select exportbox.erase($1)", &[&ANN]).await.unwrap();
+    for id in [for_her, about_her] {
+        assert_eq!(world.state(id).await, "cancelled");
+        assert_eq!(operator.query_one("select exportbox.requeue($1)", &[&id]).await.unwrap().get::<_, i32>(0), 0);
+    }
+    world.complete(&[without_her]).await;
+    assert_eq!((world.mails_to(ANN).len(), world.mails_to(BOB).len()), (0, 1));
+}
+
+#[tokio::test]
+async fn an_export_that_runs_for_an_erased_person_is_stopped_and_leaves_nothing() {
+    let world = World::new().await;
+    let gate = world.gate().await;
+    let id = world.request(GATED, &[ANN]).await;
+    let running = world.start().await;
+    world.until_at_gate(id).await;
+    world.operator().await.execute("select exportbox.erase($1)", &[&ANN]).await.unwrap();
+    world.until_state(id, "cancelled").await;
+    gate.open().await;
+    running.stop().await;
+    assert_eq!(world.s3.objects("exports").await.unwrap(), []);
+    assert!(world.mails().is_empty());
+}
+
+#[tokio::test]
+async fn an_export_that_is_being_completed_while_a_recipient_is_erased_mails_the_others_only() {
+    let world = World::new().await;
+    let gate = world.gate().await;
+    let id = world.request(GATED, &[BOB, ANN]).await;
+    let running = world.start().await;
+    world.until_at_gate(id).await;
+    let erasing = world.another_admin().await;
+    erasing.batch_execute("begin").await.unwrap();
+    erasing.execute("select exportbox.erase($1)", &[&ANN]).await.unwrap();
+    gate.open().await;
+    // The statement that queues the mails has begun, and waits for the job's row.
+    world.until("select exists (select from pg_stat_activity where query like '-- name: complete_export%' and wait_event_type = 'Lock' and datname = current_database())").await;
+    erasing.batch_execute("commit").await.unwrap();
+    world.until_state(id, "completed").await;
+    running.stop().await;
+    assert_eq!((world.mails_to(ANN).len(), world.mails_to(BOB).len()), (0, 1));
+    assert_eq!(world.places_of(ANN).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_legal_hold_on_the_address_or_on_an_export_keeps_both_until_it_is_lifted() {
+    let world = World::new().await;
+    let id = world.request("select 1 as one", &[ANN, BOB]).await;
+    world.complete(&[id]).await;
+    let operator = world.operator().await;
+    for (what, address) in [(format!("address => '{ANN}'"), ANN), (format!("export_id => '{id}'"), BOB)] {
+        let hold: i64 = operator.query_one(&format!("select exportbox.place_legal_hold('case 7', {what})"), &[]).await.unwrap().get(0);
+        let before = world.tables().await;
+        let said = refusal(&operator, &format!("select exportbox.erase('{address}')")).await;
+        assert_eq!(said.code, "EB071");
+        assert!(said.message.contains("case 7") && !said.message.contains(address), "{said:?}");
+        assert_eq!(world.tables().await, before);
+        if what.starts_with("export_id") {
+            assert_eq!(refusal(&world.admin, &format!("delete from exportbox.outbox where id = '{id}'")).await.code, "23503");
+        }
+        assert!(operator.query_one("select exportbox.lift_legal_hold($1)", &[&hold]).await.unwrap().get::<_, bool>(0));
+        assert!(!operator.query_one("select exportbox.lift_legal_hold($1)", &[&hold]).await.unwrap().get::<_, bool>(0));
+        operator.execute("select exportbox.erase($1)", &[&address]).await.unwrap();
+        assert!(!world.places_of(address).await.contains(&"delivery.recipient".to_string()));
+    }
+    assert!(world.places_of(ANN).await.is_empty());
+}
+
+#[tokio::test]
+async fn only_operators_erase_and_a_dry_run_changes_nothing() {
+    let world = World::new().await;
+    let id = world.request("select 1 as one", &[ANN]).await;
+    world.complete(&[id]).await;
+    for role in ["exportbox_requester", "exportbox_adhoc", "exportbox_reader", "exportbox_worker"] {
+        let client = world.login(&role.replace("exportbox_", "mere_"), &[role]).await;
+        for call in [
+            "erase('ann@example.com')",
+            "place_legal_hold('x', address => 'ann@example.com')",
+            "lift_legal_hold(1)",
+            "address_hash('ann@example.com')",
+        ] {
+            assert_eq!(refusal(&client, &format!("select exportbox.{call}")).await.code, "42501", "{role} {call}");
+        }
+    }
+    let operator = world.operator().await;
+    let before = world.tables().await;
+    let said: serde_json::Value = operator.query_one("select exportbox.erase($1, dry_run => true)", &[&ANN]).await.unwrap().get(0);
+    assert_eq!((&said["requests"], &said["objects"], said.get("erasure")), (&1.into(), &1.into(), None), "{said}");
+    assert_eq!((world.tables().await, world.count("select count(*) from exportbox.erasure").await), (before, 0));
+    for wrong in ["''", "'ann'", "null", "'two@example.com addresses@example.com'", "'ann@example.com', 'for ann@example.com'"] {
+        let said = refusal(&operator, &format!("select exportbox.erase({wrong})")).await;
+        assert!(said.code == "EB011" || said.code == "EB072", "{said:?}");
+        assert!(!said.message.contains('@'), "an address in the server's log: {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_command_erases_says_what_it_touched_and_takes_the_address_from_standard_input() {
+    let world = World::new().await;
+    let id = world.request("select 1 as one", &[ANN]).await;
+    world.complete(&[id]).await;
+    world.operator().await;
+    let name = format!("operator_{}", world.database);
+    let url = crate::harness::postgres().url(&name, &name, &world.database);
+    let settings = [("EXPORTBOX_DATABASE_URL", url.as_str())];
+    let dry = world.run_with(&["erase", ANN, "--dry-run"], &settings).await;
+    assert_eq!(code(&dry), 0);
+    assert!(stdout(&dry).starts_with("would be erased from 1 request and 1 mail; 0 jobs cancelled"), "{}", stdout(&dry));
+    assert_gave_up(&world.run_with(&["erase", "ann"], &settings).await, 1, &["not an e-mail address"], &name);
+    let done = json(&world.run_fed(&["erase", "-", "--json", "--reason", "ticket 1"], &settings, "ann@example.com\n").await);
+    assert_eq!((&done["requests"], &done["deliveries"], &done["dry_run"]), (&1.into(), &1.into(), &false.into()), "{done}");
+    assert!(world.places_of(ANN).await.is_empty());
+    assert_eq!(code(&world.run(&["erase", ANN]).await), 2, "the daemon's login is no operator");
+}
