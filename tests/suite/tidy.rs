@@ -3,20 +3,21 @@
 use std::path::{Path, PathBuf};
 
 /// Each room and what it may import; itself is understood. The sandbox stands beside them all, and only commands know it.
-const ROOMS: [(&str, &[&str]); 15] = [
-    ("cli", &["daemon", "config", "telemetry", "worker", "queue", "database", "sandbox"]),
+const ROOMS: [(&str, &[&str]); 16] = [
+    ("cli", &["daemon", "config", "telemetry", "worker", "queue", "database", "secret", "sandbox"]),
     ("daemon", &["config", "worker", "export", "delivery", "queue", "source", "store", "mail"]),
-    ("config", &["worker", "export", "queue", "mail", "database"]),
+    ("config", &["worker", "export", "queue", "mail", "database", "secret"]),
     ("worker", &["export", "delivery", "queue", "source", "store", "job"]),
     ("export", &["source", "store", "job"]),
-    ("delivery", &["store", "mail", "job"]),
+    ("delivery", &["store", "mail", "job", "secret"]),
     ("queue", &["job", "database", "sql"]),
     ("source", &["job", "database", "sql"]),
-    ("store", &["job"]),
-    ("mail", &["job"]),
-    ("job", &[]),
+    ("store", &["job", "secret"]),
+    ("mail", &["job", "secret"]),
+    ("job", &["secret"]),
     ("database", &[]),
     ("sql", &[]),
+    ("secret", &[]),
     ("telemetry", &[]),
     ("sandbox", &[]),
 ];
