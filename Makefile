@@ -1,12 +1,13 @@
 # make demo   the whole story on this machine        make test   everything CI checks
 # make sandbox  private services to develop against  make help   this list
+# make lint-iam the IAM policies of docs/iam, with parliament
 
 CARGO ?= cargo
 EXPORTBOX = ./target/debug/exportbox
 # Tests mostly wait for databases, stores and each other.
 export RUST_TEST_THREADS ?= 6
 
-.PHONY: help demo test lint sandbox build tools
+.PHONY: help demo test lint lint-iam sandbox build tools
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -24,6 +25,11 @@ lint: tools
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
+
+# The policies of docs/iam against AWS's own list of actions; needs Python and a way to PyPI, so it is no part of `make test`.
+lint-iam:
+	@test -x target/lint-iam/bin/parliament || { python3 -m venv target/lint-iam && target/lint-iam/bin/pip install -q parliament==1.6.4 'setuptools<81'; }
+	@target/lint-iam/bin/python .ci/lint-iam docs/iam
 
 build: tools
 	$(CARGO) build --locked

@@ -107,7 +107,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let said = error.to_string();
             let kept = hushed(&said);
-            if kept == said {
+            if kept == said || !error.use_stderr() {
                 error.exit();
             }
             // It quotes what it did not understand, and that was a URL with a password.

@@ -10,7 +10,9 @@ use bytes::Bytes;
 
 use self::body::{Body, BodyOptions, Stored, Unfinished};
 use crate::job::format::download_name;
-use crate::job::{Attempt, ExportJob, Failure, FailureClass, Manifest, ManifestPart, Note, ObjectKey, Outcome, StopReason, Verdict, safe_filename};
+use crate::job::{
+    Attempt, ExportJob, Failure, FailureClass, Manifest, ManifestPart, Note, ObjectKey, Outcome, StopReason, Verdict, safe_filename,
+};
 use crate::source::aws_s3::{Target, Uploaded};
 use crate::source::{Session, Source};
 use crate::store::{NewObject, PartPlan, Store};

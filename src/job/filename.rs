@@ -67,7 +67,16 @@ mod tests {
 
     #[test]
     fn a_usual_name_stays_as_it_is() {
-        for name in ["orders.csv", "Umsätze März (2026) – final.csv.gz", "報告書.csv", "👩‍👩‍👧 x.jsonl", "a'b;c&d$e!.csv", "console.csv", "com10.csv", "_.csv"] {
+        for name in [
+            "orders.csv",
+            "Umsätze März (2026) – final.csv.gz",
+            "報告書.csv",
+            "👩‍👩‍👧 x.jsonl",
+            "a'b;c&d$e!.csv",
+            "console.csv",
+            "com10.csv",
+            "_.csv",
+        ] {
             assert_eq!(safe_filename(name), name);
         }
     }

@@ -111,6 +111,13 @@ mod tests {
     }
 
     #[test]
+    fn what_turns_the_direction_of_a_line_is_taken_out() {
+        assert_eq!(single_line("a\u{202e}b\u{2066}c\u{2069}\u{2028}d\r\ne\0"), "a b c  d  e ");
+        let usual = "שלום 👩\u{200d}👧 می\u{200c}خواهم \u{200f}x";
+        assert_eq!(single_line(usual), usual);
+    }
+
+    #[test]
     fn no_line_is_longer_than_mail_servers_take() {
         let mut message = message("ann@example.com");
         message.subject = "s".repeat(5000);

@@ -136,7 +136,9 @@ fn smtp_server(text: &str) -> Result<SmtpServer, TransportError> {
     }
     let login = match (url.username(), url.password().unwrap_or_default()) {
         ("", "") => None,
-        (user, password) if !user.is_empty() && !password.is_empty() => Some(Login { user: decoded(user)?, password: decoded(password)?.into() }),
+        (user, password) if !user.is_empty() && !password.is_empty() => {
+            Some(Login { user: decoded(user)?, password: decoded(password)?.into() })
+        }
         _ => return Err(TransportError::HalfLogin),
     };
     let wrapped = url.scheme() == "smtps";

@@ -17,6 +17,7 @@ mod memory;
 mod outage;
 mod plans;
 mod sandbox;
+mod security;
 mod shutdown;
 mod sleep;
 mod statements;

@@ -22,12 +22,12 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("sandbox", &[]),
 ];
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
 }
 
 /// Every file below a directory of the project with this ending: its path from the root, and its text.
-fn files(dir: &str, ending: &str) -> Vec<(String, String)> {
+pub fn files(dir: &str, ending: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut todo = vec![root().join(dir)];
     while let Some(path) = todo.pop() {
@@ -44,7 +44,7 @@ fn files(dir: &str, ending: &str) -> Vec<(String, String)> {
 }
 
 /// The source without comments and without its unit tests, by line number.
-fn code(text: &str) -> Vec<(usize, &str)> {
+pub fn code(text: &str) -> Vec<(usize, &str)> {
     let shipped = text.split("#[cfg(test)]\nmod tests").next().unwrap();
     (1..).zip(shipped.lines()).filter(|(_, line)| !line.trim_start().starts_with("//")).collect()
 }
