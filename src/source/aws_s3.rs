@@ -35,7 +35,7 @@ impl Session {
     /// # Errors
     /// The source's.
     pub async fn may_use_aws_s3(&self) -> Result<Option<bool>, Failure> {
-        let row = self.client.query_opt(sql::AWS_S3_USABLE, &[]).await.map_err(|error| classify::failure(&error, Phase::Open))?;
+        let row = self.client.query_typed_opt(sql::AWS_S3_USABLE, &[]).await.map_err(|error| classify::failure(&error, Phase::Open))?;
         Ok(row.and_then(|row| row.get("usable")))
     }
 
@@ -48,7 +48,10 @@ impl Session {
         let (query, options) = (shaped(job, &columns), copy_options(job, &columns));
         let row = self
             .client
-            .query_one(sql::EXPORT_AWS_S3, &[&query, &target.bucket, &target.key, &target.region, &options])
+            .query_typed_one(
+                sql::EXPORT_AWS_S3,
+                &sql::typed(sql::EXPORT_AWS_S3, &[&query, &target.bucket, &target.key, &target.region, &options]),
+            )
             .await
             .map_err(|error| classify::failure(&error, Phase::AwsS3))?;
         Ok(Uploaded { rows: row.get("rows_uploaded"), files: row.get("files_uploaded"), bytes: row.get("bytes_uploaded") })

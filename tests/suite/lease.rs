@@ -126,7 +126,10 @@ async fn a_lost_lease_goes_back_unrefunded_and_the_third_is_death() {
     }
     let export = world.export(lease.export_id).await;
     assert_eq!((export["state"].as_str(), export["error_class"].as_str()), (Some("dead"), Some("crashed")));
-    assert_eq!(export["error"], "Lost its worker 3 times; it may be what kills them.");
+    assert_eq!(
+        export["error"],
+        "Lost its worker 3 times; it may be what kills them. See why they ended (memory, logs) before you requeue it."
+    );
     assert_eq!(world.history(lease.export_id).await, ["reaped", "reaped", "reaped"]);
 }
 
