@@ -80,6 +80,7 @@ pub fn parameter_types(statement: &str) -> Vec<Type> {
             "uuid[]" => Type::UUID_ARRAY,
             "text[]" => Type::TEXT_ARRAY,
             "bigint[]" => Type::INT8_ARRAY,
+            "timestamptz[]" => Type::TIMESTAMPTZ_ARRAY,
             _ => Type::TEXT,
         })
         .collect()
