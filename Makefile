@@ -1,5 +1,6 @@
 # make demo   the whole story on this machine        make test   everything CI checks
 # make sandbox  private services to develop against  make help   this list
+# make lint-iam the IAM policies of docs/iam, with parliament
 # make chaos SEED=7 MINUTES=30   a long round of everything at once; its last line has the figures
 # make mutations  take each guard away and see a test miss it (ten minutes)
 
@@ -10,7 +11,7 @@ export RUST_TEST_THREADS ?= 6
 
 PGBOUNCER = PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v pgbouncer >/dev/null
 
-.PHONY: help demo test chaos mutations lint sandbox build tools clock pooler
+.PHONY: help demo test chaos mutations lint lint-iam sandbox build tools clock pooler
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -35,6 +36,11 @@ lint: tools
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
+
+# The policies of docs/iam against AWS's own list of actions; needs Python and a way to PyPI, so it is no part of `make test`.
+lint-iam:
+	@test -x target/lint-iam/bin/parliament || { python3 -m venv target/lint-iam && target/lint-iam/bin/pip install -q parliament==1.6.4 'setuptools<81'; }
+	@target/lint-iam/bin/python .ci/lint-iam docs/iam
 
 build: tools
 	$(CARGO) build --locked

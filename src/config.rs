@@ -10,6 +10,7 @@ use crate::database::DatabaseUrl;
 use crate::export::ExporterChoice;
 use crate::mail::{Sender, Transport};
 use crate::queue::Policy;
+use crate::secret::Secret;
 use crate::worker::WorkOptions;
 
 /// Where the job tables are. All that the commands for people need.
@@ -18,14 +19,14 @@ pub struct DatabaseArgs {
     /// PostgreSQL that holds the outbox: postgres://user:password@host:5432/database, with libpq's sslmode up to verify-full, sslrootcert,
     /// sockets and several hosts. Falls back to DATABASE_URL
     #[arg(long, env = "EXPORTBOX_DATABASE_URL", hide_env_values = true, value_name = "URL", global = true)]
-    pub database_url: Option<String>,
+    pub database_url: Option<Secret>,
     /// A pooler in transaction mode (PgBouncer, RDS Proxy, Supavisor) stands before the outbox's database: no named statements, no startup
     /// options, and no wakes unless EXPORTBOX_DIRECT_URL is set
     #[arg(long, env = "EXPORTBOX_POOLED", value_parser = clap::builder::BoolishValueParser::new(), global = true)]
     pub pooled: bool,
     /// The outbox's database past that pooler: for the one connection that waits for wakes, and for migrate
     #[arg(long, env = "EXPORTBOX_DIRECT_URL", hide_env_values = true, value_name = "URL", global = true)]
-    pub direct_url: Option<String>,
+    pub direct_url: Option<Secret>,
 }
 
 /// Secrets are in the URL.
@@ -41,11 +42,11 @@ impl DatabaseArgs {
     /// # Errors
     /// Neither variable is set, or the URL is wrong.
     pub fn database(&self) -> anyhow::Result<DatabaseUrl> {
-        let url = self.database_url.clone().filter(|url| !url.is_empty()).or_else(|| std::env::var("DATABASE_URL").ok());
+        let url = self.database_url.clone().filter(|url| !url.is_empty()).or_else(|| std::env::var("DATABASE_URL").ok().map(Secret::from));
         let url = url.context(
             "no database: set EXPORTBOX_DATABASE_URL (or DATABASE_URL), for example postgres://user:password@host:5432/database",
         )?;
-        Ok(DatabaseUrl::parse(&url).context("EXPORTBOX_DATABASE_URL")?.behind_pooler(self.pooled))
+        Ok(DatabaseUrl::parse(url.reveal()).context("EXPORTBOX_DATABASE_URL")?.behind_pooler(self.pooled))
     }
 
     /// The database past a pooler, if that way is known.
@@ -53,8 +54,8 @@ impl DatabaseArgs {
     /// # Errors
     /// The URL is wrong.
     pub fn direct(&self) -> anyhow::Result<Option<DatabaseUrl>> {
-        let url = self.direct_url.as_deref().filter(|url| !url.is_empty());
-        url.map(|url| DatabaseUrl::parse(url).context("EXPORTBOX_DIRECT_URL")).transpose()
+        let url = self.direct_url.as_ref().filter(|url| !url.is_empty());
+        url.map(|url| DatabaseUrl::parse(url.reveal()).context("EXPORTBOX_DIRECT_URL")).transpose()
     }
 }
 
@@ -67,10 +68,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 pub struct WorkArgs {
     /// Where queries run, if not in the database of the outbox: for example a replica
     #[arg(long, env = "EXPORTBOX_SOURCE_URL", hide_env_values = true, value_name = "URL")]
-    pub source_url: Option<String>,
+    pub source_url: Option<Secret>,
     /// A login of its own for what one role asks: that role's queries run over this URL. Several pairs are separated by spaces
     #[arg(long, env = "EXPORTBOX_SOURCE_FOR", hide_env_values = true, value_name = "ROLE=URL", value_delimiter = ' ')]
-    pub source_for: Vec<String>,
+    pub source_for: Vec<Secret>,
     /// Bucket that files go to
     #[arg(long, env = "EXPORTBOX_BUCKET")]
     pub bucket: Option<String>,
@@ -82,7 +83,7 @@ pub struct WorkArgs {
     pub exporter: ExporterChoice,
     /// ses, smtp(s)://user:password@host:port or file:DIR
     #[arg(long, env = "EXPORTBOX_MAIL", hide_env_values = true, value_name = "TRANSPORT")]
-    pub mail: Option<String>,
+    pub mail: Option<Secret>,
     /// Sender of the mails, for example: Exports <exports@example.com>
     #[arg(long, env = "EXPORTBOX_MAIL_FROM", value_name = "ADDRESS")]
     pub mail_from: Option<String>,
@@ -189,17 +190,17 @@ impl Settings {
     pub fn resolve(database: &DatabaseArgs, args: &WorkArgs) -> anyhow::Result<Settings> {
         let (database, direct) = (database.database()?, database.direct()?);
         let source = match &args.source_url {
-            Some(url) => DatabaseUrl::parse(url).context("EXPORTBOX_SOURCE_URL")?,
+            Some(url) => DatabaseUrl::parse(url.reveal()).context("EXPORTBOX_SOURCE_URL")?,
             None => database.clone(),
         };
-        let source_for = args.source_for.iter().filter(|pair| !pair.is_empty()).map(|pair| {
+        let source_for = args.source_for.iter().map(Secret::reveal).filter(|pair| !pair.is_empty()).map(|pair| {
             let (role, url) = pair.split_once('=').filter(|(role, _)| !role.is_empty()).context("EXPORTBOX_SOURCE_FOR: write ROLE=URL")?;
             Ok((role.to_string(), DatabaseUrl::parse(url).context("EXPORTBOX_SOURCE_FOR")?))
         });
         let source_for = source_for.collect::<anyhow::Result<Vec<_>>>()?;
         let bucket = args.bucket.clone().filter(|bucket| !bucket.is_empty()).context("no bucket: set EXPORTBOX_BUCKET")?;
-        let mail = args.mail.as_deref().context("no mail transport: set EXPORTBOX_MAIL to ses, smtp://host:port or file:DIR")?;
-        let mail: Transport = mail.parse().context("EXPORTBOX_MAIL")?;
+        let mail = args.mail.as_ref().context("no mail transport: set EXPORTBOX_MAIL to ses, smtp://host:port or file:DIR")?;
+        let mail: Transport = mail.reveal().parse().context("EXPORTBOX_MAIL")?;
         let sender = args.mail_from.as_deref().context("no sender: set EXPORTBOX_MAIL_FROM, for example exports@example.com")?;
         let sender: Sender = sender.parse().context("EXPORTBOX_MAIL_FROM")?;
         ensure!((1..=256).contains(&args.slots), "EXPORTBOX_SLOTS must be 1 to 256");

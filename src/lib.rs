@@ -16,7 +16,7 @@
 //!
 //! # The rooms
 //!
-//! `cli → daemon → worker → {export, delivery} → {queue, source, store, mail} → {job, database, sql}`. Import only from the right; `export` and
+//! `cli → daemon → worker → {export, delivery} → {queue, source, store, mail} → {job, database, sql, secret}`. Import only from the right; `export` and
 //! `delivery` never import `queue`. Every statement is one file in `sql/`; [`sql`] holds their text. [`sandbox`] stands beside them all: the
 //! demo, the tests and the benchmarks use it, the daemon does not know it.
 //!
@@ -53,6 +53,7 @@ pub mod mail;
 pub mod queue;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod secret;
 pub mod source;
 pub mod sql;
 pub mod store;

@@ -3,8 +3,11 @@
 use std::io::IsTerminal;
 
 use clap::{Args, ValueEnum};
+use tracing::Subscriber;
 use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
@@ -28,24 +31,37 @@ pub struct LogArgs {
     pub log_format: LogFormat,
 }
 
-/// Start logging. Call once.
+/// The log as a layer that writes to `writer`. The tests put the same one over everything that they do.
 ///
 /// # Errors
 /// The filter cannot be read.
-pub fn init(args: &LogArgs) -> anyhow::Result<()> {
+pub fn lines<S, W>(args: &LogArgs, ansi: bool, writer: W) -> anyhow::Result<impl Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let filter = EnvFilter::try_new(&args.filter).map_err(|_| {
         anyhow::anyhow!("EXPORTBOX_LOG: write a level (error, warn, info, debug, trace) or a filter such as exportbox=debug,warn")
     })?;
     // Other people's crates print whole requests at their talkative levels, with keys and signed queries: of those only warnings are let
     // through, whatever the filter says.
     let ours = filter_fn(|line| line.target().starts_with("exportbox") || *line.level() <= tracing::Level::WARN);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match args.log_format {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
-        LogFormat::Human => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed(),
+        LogFormat::Human => lines.with_ansi(ansi).with_target(false).boxed(),
     };
+    Ok(lines.with_filter(filter.and(ours)))
+}
+
+/// Start logging. Call once.
+///
+/// # Errors
+/// The filter cannot be read.
+pub fn init(args: &LogArgs) -> anyhow::Result<()> {
+    let lines = lines(args, std::io::stderr().is_terminal(), std::io::stderr)?;
     // Already started: a test in the same process did.
-    let _ = tracing_subscriber::registry().with(lines.with_filter(filter.and(ours))).try_init();
+    let _ = tracing_subscriber::registry().with(lines).try_init();
     // A panic's message may quote what was being handled; where it happened is enough to find it.
     std::panic::set_hook(Box::new(|panic| {
         let said = panic.payload_as_str().unwrap_or_default();

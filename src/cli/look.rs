@@ -29,6 +29,9 @@ pub(super) struct StatusArgs {
 pub(super) struct ShowArgs {
     /// The export's id
     id: Uuid,
+    /// Show e-mail addresses in clear, where this login may see them; masked otherwise, also in JSON
+    #[arg(long)]
+    show_addresses: bool,
     /// Print as one line of JSON
     #[arg(long)]
     json: bool,
@@ -128,7 +131,7 @@ pub(super) async fn status(database: &DatabaseArgs, args: &StatusArgs) -> anyhow
 }
 
 pub(super) async fn show(database: &DatabaseArgs, args: &ShowArgs) -> anyhow::Result<ExitCode> {
-    let story = queue(database).await?.story(args.id).await?.with_context(|| no_such_export(args.id))?;
+    let story = queue(database).await?.story(args.id, args.show_addresses).await?.with_context(|| no_such_export(args.id))?;
     if args.json {
         println!("{}", serde_json::to_string(&story)?);
         return Ok(ExitCode::SUCCESS);

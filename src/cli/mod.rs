@@ -21,6 +21,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{DatabaseArgs, WorkArgs};
 use crate::daemon::DoesNotFit;
 use crate::queue::QueueError;
+use crate::secret::hushed;
 use crate::telemetry::{self, LogArgs};
 
 /// Wrong usage or configuration.
@@ -104,7 +105,19 @@ fn usage(error: anyhow::Error) -> anyhow::Error {
 
 /// Read the arguments, run the command, return its exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let said = error.to_string();
+            let kept = hushed(&said);
+            if kept == said || !error.use_stderr() {
+                error.exit();
+            }
+            // It quotes what it did not understand, and that was a URL with a password.
+            eprint!("{kept}");
+            return EXIT_USAGE.into();
+        }
+    };
     #[cfg(all(feature = "sandbox", debug_assertions))]
     let _armed = match crate::failpoint::arm() {
         Ok(armed) => armed,

@@ -9,6 +9,7 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 use uuid::Uuid;
 
 use crate::mail::single_line;
+use crate::secret::Secret;
 
 const FOOTER: &str = "You get this mail because your address was named as a recipient of this export. \
     Until the link ends, anybody who has it can download the file: pass it on with care.";
@@ -52,7 +53,7 @@ pub struct Announcement {
 #[derive(Clone)]
 pub struct PartLink {
     /// Presigned: whoever has it can download.
-    pub url: String,
+    pub url: Secret,
     /// Counts from 1.
     pub part: i32,
     /// Size of this part.
@@ -117,7 +118,7 @@ fn render(template: &str, announcement: &Announcement, filename: &str) -> String
     let links: Vec<Value> = announcement
         .links
         .iter()
-        .map(|link| context! { url => if html { link_in_html(&link.url) } else { link.url.as_str().into() }, part => link.part, size => size(link.bytes) })
+        .map(|link| context! { url => if html { link_in_html(link.url.reveal()) } else { link.url.reveal().into() }, part => link.part, size => size(link.bytes) })
         .collect();
     let names = |glue: &str| (1..=parts).map(|part| format!("part{part}")).collect::<Vec<_>>().join(glue);
     let size = match announcement.rows {

@@ -97,7 +97,7 @@ impl Courier {
                 .iter()
                 .zip(&manifest.parts)
                 .zip(1..)
-                .map(|((link, part), index)| PartLink { url: link.url.reveal().to_string(), part: index, bytes: part.bytes })
+                .map(|((link, part), index)| PartLink { url: link.url.clone(), part: index, bytes: part.bytes })
                 .collect(),
             expires_at: link.expires_at,
             asked_until,

@@ -10,7 +10,9 @@ use bytes::Bytes;
 
 use self::body::{Body, BodyOptions, Stored, Unfinished};
 use crate::job::format::download_name;
-use crate::job::{Attempt, ExportJob, Failure, FailureClass, Manifest, ManifestPart, Note, ObjectKey, Outcome, StopReason, Verdict};
+use crate::job::{
+    Attempt, ExportJob, Failure, FailureClass, Manifest, ManifestPart, Note, ObjectKey, Outcome, StopReason, Verdict, safe_filename,
+};
 use crate::source::aws_s3::{Target, Uploaded};
 use crate::source::{Sealed, Session, Source};
 use crate::store::{NewObject, PartPlan, Store};
@@ -69,7 +71,7 @@ impl Exporter {
         attempt.note(backend).await?;
         step!("export.noted_backend");
 
-        let filename = download_name(job.filename.as_deref(), job.report.as_deref(), job.format, job.compression);
+        let filename = safe_filename(&download_name(job.filename.as_deref(), job.report.as_deref(), job.format, job.compression));
         let key = ObjectKey::new(&self.options.prefix, attempt.export_id, attempt.token, &filename);
         // Before anything is stored: whoever has to clean up after this attempt must know where.
         attempt.note(self.place(&key, None)).await?;

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::secret::hushed;
+
 /// What shall become of the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -147,11 +149,11 @@ impl Failure {
         Failure { class, verdict, sentence: sentence.into(), detail: None, retry_after: None }
     }
 
-    /// Add the raw text, cut to 4,000 characters.
+    /// Add the raw text, without the signed links and logins that the other side may have echoed, cut to 4,000 characters.
     #[must_use]
     pub fn with_detail(mut self, detail: impl fmt::Display) -> Failure {
         // A text column takes no NUL.
-        self.detail = Some(detail.to_string().replace('\0', "\u{fffd}").chars().take(4000).collect());
+        self.detail = Some(hushed(&detail.to_string()).replace('\0', "\u{fffd}").chars().take(4000).collect());
         self
     }
 

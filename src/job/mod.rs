@@ -1,12 +1,13 @@
 //! What a job is, without any I/O: its states, its lease, what an attempt came to, how long to back off, where its objects lie.
 //!
-//! Must not know: databases, stores, providers. Everything above imports from here; this room imports from nowhere.
+//! Must not know: databases, stores, providers. Everything above imports from here; this room imports from nowhere but `secret`.
 //! Keeps I2 (a lease is settled once, by value) and I4 (an object key holds the lease token).
 
 pub mod attempt;
 pub mod backoff;
 pub mod envelope;
 pub mod failure;
+pub mod filename;
 pub mod format;
 pub mod key;
 pub mod lease;
@@ -18,9 +19,10 @@ pub use attempt::{Attempt, LeaseClock, Notes, Progress};
 pub use backoff::backoff;
 pub use envelope::Envelope;
 pub use failure::{Failure, FailureClass, Verdict};
+pub use filename::safe_filename;
 pub use format::{Compression, Format, FormatOptions};
 pub use key::ObjectKey;
 pub use lease::{ExportJob, Kind, Lease, LeaseToken, Stop, StopReason};
 pub use outcome::{Manifest, ManifestPart, Note, Outcome, Receipt};
-pub use recipient::Recipient;
+pub use recipient::{Recipient, mask_addresses};
 pub use state::{State, TRANSITIONS, Transition};

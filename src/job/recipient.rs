@@ -32,6 +32,22 @@ impl fmt::Debug for Recipient {
     }
 }
 
+/// A text of somebody else with every address in it masked, as a [`Recipient`] displays.
+pub fn mask_addresses(text: &str) -> String {
+    let local = |c: char| c.is_ascii_alphanumeric() || "!#$%&*+/?^_`{|}~.-".contains(c) || !c.is_ascii();
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('@') {
+        let starts = before.trim_end_matches(local).len();
+        let (kept, address) = before.split_at(starts);
+        masked.push_str(kept);
+        masked.extend(address.chars().next());
+        masked.push_str(if address.is_empty() { "@" } else { "***@" });
+        rest = after;
+    }
+    masked + rest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,5 +58,18 @@ mod tests {
         assert_eq!(recipient.to_string(), "a***@example.com");
         assert_eq!(format!("{recipient:?}"), "Recipient(a***@example.com)");
         assert_eq!(recipient.reveal(), "ann.smith@example.com");
+    }
+
+    #[test]
+    fn addresses_in_a_text_are_masked_and_nothing_else_is() {
+        for (said, masked) in [
+            ("550 <ann.smith@example.com>: no such user", "550 <a***@example.com>: no such user"),
+            ("Key (email)=(ann+x@example.com), to=bob@example.com", "Key (email)=(a***@example.com), to=b***@example.com"),
+            ("nothing here @ all", "nothing here @ all"),
+            ("a@b@c@", "a***@b***@c***@"),
+            ("", ""),
+        ] {
+            assert_eq!(mask_addresses(said), masked, "{said}");
+        }
     }
 }

@@ -76,9 +76,10 @@ fn part(content_type: ContentType, body: &str) -> SinglePart {
     SinglePart::builder().header(content_type).header(ContentTransferEncoding::QuotedPrintable).body(body.to_owned())
 }
 
-/// `text` on one line: whatever could end a header or start another becomes a space.
+/// `text` on one line: whatever could end a header or start another becomes a space, and so does what turns the direction of the words that
+/// follow (U+202A to U+202E, U+2066 to U+2069): they would show in another order than they are written.
 pub fn single_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -107,6 +108,13 @@ mod tests {
             assert_eq!((failure.class, failure.verdict), (FailureClass::MailRejected, Verdict::Bury));
             assert!(!failure.sentence.contains("ann"), "{}", failure.sentence);
         }
+    }
+
+    #[test]
+    fn what_turns_the_direction_of_a_line_is_taken_out() {
+        assert_eq!(single_line("a\u{202e}b\u{2066}c\u{2069}\u{2028}d\r\ne\0"), "a b c  d  e ");
+        let usual = "שלום 👩\u{200d}👧 می\u{200c}خواهم \u{200f}x";
+        assert_eq!(single_line(usual), usual);
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Smtp {
         }
         if let Some(login) = &self.server.login {
             *phase = Phase::Login;
-            let credentials = Credentials::new(login.user.clone(), login.password.clone());
+            let credentials = Credentials::new(login.user.clone(), login.password.reveal().to_owned());
             connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await?;
         }
 

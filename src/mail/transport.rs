@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
+use crate::secret::Secret;
+
 /// A transport as the setting names it. Neither `Debug` nor `Display` shows a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transport {
@@ -51,7 +53,7 @@ pub struct Login {
     /// In clear, without percent-encoding.
     pub user: String,
     /// In clear, without percent-encoding.
-    pub password: String,
+    pub password: Secret,
 }
 
 impl fmt::Debug for Login {
@@ -134,7 +136,9 @@ fn smtp_server(text: &str) -> Result<SmtpServer, TransportError> {
     }
     let login = match (url.username(), url.password().unwrap_or_default()) {
         ("", "") => None,
-        (user, password) if !user.is_empty() && !password.is_empty() => Some(Login { user: decoded(user)?, password: decoded(password)? }),
+        (user, password) if !user.is_empty() && !password.is_empty() => {
+            Some(Login { user: decoded(user)?, password: decoded(password)?.into() })
+        }
         _ => return Err(TransportError::HalfLogin),
     };
     let wrapped = url.scheme() == "smtps";

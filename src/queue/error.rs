@@ -52,8 +52,7 @@ impl From<tokio_postgres::Error> for QueueError {
             return QueueError::Unavailable(cause);
         };
         let code = db.code();
-        // The message of these codes holds names, not data; statements of the queue bind everything else.
-        let said = format!("{}, SQLSTATE {}", db.message(), code.code());
+        let said = said(db);
         match code.code() {
             "25006" => QueueError::ReadOnly,
             // A statement that is unknown although it was prepared, or known although it was not: another session's.
@@ -71,6 +70,20 @@ impl From<tokio_postgres::Error> for QueueError {
             code if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => QueueError::Unavailable(said),
             _ => QueueError::Statement(said),
         }
+    }
+}
+
+/// What of the server's words may go into a log line. The message of these classes holds names of objects and logins; that of any other (a value
+/// that cannot be read, a violated constraint, somebody's RAISE) may hold data, as DETAIL, HINT and CONTEXT of all of them may.
+fn said(db: &tokio_postgres::error::DbError) -> String {
+    const NAMES_ONLY: [&str; 11] = ["08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "55", "57"];
+    let code = db.code().code();
+    if NAMES_ONLY.iter().any(|class| code.starts_with(class)) {
+        return format!("{}, SQLSTATE {code}", db.message());
+    }
+    match db.constraint() {
+        Some(constraint) => format!("constraint {constraint}, SQLSTATE {code}"),
+        None => format!("SQLSTATE {code}; the server's log has the rest"),
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Queue, QueueError};
+use crate::job::mask_addresses;
 use crate::sql;
 
 /// Everything about one export.
@@ -51,19 +52,32 @@ impl Queue {
         Ok(self.rows(sql::SHOW_EXPORT, export_id).await?.into_iter().next())
     }
 
-    /// Everything about one export.
+    /// Everything about one export. Addresses are masked, also those that a provider has put into its error, unless they are asked for: a
+    /// terminal is shared, recorded and pasted into tickets.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn story(&self, export_id: Uuid) -> Result<Option<Story>, QueueError> {
+    pub async fn story(&self, export_id: Uuid, in_clear: bool) -> Result<Option<Story>, QueueError> {
         let Some(export) = self.export(export_id).await? else { return Ok(None) };
-        Ok(Some(Story {
+        let mut story = Story {
             export,
             objects: self.rows(sql::SHOW_OBJECTS, export_id).await?,
             deliveries: self.rows(sql::SHOW_DELIVERIES, export_id).await?,
             attempts: self.rows(sql::SHOW_ATTEMPTS, export_id).await?,
             events: self.rows(sql::SHOW_EVENTS, export_id).await?,
-        }))
+        };
+        let mask = |rows: &mut Vec<Value>, column: &str| {
+            for row in rows {
+                if let Some(text) = row[column].as_str() {
+                    row[column] = mask_addresses(text).into();
+                }
+            }
+        };
+        if !in_clear {
+            mask(&mut story.deliveries, "recipient");
+            mask(&mut story.attempts, "error_detail");
+        }
+        Ok(Some(story))
     }
 
     /// The health view with the jobs by kind and state.

@@ -6,6 +6,11 @@ use super::session::Column;
 use crate::job::format::{ForceQuote, quote_identifier};
 use crate::job::{ExportJob, Format};
 
+/// What a spreadsheet runs, or takes for the start of something that it runs.
+const FORMULA: &str = r"'^[=+@\t\r\n-]'";
+/// What begins like that and is nothing but a number: `-5`, `+1.50`, `-1.234,56`, `+4930123456`. It stays one, as in a column of numbers.
+const NUMBER: &str = "'^[+-]?[0-9]+([.,][0-9]+)*$'";
+
 /// The query without what may stand at the end of a statement but not before a closing parenthesis.
 pub fn bare(query: &str) -> &str {
     query.trim_end_matches(|c: char| c.is_whitespace() || c == ';')
@@ -54,11 +59,12 @@ fn guarded(query: &str, columns: &[Column]) -> String {
             let cell = if !needs_guard(column) {
                 name.clone()
             } else if is_plain_text(&column.data_type) {
-                format!("case when {name} ~ '^[=+@\\t\\r\\n-]' then '''' || {name} else {name} end")
+                format!("case when {name} ~ {FORMULA} and {name} !~ {NUMBER} then '''' || {name} else {name} end")
             } else {
                 // format's %s is the type's own output, as COPY writes it; num_nulls is null only for null, not for a row of nulls.
                 format!(
-                    "case when num_nulls({name}) = 1 then null when format('%s', {name}) ~ '^[=+@\\t\\r\\n-]' then '''' || format('%s', {name}) else format('%s', {name}) end"
+                    "case when num_nulls({name}) = 1 then null when format('%s', {name}) ~ {FORMULA} and format('%s', {name}) !~ {NUMBER} \
+                     then '''' || format('%s', {name}) else format('%s', {name}) end"
                 )
             };
             format!("{cell} as {heading}")

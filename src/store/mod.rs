@@ -28,7 +28,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-pub use link::{Link, SecretUrl, content_disposition};
+pub use link::{Link, content_disposition};
 pub use parts::{FLAT_PARTS, MAX_PART, MAX_PARTS, MIN_PART, PartPlan};
 pub use upload::{Upload, UploadedPart};
 

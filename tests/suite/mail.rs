@@ -56,7 +56,7 @@ fn announcement() -> Announcement {
 /// A mail with everything that has ever been mangled on the way.
 fn awkward_message() -> Message {
     let composed = compose(&Announcement {
-        links: vec![PartLink { url: long_link(), part: 1, bytes: 1 }],
+        links: vec![PartLink { url: long_link().into(), part: 1, bytes: 1 }],
         subject: Some("Umsätze für Köln, 東京 😀: the very long quarterly report that does not fit into one line of a header".into()),
         message: Some("<script>alert('&')</script> {{ x }} {% raw %}\r\n.\r\n..leading dots\nFrom here = there =3D \t\n\n東京 😀".into()),
         ..announcement()

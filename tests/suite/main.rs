@@ -30,6 +30,7 @@ mod pooler;
 mod rights;
 mod sandbox;
 mod sealed;
+mod security;
 mod shutdown;
 mod sleep;
 mod snapshot;

@@ -44,7 +44,7 @@ async fn the_mail_says_what_the_request_says() {
     assert_eq!(mail.subject, "Ihre Umsätze <März>");
     let text = mail.text.replace("\r\n", "\n");
     let reference = format!("Reference: export {id}");
-    for part in ["Umsätze \"März\".csv is ready", "Guten Tag,\n<b>5 & 6</b> {{ x }}", "3 rows, 8 bytes", &reference] {
+    for part in ["Umsätze _März_.csv is ready", "Guten Tag,\n<b>5 & 6</b> {{ x }}", "3 rows, 8 bytes", &reference] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(mail.html.contains("&lt;b&gt;5 &amp; 6&lt;&#x2f;b&gt;") || mail.html.contains("&lt;b&gt;5 &amp; 6&lt;/b&gt;"), "{}", mail.html);

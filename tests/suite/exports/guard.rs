@@ -9,13 +9,13 @@ const TYPES: &str = "create type mood as enum ('=1+1', 'fine');
 
 /// Cells that a spreadsheet would run, and cells that look alike.
 const QUERY: &str = "select * from (values
-        ('=1+1'::text, '+1'::varchar(10), '-x'::char(4), '=1+1'::mood, '@a'::remark, -5, -1.5, '-1'::amount, array['=x'], row('=x', 1)::pair),
+        ('=1+1'::text, '+1-1'::varchar(10), '-x'::char(4), '=1+1'::mood, '@a'::remark, -5, -1.5, '-1'::amount, array['=x'], row('=x', 1)::pair),
         (E'\\tx', E'\\rx', 'a'::char(4), 'fine', E'\\nx', 5, 1.5, 1, '{}', null),
         (null, '', null, null, null, null, null, null, null, row(null, null)::pair)
     ) as cells (\"=text\", \"+varchar\", \"-char\", mood, \"@remark\", n, f, amount, list, pair)";
 
 const GUARDED: &str = "'=text,'+varchar,'-char,mood,'@remark,n,f,amount,list,pair\n\
-    '=1+1,'+1,'-x  ,'=1+1,'@a,-5,-1.5,-1,{=x},\"(=x,1)\"\n\
+    '=1+1,'+1-1,'-x  ,'=1+1,'@a,-5,-1.5,-1,{=x},\"(=x,1)\"\n\
     '\tx,\"'\rx\",a   ,fine,\"'\nx\",5,1.5,1,{},\n\
     ,\"\",,,,,,,,\"(,)\"\n";
 

@@ -105,7 +105,7 @@ async fn the_manifest_tells_name_type_checksum_and_instant() {
     let world = World::new().await;
     let before: chrono::DateTime<chrono::Utc> = world.row("select clock_timestamp()", &[]).await.get(0);
     for (more, name, content_type) in [
-        ("filename => 'Umsätze \"März\".csv'", "Umsätze \"März\".csv", "text/csv; charset=utf-8"),
+        ("filename => 'Umsätze \"März\".csv'", "Umsätze _März_.csv", "text/csv; charset=utf-8"),
         ("format => 'text'", "export.txt", "text/plain; charset=utf-8"),
         ("format => 'jsonl'", "export.jsonl", "application/jsonl"),
         ("format => 'jsonl', compression => 'gzip'", "export.jsonl.gz", "application/gzip"),

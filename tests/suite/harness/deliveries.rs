@@ -50,6 +50,11 @@ impl World {
         self.s3_config = self.s3_config.to_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build();
     }
 
+    /// The SDK's settings for S3, as the daemon has them.
+    pub fn store_config(&self) -> aws_config::SdkConfig {
+        self.s3_config.clone()
+    }
+
     /// The store as the daemon has it.
     pub fn store(&self) -> Store {
         Store::new(&self.s3_config, StoreOptions { bucket: "exports".into(), public_endpoint: None, object_life: None })

@@ -5,6 +5,7 @@
 
 mod attempts;
 mod aws_s3;
+pub mod canary;
 mod churn;
 mod connections;
 #[cfg(debug_assertions)]
@@ -115,6 +116,7 @@ impl World {
     }
 
     async fn over(own_server: Option<Postgres>, database: String, ses: SesOptions) -> World {
+        canary::watch_the_log();
         let dir = tempfile::tempdir().unwrap();
         let server = own_server.as_ref().unwrap_or_else(|| postgres());
         let admin = connect(&server.superuser_url_for(&database)).await;
@@ -230,8 +232,8 @@ impl World {
 
     /// The same with more arguments of `request_export`, such as `format => 'jsonl'`.
     pub async fn request_with(&self, query: &str, recipients: &[&str], more: &str) -> Uuid {
-        let comma = if more.is_empty() { "" } else { ", " };
-        let call = format!("select exportbox.request_export(query => $1, recipients => $2{comma}{more})");
+        let more = canary::with_canaries(more);
+        let call = format!("select exportbox.request_export(query => $1, recipients => $2, {more})");
         self.requester().await.query_one(&call, &[&query, &recipients]).await.unwrap().get(0)
     }
 
@@ -371,7 +373,9 @@ impl Drop for World {
         }
         let (database, may_leave_running) = (self.database.clone(), self.may_leave_running);
         // A thread of its own: the test's runtime is on its way out.
-        let running = std::thread::spawn(move || server::drop_database(&database)).join().unwrap();
+        let (running, leak) = std::thread::spawn(move || server::drop_database(&database)).join().unwrap();
+        assert!(leak.is_none(), "the tables show data to everybody: {leak:?}");
+        canary::assert_silent();
         assert!(may_leave_running || running == 0, "the test ends with {running} running jobs");
     }
 }

@@ -9,6 +9,7 @@ use exportbox::sandbox::{Postgres, PostgresOptions};
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
+use super::canary::shown_leak;
 use super::connect;
 
 /// The application's role, in every database.
@@ -68,19 +69,19 @@ pub async fn new_database() -> String {
     name
 }
 
-/// Drop a test's database; returns the jobs that were still running in it.
-pub fn drop_database(name: &str) -> i64 {
+/// Drop a test's database; returns the jobs that were still running in it, and what it showed to everybody that it should not.
+pub fn drop_database(name: &str) -> (i64, Option<String>) {
     Runtime::new().unwrap().block_on(async {
-        let running = match tokio_postgres::connect(&postgres().superuser_url_for(name), tokio_postgres::NoTls).await {
+        let found = match tokio_postgres::connect(&postgres().superuser_url_for(name), tokio_postgres::NoTls).await {
             Ok((client, connection)) => {
                 tokio::spawn(connection);
                 let counted = client.query_one("select count(*) from exportbox.job where state = 'running'", &[]).await;
-                counted.map_or(0, |row| row.get(0))
+                (counted.map_or(0, |row| row.get(0)), shown_leak(&client).await)
             }
-            Err(_) => 0,
+            Err(_) => (0, None),
         };
         let admin = connect(&postgres().superuser_url()).await;
         admin.batch_execute(&format!("drop database {name} with (force)")).await.unwrap();
-        running
+        found
     })
 }

@@ -1,0 +1,8 @@
+//! What the threat model in docs/security.md names: what leaks nowhere, files and mails that cannot bite, and rights no wider than needed.
+
+mod canary;
+mod files;
+mod injection;
+mod links;
+mod papers;
+mod secrets;
