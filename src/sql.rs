@@ -84,7 +84,6 @@ pub fn parameter_types(statement: &str) -> Vec<Type> {
             "uuid[]" => Type::UUID_ARRAY,
             "text[]" => Type::TEXT_ARRAY,
             "bigint[]" => Type::INT8_ARRAY,
-            "timestamptz[]" => Type::TIMESTAMPTZ_ARRAY,
             _ => Type::TEXT,
         })
         .collect()
