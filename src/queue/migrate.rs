@@ -12,6 +12,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("V3__operate", include_str!("../../migrations/V3__operate.sql")),
     ("V4__views", include_str!("../../migrations/V4__views.sql")),
     ("V5__roles", include_str!("../../migrations/V5__roles.sql")),
+    ("V6__catalogue", include_str!("../../migrations/V6__catalogue.sql")),
 ];
 
 /// refinery's own table, inside our schema.
