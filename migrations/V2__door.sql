@@ -83,7 +83,7 @@ begin
             or (name = 'encoding' and (jsonb_typeof(value) <> 'string' or not exportbox.is_copy_encoding(value #>> '{}')))
             or (name = 'force_quote' and value <> '"*"' and not coalesce(
                 jsonb_typeof(value) = 'array' and jsonb_array_length(value) > 0
-                and not jsonb_path_exists(value, '$[*] ? (@.type() != "string")')
+                and not jsonb_path_exists(value, '$[*] ? (@.type() != "string" || @ == "")')
                 and (select count(distinct e) = count(*) from jsonb_array_elements(value) as e), false))
         then
             raise exception using errcode = 'EB022', message = format('format_options "%s" cannot be %s', name, value),

@@ -346,10 +346,11 @@ begin
         close planned;
         -- And that it is a SELECT throughout: nothing that writes can stand in parentheses.
         open planned no scroll for execute format(E'select from (\n%s\n) as planned', rtrim(query, E'; \n\r\t'));
-        raise exception using errcode = 'EB000';
+        raise exception using errcode = 'EB00P';
     exception
         -- However it ends, the block is rolled back, and with it what it set and opened.
-        when sqlstate 'EB000' then null;
+        -- Not EB000: to PL/pgSQL a code that ends so is its whole class.
+        when sqlstate 'EB00P' then null;
         when sqlstate 'EB063' then raise;
         when others then
             get stacked diagnostics told = message_text;

@@ -10,6 +10,7 @@ use crate::database::DatabaseUrl;
 use crate::export::ExporterChoice;
 use crate::mail::{Sender, Transport};
 use crate::queue::Policy;
+use crate::source::DEFAULT_SOURCE;
 use crate::worker::WorkOptions;
 
 /// Where the job tables are. All that the commands for people need.
@@ -42,6 +43,62 @@ impl DatabaseArgs {
     }
 }
 
+/// Where queries run.
+#[derive(Args, Clone)]
+pub struct SourceArgs {
+    /// Where queries run, if not in the database of the outbox: for example a replica
+    #[arg(long, env = "EXPORTBOX_SOURCE_URL", hide_env_values = true, value_name = "URL")]
+    pub source_url: Option<String>,
+    /// More places for reports that name one as their source: "replica=postgres://… archive=postgres://…", with spaces between
+    #[arg(long, env = "EXPORTBOX_SOURCES", hide_env_values = true, value_name = "NAME=URL …")]
+    pub sources: Option<String>,
+}
+
+/// URLs hold secrets.
+impl fmt::Debug for SourceArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SourceArgs(…)")
+    }
+}
+
+/// Where queries run, checked.
+#[derive(Debug, Clone)]
+pub struct SourceSettings {
+    /// For every report that names no source, and for ad-hoc queries.
+    pub default: DatabaseUrl,
+    /// By name.
+    pub others: Vec<(String, DatabaseUrl)>,
+}
+
+impl SourceSettings {
+    /// Check the settings; `database` is where queries run unless they say otherwise.
+    ///
+    /// # Errors
+    /// Which one is wrong. Never holds a URL.
+    pub fn resolve(database: &DatabaseUrl, args: &SourceArgs) -> anyhow::Result<SourceSettings> {
+        let default = match args.source_url.as_deref().filter(|url| !url.is_empty()) {
+            Some(url) => DatabaseUrl::parse(url).context("EXPORTBOX_SOURCE_URL")?,
+            None => database.clone(),
+        };
+        let mut others: Vec<(String, DatabaseUrl)> = Vec::new();
+        for entry in args.sources.as_deref().unwrap_or_default().split_whitespace() {
+            let (name, url) = entry.split_once('=').context("EXPORTBOX_SOURCES: write NAME=URL, with spaces between the sources")?;
+            let plain = name.starts_with(|c: char| c.is_ascii_lowercase())
+                && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-'));
+            ensure!(plain, "EXPORTBOX_SOURCES: a name has lower-case letters, digits, \"_\" and \"-\"; then = and the URL");
+            ensure!(name != DEFAULT_SOURCE, "EXPORTBOX_SOURCES: the source \"default\" is EXPORTBOX_SOURCE_URL");
+            ensure!(others.iter().all(|(known, _)| known != name), "EXPORTBOX_SOURCES: \"{name}\" is there twice");
+            others.push((name.to_string(), DatabaseUrl::parse(url).with_context(|| format!("EXPORTBOX_SOURCES: {name}"))?));
+        }
+        Ok(SourceSettings { default, others })
+    }
+
+    /// Each with its name.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &DatabaseUrl)> {
+        std::iter::once((DEFAULT_SOURCE, &self.default)).chain(self.others.iter().map(|(name, url)| (name.as_str(), url)))
+    }
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "write a duration such as 90s, 15m or 24h".to_string())
 }
@@ -49,9 +106,9 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// How `run` and `drain` work. AWS settings are the SDK's own: AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL_S3, …
 #[derive(Args, Clone)]
 pub struct WorkArgs {
-    /// Where queries run, if not in the database of the outbox: for example a replica
-    #[arg(long, env = "EXPORTBOX_SOURCE_URL", hide_env_values = true, value_name = "URL")]
-    pub source_url: Option<String>,
+    /// Where queries run.
+    #[command(flatten)]
+    pub sources: SourceArgs,
     /// Bucket that files go to
     #[arg(long, env = "EXPORTBOX_BUCKET")]
     pub bucket: Option<String>,
@@ -127,7 +184,7 @@ pub struct Settings {
     /// Where the job tables are.
     pub database: DatabaseUrl,
     /// Where queries run.
-    pub source: DatabaseUrl,
+    pub sources: SourceSettings,
     /// Where files go.
     pub bucket: String,
     /// What every key begins with.
@@ -161,10 +218,7 @@ impl Settings {
     /// The first setting that is wrong, and what to write.
     pub fn resolve(database: &DatabaseArgs, args: &WorkArgs) -> anyhow::Result<Settings> {
         let database = database.database()?;
-        let source = match &args.source_url {
-            Some(url) => DatabaseUrl::parse(url).context("EXPORTBOX_SOURCE_URL")?,
-            None => database.clone(),
-        };
+        let sources = SourceSettings::resolve(&database, &args.sources)?;
         let bucket = args.bucket.clone().filter(|bucket| !bucket.is_empty()).context("no bucket: set EXPORTBOX_BUCKET")?;
         let mail = args.mail.as_deref().context("no mail transport: set EXPORTBOX_MAIL to ses, smtp://host:port or file:DIR")?;
         let mail: Transport = mail.parse().context("EXPORTBOX_MAIL")?;
@@ -193,7 +247,7 @@ impl Settings {
         }
         Ok(Settings {
             database,
-            source,
+            sources,
             bucket,
             prefix: args.prefix.clone(),
             exporter: args.exporter,

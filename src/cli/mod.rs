@@ -9,6 +9,7 @@ mod look;
 mod migrate;
 mod operate;
 mod print;
+mod report;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod signal;
@@ -68,6 +69,9 @@ enum Command {
     Cancel(operate::IdArgs),
     /// Give the dead and cancelled jobs of an export a fresh start
     Requeue(operate::IdArgs),
+    /// The catalogue of reports: named queries with parameters, limits and a role
+    #[command(subcommand)]
+    Report(report::ReportCommand),
     /// The whole story on this machine with nothing else running
     #[cfg(feature = "sandbox")]
     Demo(demo::DemoArgs),
@@ -136,6 +140,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Health(args) => look::health(database, &args).await,
         Command::Cancel(args) => operate::cancel(database, &args).await,
         Command::Requeue(args) => operate::requeue(database, &args).await,
+        Command::Report(command) => report::report(database, &command).await,
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::demo(&args).await,
         #[cfg(feature = "sandbox")]

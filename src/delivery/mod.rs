@@ -79,7 +79,8 @@ impl Courier {
                 return Err(Failure::new(FailureClass::Verification, Verdict::Bury, sentence));
             }
             let filename = part_name(&manifest.filename, links.len(), manifest.parts.len());
-            links.push(self.store.link(&part.key, wish, &filename, &manifest.content_type, envelope.stored_at).await?);
+            let (stored_at, life) = (envelope.stored_at, envelope.object_life);
+            links.push(self.store.link(&part.key, wish, &filename, &manifest.content_type, stored_at, life).await?);
         }
         // All were signed within a moment; the shortest life is the honest one.
         let announced = links.iter().min_by_key(|link| link.expires_at).cloned();

@@ -52,11 +52,12 @@ fn unusable(sentence: &str) -> Failure {
 /// Choose for one export. The query always runs with its own role's rights: where that role may not call aws_s3, `auto` streams.
 pub(super) async fn choose(choice: ExporterChoice, has_region: bool, session: &Session, job: &ExportJob) -> Result<Exporter, Failure> {
     let compressed = job.compression != Compression::None;
+    let lacks_key = |takes_key: bool| job.terms.kms_key.is_some() && !takes_key;
     match choice {
         ExporterChoice::Copy => Ok(Exporter::Copy),
         ExporterChoice::Auto if compressed || !has_region => Ok(Exporter::Copy),
         ExporterChoice::Auto => match session.may_use_aws_s3().await? {
-            Some(true) => Ok(Exporter::AwsS3),
+            Some(found) if found.usable && !lacks_key(found.takes_key) => Ok(Exporter::AwsS3),
             _ => Ok(Exporter::Copy),
         },
         ExporterChoice::AwsS3 if !has_region => Err(unusable("aws_s3 needs to know the bucket's region; set AWS_REGION.")),
@@ -64,8 +65,11 @@ pub(super) async fn choose(choice: ExporterChoice, has_region: bool, session: &S
             Err(unusable("aws_s3 cannot compress; run a daemon with EXPORTBOX_EXPORTER=auto or copy for such requests."))
         }
         ExporterChoice::AwsS3 => match session.may_use_aws_s3().await? {
-            Some(true) => Ok(Exporter::AwsS3),
-            Some(false) => Err(unusable("The role of this export may not call aws_s3; grant it, or set EXPORTBOX_EXPORTER=auto.")),
+            Some(found) if found.usable && lacks_key(found.takes_key) => {
+                Err(unusable("This server's aws_s3 takes no key of a report's own; update the extension, or set EXPORTBOX_EXPORTER=auto."))
+            }
+            Some(found) if found.usable => Ok(Exporter::AwsS3),
+            Some(_) => Err(unusable("The role of this export may not call aws_s3; grant it, or set EXPORTBOX_EXPORTER=auto.")),
             None => Err(unusable("The source database has no aws_s3; create the extension, or set EXPORTBOX_EXPORTER=copy.")),
         },
     }

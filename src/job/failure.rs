@@ -30,6 +30,8 @@ pub enum FailureClass {
     Role,
     /// The query or the attempt ran too long.
     Timeout,
+    /// No daemon that claimed the export knows its source.
+    SourceConfig,
     /// The source is away, restarting or read-only.
     SourceUnavailable,
     /// A replica cancelled the query.
@@ -74,6 +76,7 @@ impl FailureClass {
             FailureClass::Permission => "permission",
             FailureClass::Role => "role",
             FailureClass::Timeout => "timeout",
+            FailureClass::SourceConfig => "source_config",
             FailureClass::SourceUnavailable => "source_unavailable",
             FailureClass::ReplicaConflict => "replica_conflict",
             FailureClass::SourceOverloaded => "source_overloaded",
@@ -113,7 +116,7 @@ impl FailureClass {
             FailureClass::SourceUnavailable | FailureClass::StoreUnavailable => (2, 300),
             FailureClass::StoreThrottled | FailureClass::MailThrottled => (1, 600),
             FailureClass::MailUnavailable | FailureClass::MailUnknown => (5, 3600),
-            FailureClass::Role | FailureClass::AwsS3Config => (60, 900),
+            FailureClass::Role | FailureClass::SourceConfig | FailureClass::AwsS3Config => (60, 900),
             _ => (30, 1800),
         };
         (Duration::from_secs(first_s), Duration::from_secs(longest_s))

@@ -5,6 +5,7 @@
 //! connection for one short statement and gives it back), I6 and I7 (all times are the database's; deadlines are measured from before the
 //! claim was asked for).
 
+mod catalogue;
 mod claim;
 pub mod error;
 mod heartbeat;
@@ -18,6 +19,7 @@ mod reap;
 mod settle;
 mod sweep;
 
+pub use catalogue::{Definition, Registered};
 pub use claim::{Cycle, Room};
 pub use error::QueueError;
 pub use heartbeat::{Beat, Landed};

@@ -1,5 +1,7 @@
 //! The in-database exporter's half on the database: the server writes to S3 by itself.
 
+use tokio_postgres::types::ToSql;
+
 use super::Session;
 use super::classify::{self, Phase};
 use super::shape::{bare, copy_options, shaped};
@@ -15,6 +17,17 @@ pub struct Target<'a> {
     pub key: &'a str,
     /// The bucket's and the server's region.
     pub region: &'a str,
+    /// S3 encrypts the file with this key; none: with the bucket's own setting.
+    pub kms_key: Option<&'a str>,
+}
+
+/// What the server has of aws_s3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AwsS3 {
+    /// The role of the export may call it.
+    pub usable: bool,
+    /// It takes a key of one's own.
+    pub takes_key: bool,
 }
 
 /// What the function returns.
@@ -34,9 +47,9 @@ impl Session {
     ///
     /// # Errors
     /// The source's.
-    pub async fn may_use_aws_s3(&self) -> Result<Option<bool>, Failure> {
+    pub async fn may_use_aws_s3(&self) -> Result<Option<AwsS3>, Failure> {
         let row = self.client.query_opt(sql::AWS_S3_USABLE, &[]).await.map_err(|error| classify::failure(&error, Phase::Open))?;
-        Ok(row.and_then(|row| row.get("usable")))
+        Ok(row.map(|row| AwsS3 { usable: row.get::<_, Option<bool>>("usable") == Some(true), takes_key: row.get("takes_key") }))
     }
 
     /// Have the server export the query.
@@ -46,11 +59,14 @@ impl Session {
     pub async fn export_aws_s3(&self, job: &ExportJob, target: Target<'_>) -> Result<Uploaded, Failure> {
         let columns = self.describe(bare(&job.query)).await?;
         let (query, options) = (shaped(job, &columns), copy_options(job, &columns));
-        let row = self
-            .client
-            .query_one(sql::EXPORT_AWS_S3, &[&query, &target.bucket, &target.key, &target.region, &options])
-            .await
-            .map_err(|error| classify::failure(&error, Phase::AwsS3))?;
+        let row = match &target.kms_key {
+            None => self.client.query_one(sql::EXPORT_AWS_S3, &[&query, &target.bucket, &target.key, &target.region, &options]).await,
+            Some(kms_key) => {
+                let arguments: [&(dyn ToSql + Sync); 6] = [&query, &target.bucket, &target.key, &target.region, &options, kms_key];
+                self.client.query_one(sql::EXPORT_AWS_S3_WITH_KEY, &arguments).await
+            }
+        };
+        let row = row.map_err(|error| classify::failure(&error, Phase::AwsS3))?;
         Ok(Uploaded { rows: row.get("rows_uploaded"), files: row.get("files_uploaded"), bytes: row.get("bytes_uploaded") })
     }
 }

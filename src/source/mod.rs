@@ -8,8 +8,12 @@ mod cancel;
 mod classify;
 mod connect;
 pub mod copy;
+mod rehearse;
 mod session;
 pub mod shape;
 
-pub use connect::Source;
+pub use connect::{Source, Sources};
+pub use rehearse::{Rehearsal, Rehearsed};
 pub use session::Session;
+
+pub use crate::job::{DEFAULT_SOURCE, Failure};

@@ -28,6 +28,16 @@ pub fn shaped(job: &ExportJob, columns: &[Column]) -> String {
     }
 }
 
+/// The plan of a query as JSON. In parentheses as COPY has it, so that nothing that writes is planned.
+pub fn explained(query: &str) -> String {
+    format!("explain (format json) select * from (\n{}\n) as line", bare(query))
+}
+
+/// The first rows of a query as JSON.
+pub fn first_rows(query: &str, rows: u32) -> String {
+    format!("select row_to_json(line.*) from (\n{}\n) as line limit {rows}", bare(query))
+}
+
 /// What COPY is told about the format: a column that is named there goes by its heading.
 pub fn copy_options(job: &ExportJob, columns: &[Column]) -> String {
     let mut options = job.options.clone();
@@ -108,7 +118,7 @@ fn needs_guard(column: &Column) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Compression, FormatOptions};
+    use crate::job::{Compression, FormatOptions, Terms};
 
     fn job(format: Format, query: &str, recipients: i32) -> ExportJob {
         ExportJob {
@@ -121,6 +131,7 @@ mod tests {
             compression: Compression::None,
             options: FormatOptions::default(),
             filename: None,
+            terms: Terms::default(),
         }
     }
 

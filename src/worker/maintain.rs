@@ -7,7 +7,7 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::queue::{Queue, QueueError, Reaped};
-use crate::source::Source;
+use crate::source::Sources;
 use crate::store::Store;
 
 /// One attempt's leftovers; a store that hangs must not keep the others waiting.
@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(600);
 #[derive(Clone)]
 pub(super) struct Cleaner {
     queue: Queue,
-    source: Source,
+    sources: Sources,
     store: Store,
     turn: Arc<Mutex<()>>,
     turns: TaskTracker,
@@ -31,9 +31,9 @@ pub(super) struct Cleaner {
 }
 
 impl Cleaner {
-    pub(super) fn new(queue: Queue, source: Source, store: Store) -> Cleaner {
+    pub(super) fn new(queue: Queue, sources: Sources, store: Store) -> Cleaner {
         let next = Arc::new(watch::Sender::new(Instant::now() + LOOK));
-        Cleaner { queue, source, store, turn: Arc::default(), turns: TaskTracker::new(), next }
+        Cleaner { queue, sources, store, turn: Arc::default(), turns: TaskTracker::new(), next }
     }
 
     /// End the queries of these lost attempts, then remove what losing attempts stored.
@@ -107,7 +107,7 @@ impl Cleaner {
     /// End the query that a lost worker left running.
     async fn end_query_of(&self, reaped: &Reaped) {
         let Some((pid, started_at)) = reaped.backend else { return };
-        match self.source.end_backend(pid, started_at).await {
+        match self.sources.end_backend(pid, started_at).await {
             Ok(true) => tracing::info!(job.id = reaped.job_id, backend.pid = pid, "ended the query of a lost attempt"),
             Ok(false) => {}
             Err(failure) => {

@@ -226,7 +226,7 @@ async fn a_reaped_exports_query_is_ended_on_its_server_and_a_strangers_is_not() 
     let backend = left_behind.query_one(of_backend, &[]).await.unwrap();
     let (pid, started_at): (i32, DateTime<Utc>) = (backend.get(0), backend.get(1));
 
-    let source = Source::new(world.settings.source.clone());
+    let source = Source::new(world.settings.sources.default.clone());
     assert_eq!(source.end_backend(pid, started_at + TimeDelta::microseconds(1)).await, Ok(false), "the pid alone is not enough");
     left_behind.batch_execute("select 1").await.unwrap();
 

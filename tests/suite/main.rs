@@ -16,6 +16,7 @@ mod mail;
 mod memory;
 mod outage;
 mod plans;
+mod reports;
 mod sandbox;
 mod shutdown;
 mod sleep;

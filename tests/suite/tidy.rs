@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 /// Each room and what it may import; itself is understood. The sandbox stands beside them all, and only commands know it.
 const ROOMS: [(&str, &[&str]); 15] = [
-    ("cli", &["daemon", "config", "telemetry", "worker", "queue", "database", "sandbox"]),
+    ("cli", &["daemon", "config", "telemetry", "worker", "queue", "source", "database", "sandbox"]),
     ("daemon", &["config", "worker", "export", "delivery", "queue", "source", "store", "mail"]),
-    ("config", &["worker", "export", "queue", "mail", "database"]),
+    ("config", &["worker", "export", "queue", "source", "mail", "database"]),
     ("worker", &["export", "delivery", "queue", "source", "store", "job"]),
     ("export", &["source", "store", "job"]),
     ("delivery", &["store", "mail", "job"]),
