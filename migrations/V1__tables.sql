@@ -153,7 +153,10 @@ create table exportbox.job (
     constraint job_dead_says_why check (state <> 'dead' or (error_class is not null and error is not null)),
     constraint job_counters_count_up check (attempt >= 0 and crashes >= 0 and leases >= 0),
     constraint job_cancel_is_for_running check (cancel_requested_at is null or state in ('running', 'cancelled'))
-) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+)
+-- Room in the page for the versions that heartbeats make: they stay HOT. Dead entries at the low end of job_due and job_running are what a look
+-- from the start pays for, so they are vacuumed away early, however long the history has grown.
+with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 comment on table exportbox.job is 'One row, one side effect: an export stores one object set, a delivery mails one recipient. Narrow and hot.';
 comment on column exportbox.job.id is 'Orders jobs of the same priority and instant.';
 comment on column exportbox.job.export_id is 'The request this job serves.';
@@ -182,8 +185,8 @@ comment on column exportbox.job.finished_at is 'Set exactly in the final states.
 
 create index job_due on exportbox.job (kind, priority, run_at, id) where state = 'pending';
 comment on index exportbox.job_due is 'Read by claim and next_due.';
-create index job_running on exportbox.job (id) where state = 'running';
-comment on index exportbox.job_running is 'Read by reap, next_due and the health view; has no lease column, so that heartbeats stay HOT.';
+create index job_running on exportbox.job (kind, id) where state = 'running';
+comment on index exportbox.job_running is 'Read by reap, next_due, places_on_source and the health view; has no lease column, so that heartbeats stay HOT.';
 create index job_expiring on exportbox.job (not_after) where state = 'pending' and started_at is null and not_after is not null;
 comment on index exportbox.job_expiring is 'Read by expire and next_due.';
 create index job_export on exportbox.job (export_id);
@@ -220,7 +223,9 @@ create table exportbox.attempt (
     constraint attempt_closed_with_outcome check ((finished_at is null) = (outcome is null)),
     constraint attempt_backend_is_whole check (num_nulls(backend_pid, backend_start) in (0, 2)),
     constraint attempt_store_is_whole check (num_nulls(bucket, object_key) in (0, 2))
-) with (fillfactor = 80);
+)
+-- Each attempt is written to three to five times in its short life, and never again.
+with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 comment on table exportbox.attempt is 'One row per lease: opened by the claim, closed by whatever ends the lease.';
 comment on column exportbox.attempt.lease_token is 'The lease that this attempt held.';
 comment on column exportbox.attempt.job_id is 'The job that was attempted.';
@@ -235,7 +240,7 @@ comment on column exportbox.attempt.backend_start is 'Together with the pid it n
 comment on column exportbox.attempt.bucket is 'Where this attempt may have stored something.';
 comment on column exportbox.attempt.object_key is 'The key of its first file; whatever lies beside it, under the lease token, is this attempt''s.';
 comment on column exportbox.attempt.upload_id is 'The multipart upload to abort when this attempt loses.';
-comment on column exportbox.attempt.swept_at is 'When what a losing attempt stored was last removed.';
+comment on column exportbox.attempt.swept_at is 'When the query of a losing attempt was last seen ended and what it stored was removed.';
 comment on column exportbox.attempt.sweep_after is 'Not swept (again) before this instant; infinity: never again.';
 comment on column exportbox.attempt.rows is 'Rows so far, written by heartbeats, final at the end.';
 comment on column exportbox.attempt.bytes is 'Bytes stored so far.';
@@ -243,7 +248,7 @@ comment on column exportbox.attempt.error_class is 'Class of this attempt''s err
 comment on column exportbox.attempt.error is 'This attempt''s error in our own words.';
 comment on column exportbox.attempt.error_detail is 'The raw text, which may hold data: operators only.';
 create index attempt_unswept on exportbox.attempt (sweep_after)
-    where object_key is not null and outcome <> 'completed' and sweep_after < 'infinity';
+    where (object_key is not null or backend_pid is not null) and outcome <> 'completed' and sweep_after < 'infinity';
 comment on index exportbox.attempt_unswept is 'Read by unswept and next_sweep.';
 
 create table exportbox.object (
@@ -298,7 +303,9 @@ create table exportbox.delivery (
         'complained', 'rejected', 'suppressed', 'dead', 'cancelled')),
     constraint delivery_link_cut_known check (link_cut_by in ('credentials', 'object')),
     constraint delivery_accepted_names_provider check (status not in ('accepted', 'delivered') or provider is not null)
-) with (fillfactor = 80);
+)
+-- Stamped before and after its mail, in columns without an index: HOT, when there is room.
+with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 comment on table exportbox.delivery is 'One row per recipient. A row exists only when its export''s manifest does.';
 comment on column exportbox.delivery.job_id is 'The job that mails it.';
 comment on column exportbox.delivery.id is 'Carried by the mail as header and tag.';
@@ -367,7 +374,9 @@ create table exportbox.worker (
     waiting_since timestamptz,
     waiting_until timestamptz,
     constraint worker_pkey primary key (id)
-) with (fillfactor = 50);
+)
+-- A handful of rows, read by each insert of a request and updated all the time: vacuumed as soon as there is anything to vacuum.
+with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 comment on table exportbox.worker is 'The processes that work, and which of them sleep. A hint: no lease depends on it.';
 comment on column exportbox.worker.id is 'host:pid:random, made new at each start.';
 comment on column exportbox.worker.channel is 'The NOTIFY channel that wakes this process.';

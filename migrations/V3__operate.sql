@@ -51,7 +51,7 @@ begin
     select count(*) into stopped from cancelled;
     with flagged as (
         update exportbox.job set cancel_requested_at = coalesce(job.cancel_requested_at, now())
-        where job.export_id = cancel.export_id and job.state = 'running'
+        where job.export_id = cancel.export_id and job.lease_token is not null
         returning job.worker
     ), told as (
         -- Makes the heartbeat look at once; without it the flag is read at the next beat.
@@ -94,3 +94,15 @@ begin
 end
 $$;
 comment on function exportbox.requeue(uuid) is 'Give the dead and cancelled jobs of an export a fresh start, with all their attempts. Returns how many.';
+
+create function exportbox.places_on_source(most integer) returns integer
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform pg_advisory_xact_lock(hashtext('exportbox'), hashtext('source'));
+    -- A statement of its own: its snapshot is from after the lock, and sees what the claim before this one has taken.
+    return greatest(0, most - (select count(*) from exportbox.job where job.state = 'running' and job.kind = 'export'))::integer;
+end
+$$;
+comment on function exportbox.places_on_source(integer) is
+    'How many more exports may start when so many may run over all processes. Claims that ask wait for each other until they have committed.';

@@ -142,6 +142,43 @@ comment on column exportbox.deliveries.error_class is 'Class of the last error.'
 comment on column exportbox.deliveries.error is 'The last error in words.';
 comment on column exportbox.deliveries.updated_at is 'Last change of status.';
 
+create function exportbox.oldest_snapshot(alarm_transactions bigint default 1000000, alarm_age interval default '1 hour')
+returns table (holder text, transactions bigint, age interval, alarm text)
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+    -- Transactions are counted for everybody; since when a session is in its transaction is shown only to its own role and to members of
+    -- pg_read_all_stats. The owner of this function is the one who asks.
+    with holding as (
+        select case when activity.application_name like 'exportbox export %' then substr(activity.application_name, 11)
+                when activity.application_name = '' then 'a session' else left(activity.application_name, 60) end
+                || format(' (pid %s)', activity.pid) as holder,
+            greatest(age(activity.backend_xmin), age(activity.backend_xid))::bigint as transactions,
+            clock_timestamp() - activity.xact_start as age
+        from pg_stat_activity as activity
+        where (activity.datname = current_database() or activity.datname is null)
+            and activity.pid <> pg_backend_pid()
+            and activity.backend_type is distinct from 'autovacuum worker'
+        union all
+        select format('prepared transaction %s', left(prepared.gid, 60)), age(prepared.transaction), clock_timestamp() - prepared.prepared
+        from pg_prepared_xacts as prepared
+        where prepared.database = current_database()
+        union all
+        select format('replication slot %s', slot.slot_name), age(slot.xmin), null
+        from pg_replication_slots as slot
+    )
+    select holding.holder, holding.transactions, holding.age,
+        case when holding.transactions >= alarm_transactions or holding.age >= alarm_age then
+            format('Nothing that %s transactions left behind%s can be vacuumed: %s holds an old snapshot. End it, or let it finish.',
+                holding.transactions, ' in ' || date_trunc('second', holding.age), holding.holder)
+        end
+    from holding
+    where holding.transactions is not null
+    order by holding.transactions desc, holding.age desc nulls last
+    limit 1
+$$;
+comment on function exportbox.oldest_snapshot(bigint, interval) is
+    'Who holds back vacuum on these tables: a session of this database, a prepared transaction, a slot; and whether that is worth an alarm.';
+
 create view exportbox.health as
 select
     (select count(*) from exportbox.job where job.state = 'pending' and job.run_at <= now()) as due,
@@ -152,7 +189,13 @@ select
     (select min(job.run_at) from exportbox.job where job.state = 'pending' and job.run_at > now()) as next_due_at,
     (select count(*) from exportbox.worker where worker.seen_at > now() - interval '2 minutes'
         or worker.waiting_until > now()) as workers,
-    (select string_agg(control.scope || ': ' || control.reason, ' ' order by control.scope) from exportbox.control) as on_hold;
+    (select string_agg(control.scope || ': ' || control.reason, ' ' order by control.scope) from exportbox.control) as on_hold,
+    snapshot.transactions as snapshot_transactions,
+    snapshot.age as snapshot_age,
+    snapshot.holder as snapshot_holder,
+    snapshot.alarm as snapshot_alarm
+from (values (true)) as always (present)
+left join exportbox.oldest_snapshot() as snapshot on true;
 comment on view exportbox.health is 'Is it working, in one row.';
 comment on column exportbox.health.due is 'Jobs that could start now.';
 comment on column exportbox.health.waiting is 'Jobs for a later instant, back-offs among them.';
@@ -162,6 +205,10 @@ comment on column exportbox.health.oldest_due_age is 'How long the oldest due jo
 comment on column exportbox.health.next_due_at is 'The next instant at which something becomes due.';
 comment on column exportbox.health.workers is 'Processes with a recent sign of life.';
 comment on column exportbox.health.on_hold is 'What a wrong setting holds up, and why.';
+comment on column exportbox.health.snapshot_transactions is 'Transactions since the oldest snapshot of this database: what they left behind cannot be vacuumed. Null: there is none.';
+comment on column exportbox.health.snapshot_age is 'How long its transaction has been open; null: not known, see snapshot_holder.';
+comment on column exportbox.health.snapshot_holder is 'Who holds it: an export, another session, a prepared transaction or a replication slot.';
+comment on column exportbox.health.snapshot_alarm is 'What to do, from 1,000,000 transactions or one hour on; null below.';
 
 create view exportbox.objects with (security_barrier) as
 select object.export_id, object.part, object.bucket, object.key, object.bytes, object.rows, object.checksum, object.content_type,

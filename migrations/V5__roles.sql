@@ -44,6 +44,7 @@ grant execute on function exportbox.cancel(uuid), exportbox.requeue(uuid), expor
 grant select on exportbox.exports, exportbox.jobs, exportbox.attempts, exportbox.deliveries, exportbox.objects, exportbox.events
     to exportbox_reader, exportbox_operator, exportbox_requester;
 grant select on exportbox.health to exportbox_reader, exportbox_operator;
+grant execute on function exportbox.oldest_snapshot(bigint, interval) to exportbox_reader, exportbox_operator;
 -- The daemon and the commands refuse a schema that is not theirs; the runner of the migrations has made this table.
 grant select on exportbox.schema_history to exportbox_reader;
 grant select on exportbox.control to exportbox_operator;
@@ -55,5 +56,5 @@ grant select, insert on exportbox.event to exportbox_worker;
 grant select on exportbox.report to exportbox_worker;
 grant usage, select on all sequences in schema exportbox to exportbox_worker;
 grant select, delete on exportbox.outbox to exportbox_worker;
-grant execute on function exportbox.wake(timestamptz), exportbox.param(text), exportbox.acting_role() to exportbox_worker;
+grant execute on function exportbox.places_on_source(integer), exportbox.wake(timestamptz), exportbox.param(text), exportbox.acting_role() to exportbox_worker;
 grant execute on function exportbox.cancel(uuid), exportbox.requeue(uuid) to exportbox_worker;

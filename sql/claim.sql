@@ -1,5 +1,5 @@
 -- name: claim
--- Take as many due jobs as there are free slots. Run in every cycle after reap and expire; commits before any work starts.
+-- Take as many due jobs as there are free slots. Run in every cycle, in a thorough one after reap and expire; commits before any work starts.
 -- $1 int: free export slots
 -- $2 int: free delivery slots
 -- $3 text: worker id
@@ -8,46 +8,74 @@
 -- $6 bigint: timeout of a delivery, ms
 -- $7 smallint: most attempts of an export; a request may ask for less
 -- $8 smallint: max_attempts of a delivery
+-- $9 timestamptz[]: run_at to begin after, for each level of exports, then of deliveries; null: from the start
+-- $10 bigint[]: the id that goes with it
+-- $11 smallint: crash limit
+-- $12 boolean: may take a job that the next crash would bury
+-- $13 int: most exports at once over all processes, null for no limit
 with
+-- Counted under a lock that this claim keeps to its end: two claims cannot both take the last place.
+source as materialized (
+    select case when $1::int > 0 and $13::int is not null then least($1::int, exportbox.places_on_source($13::int)) else $1::int end as places
+),
 -- A kind of job on hold gets one slot whenever its probe is due; taking the probe moves the next one.
 probing as (
     update exportbox.control
     set probe_at = now() + least(interval '30 seconds' * power(2, least(control.probes, 4)), interval '5 minutes')
     where control.probe_at <= now()
-        and case control.scope when 'export' then $1::int else $2::int end > 0
+        and case control.scope when 'export' then (select source.places from source) else $2::int end > 0
     returning control.scope
 ),
 room as (
-    select lane.kind, case
+    select lane.kind, lane.marks_before, case
             when held.scope is null then lane.slots
             when probing.scope is not null then 1
             else 0
         end as slots
-    from (values ('export', $1::int), ('delivery', $2::int)) as lane (kind, slots)
+    from (values ('export', (select source.places from source), 1), ('delivery', $2::int, 11)) as lane (kind, slots, marks_before)
     left join exportbox.control as held on held.scope = lane.kind
     left join probing on probing.scope = lane.kind
 ),
--- Level by level, so that jobs that wait for a later instant are never stepped over: within a level the index is ordered by run_at.
+-- Level by level, so that jobs that wait for a later instant are never stepped over: within a level the index is ordered by run_at. A look that
+-- begins after a mark does not step over what was claimed before either: under a long snapshot nothing can remove those entries.
 due as materialized (
-    select ready.id
+    select ready.id, ready.priority, ready.run_at, ready.on_last_chance
     from room
     cross join lateral (
-        select of_level.id
+        select of_level.id, level.priority, of_level.run_at, of_level.on_last_chance
         from generate_series(0, 9) as level (priority)
         cross join lateral (
-            select job.id
+            select job.id, job.run_at, job.crashes + 1 >= $11::smallint as on_last_chance
             from exportbox.job
             where job.state = 'pending'
                 and job.kind = room.kind
                 and job.priority = level.priority
                 and job.run_at <= now()
+                and (job.run_at, job.id) > (
+                    coalesce(($9::timestamptz[])[room.marks_before + level.priority], '-infinity'),
+                    coalesce(($10::bigint[])[room.marks_before + level.priority], 0))
                 and (job.not_after is null or job.not_after > now() or job.started_at is not null)
+                and (job.crashes + 1 < $11::smallint or $12::boolean)
             order by job.run_at, job.id
             limit room.slots
             for update skip locked
         ) as of_level
         limit room.slots
     ) as ready
+),
+-- A job that the next crash would bury runs beside no other such job of its process: of two that crash together one may be innocent.
+chosen as (
+    select due.id
+    from due
+    where not due.on_last_chance
+    union all
+    (
+        select due.id
+        from due
+        where due.on_last_chance
+        order by due.priority, due.run_at, due.id
+        limit 1
+    )
 ),
 claimed as (
     update exportbox.job
@@ -62,8 +90,8 @@ claimed as (
             else $6::bigint * interval '1 millisecond'
         end,
         started_at = coalesce(job.started_at, now())
-    from due
-    where job.id = due.id
+    from chosen
+    where job.id = chosen.id
     returning job.id, job.export_id, job.kind, job.lease_token, job.attempt, job.max_attempts, job.leases, job.crashes,
         job.report_version, job.deadline_at, job.priority, job.run_at
 ),
@@ -72,7 +100,11 @@ opened as (
     select claimed.lease_token, claimed.id, claimed.leases, $3::text
     from claimed
 )
+-- Always a row, for the clock and for the slots that were looked for; without a claimed job the rest is null.
 select
+    look.at as looked_at,
+    (select room.slots from room where room.kind = 'export') as export_slots,
+    (select room.slots from room where room.kind = 'delivery') as delivery_slots,
     claimed.id,
     claimed.export_id,
     claimed.kind,
@@ -81,6 +113,10 @@ select
     claimed.leases as number,
     least(claimed.max_attempts, case claimed.kind when 'export' then $7::smallint else $8::smallint end) as max_attempts,
     (extract(epoch from claimed.deadline_at - now()) * 1000)::bigint as time_left_ms,
-    exists (select from probing where probing.scope = claimed.kind) as is_probe
-from claimed
+    exists (select from probing where probing.scope = claimed.kind) as is_probe,
+    claimed.priority,
+    case when isfinite(claimed.run_at) then claimed.run_at end as run_at,
+    claimed.crashes + 1 >= $11::smallint as on_last_chance
+from (select now() as at) as look
+left join claimed on true
 order by claimed.priority, claimed.run_at, claimed.id

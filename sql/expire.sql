@@ -1,5 +1,5 @@
 -- name: expire
--- Cancel what was not started by its not_after; what was started once may go on to be retried. Run in every cycle before claim.
+-- Cancel what was not started by its not_after; what was started once may go on to be retried. Run in every thorough look before claim.
 with
 late as materialized (
     select job.id

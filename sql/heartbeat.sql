@@ -1,5 +1,6 @@
 -- name: heartbeat
 -- Move the expiry of all leases of this process and note their progress: one statement per process and beat.
+-- Only a running job has a token. That is not said again by its state: the index of what runs would be read, with all that an old snapshot keeps.
 -- A lease that is not returned is lost. One whose row somebody else has locked is returned as not landed: it must not hold up the others.
 -- $1 bigint[]: job ids
 -- $2 uuid[]: their lease tokens
@@ -16,7 +17,6 @@ free as materialized (
     select job.id
     from exportbox.job
     join beat on beat.job_id = job.id and beat.lease_token = job.lease_token
-    where job.state = 'running'
     order by job.id
     for update of job skip locked
 ),
@@ -42,5 +42,5 @@ seen as (
 )
 select job.lease_token, job.cancel_requested_at is not null as cancel_requested, landed.id is not null as landed
 from beat
-join exportbox.job on job.id = beat.job_id and job.lease_token = beat.lease_token and job.state = 'running'
+join exportbox.job on job.id = beat.job_id and job.lease_token = beat.lease_token
 left join landed on landed.id = job.id

@@ -4,7 +4,13 @@
 -- $1 boolean: is there a free export slot
 -- $2 boolean: is there a free delivery slot
 -- $3 bigint: grace past the deadline before reap steps in, ms
+-- $4 int: most exports at once over all processes, null for no limit
 with
+-- Without a place on the source an export is as good as not due: whoever ends one claims the next.
+source as materialized (
+    select $1::boolean and ($4::int is null or (
+        select count(*) from exportbox.job where job.state = 'running' and job.kind = 'export') < $4::int) as has_place
+),
 next_run as (
     select min(ready.run_at) as at
     from (values ('export'), ('delivery')) as lane (kind)
@@ -16,7 +22,7 @@ next_run as (
         order by job.run_at, job.id
         limit 1
     ) as ready
-    where case lane.kind when 'export' then $1::boolean else $2::boolean end
+    where case lane.kind when 'export' then (select source.has_place from source) else $2::boolean end
         and not exists (select from exportbox.control where control.scope = lane.kind)
 ),
 next_end as (
@@ -32,7 +38,7 @@ next_expiry as (
 next_probe as (
     select min(control.probe_at) as at
     from exportbox.control
-    where case control.scope when 'export' then $1::boolean else $2::boolean end
+    where case control.scope when 'export' then (select source.has_place from source) else $2::boolean end
 )
 select (extract(epoch from least(next_run.at, next_end.at, next_expiry.at, next_probe.at) - clock_timestamp()) * 1000)::bigint as sleep_ms
 from next_run, next_end, next_expiry, next_probe

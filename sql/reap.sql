@@ -1,5 +1,5 @@
 -- name: reap
--- End the leases of workers that died, stalled or overran. Run first in every cycle of every process.
+-- End the leases of workers that died, stalled or overran. Run first in every thorough look of every process.
 -- $1 bigint: grace past the deadline that a live worker has for stopping by itself, ms
 -- $2 smallint: crash limit
 -- $3 smallint: most attempts of an export
@@ -44,7 +44,8 @@ verdict as (
         case
             when lost.cancelled then 'Cancelled; its worker was gone.'
             when stamp.maybe_sent and $5::boolean then 'The mail may have been sent when its worker was lost. Requeue to send it again.'
-            when lost.crashed and lost.crashes + 1 >= $2::smallint then format('Lost its worker %s times; it may be what kills them.', lost.crashes + 1)
+            when lost.crashed and lost.crashes + 1 >= $2::smallint then 
+                format('Lost its worker %s times; it may be what kills them. See why they ended (memory, logs) before you requeue it.', lost.crashes + 1)
             when lost.crashed then 'Its worker was lost.'
             else 'Ran past its deadline.'
         end as error
@@ -72,7 +73,7 @@ closed as (
     set finished_at = now(), outcome = 'reaped', error_class = reaped.error_class, error = reaped.error
     from reaped
     where attempt.lease_token = reaped.lease_token
-    returning attempt.lease_token, attempt.backend_pid, attempt.backend_start
+    returning attempt.lease_token
 ),
 marked as (
     update exportbox.delivery
@@ -92,6 +93,6 @@ told as (
     from reaped
     cross join lateral unnest(case when reaped.maybe_sent then array['reaped', 'unknown'] else array['reaped'] end) as unnested (kind)
 )
-select reaped.id, reaped.export_id, reaped.state, reaped.error_class, closed.backend_pid, closed.backend_start
+select reaped.id, reaped.export_id, reaped.state, reaped.error_class
 from reaped
 join closed on closed.lease_token = reaped.lease_token

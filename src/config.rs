@@ -20,6 +20,13 @@ pub struct DatabaseArgs {
     /// sockets and several hosts. Falls back to DATABASE_URL
     #[arg(long, env = "EXPORTBOX_DATABASE_URL", hide_env_values = true, value_name = "URL", global = true)]
     pub database_url: Option<String>,
+    /// A pooler in transaction mode (PgBouncer, RDS Proxy, Supavisor) stands before the outbox's database: no named statements, no startup
+    /// options, and no wakes unless EXPORTBOX_DIRECT_URL is set
+    #[arg(long, env = "EXPORTBOX_POOLED", value_parser = clap::builder::BoolishValueParser::new(), global = true)]
+    pub pooled: bool,
+    /// The outbox's database past that pooler: for the one connection that waits for wakes, and for migrate
+    #[arg(long, env = "EXPORTBOX_DIRECT_URL", hide_env_values = true, value_name = "URL", global = true)]
+    pub direct_url: Option<String>,
 }
 
 /// Secrets are in the URL.
@@ -39,7 +46,16 @@ impl DatabaseArgs {
         let url = url.context(
             "no database: set EXPORTBOX_DATABASE_URL (or DATABASE_URL), for example postgres://user:password@host:5432/database",
         )?;
-        DatabaseUrl::parse(&url).context("EXPORTBOX_DATABASE_URL")
+        Ok(DatabaseUrl::parse(&url).context("EXPORTBOX_DATABASE_URL")?.behind_pooler(self.pooled))
+    }
+
+    /// The database past a pooler, if that way is known.
+    ///
+    /// # Errors
+    /// The URL is wrong.
+    pub fn direct(&self) -> anyhow::Result<Option<DatabaseUrl>> {
+        let url = self.direct_url.as_deref().filter(|url| !url.is_empty());
+        url.map(|url| DatabaseUrl::parse(url).context("EXPORTBOX_DIRECT_URL")).transpose()
     }
 }
 
@@ -92,11 +108,6 @@ impl SourceSettings {
         }
         Ok(SourceSettings { default, others })
     }
-
-    /// Each with its name.
-    pub fn all(&self) -> impl Iterator<Item = (&str, &DatabaseUrl)> {
-        std::iter::once((DEFAULT_SOURCE, &self.default)).chain(self.others.iter().map(|(name, url)| (name.as_str(), url)))
-    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -130,6 +141,10 @@ pub struct WorkArgs {
     /// Exports at once in this process; it uses 2 + slots connections at most
     #[arg(long, env = "EXPORTBOX_SLOTS", default_value_t = 4)]
     pub slots: usize,
+    /// Exports at once over all processes, so that no more than so many long queries run on the source; give every process the same.
+    /// Default: no limit but the sum of their slots
+    #[arg(long, env = "EXPORTBOX_SOURCE_SLOTS")]
+    pub source_slots: Option<i32>,
     /// Mails at once in this process
     #[arg(long, env = "EXPORTBOX_MAIL_SLOTS", default_value_t = 8)]
     pub mail_slots: usize,
@@ -183,8 +198,12 @@ impl fmt::Debug for WorkArgs {
 pub struct Settings {
     /// Where the job tables are.
     pub database: DatabaseUrl,
+    /// The same past a pooler, if that way is known.
+    pub direct: Option<DatabaseUrl>,
     /// Where queries run.
-    pub sources: SourceSettings,
+    pub source: DatabaseUrl,
+    /// Where else, for reports that name their source.
+    pub named_sources: Vec<(String, DatabaseUrl)>,
     /// Where files go.
     pub bucket: String,
     /// What every key begins with.
@@ -217,14 +236,18 @@ impl Settings {
     /// # Errors
     /// The first setting that is wrong, and what to write.
     pub fn resolve(database: &DatabaseArgs, args: &WorkArgs) -> anyhow::Result<Settings> {
-        let database = database.database()?;
-        let sources = SourceSettings::resolve(&database, &args.sources)?;
+        let (database, direct) = (database.database()?, database.direct()?);
+        let SourceSettings { default: source, others: named_sources } = SourceSettings::resolve(&database, &args.sources)?;
         let bucket = args.bucket.clone().filter(|bucket| !bucket.is_empty()).context("no bucket: set EXPORTBOX_BUCKET")?;
         let mail = args.mail.as_deref().context("no mail transport: set EXPORTBOX_MAIL to ses, smtp://host:port or file:DIR")?;
         let mail: Transport = mail.parse().context("EXPORTBOX_MAIL")?;
         let sender = args.mail_from.as_deref().context("no sender: set EXPORTBOX_MAIL_FROM, for example exports@example.com")?;
         let sender: Sender = sender.parse().context("EXPORTBOX_MAIL_FROM")?;
         ensure!((1..=256).contains(&args.slots), "EXPORTBOX_SLOTS must be 1 to 256");
+        ensure!(
+            args.source_slots.is_none_or(|slots| (1..=10_000).contains(&slots)),
+            "EXPORTBOX_SOURCE_SLOTS must be 1 to 10000, or not set"
+        );
         ensure!((1..=256).contains(&args.mail_slots), "EXPORTBOX_MAIL_SLOTS must be 1 to 256");
         let day = Duration::from_secs(24 * 3600);
         ensure!((Duration::from_secs(1)..=day).contains(&args.lease), "EXPORTBOX_LEASE must be 1s to 24h");
@@ -247,7 +270,9 @@ impl Settings {
         }
         Ok(Settings {
             database,
-            sources,
+            direct,
+            source,
+            named_sources,
             bucket,
             prefix: args.prefix.clone(),
             exporter: args.exporter,
@@ -264,6 +289,7 @@ impl Settings {
                 export_attempts: args.export_attempts,
                 delivery_attempts: args.mail_attempts,
                 hold_unknown: args.unknown == "hold",
+                source_slots: args.source_slots,
                 ..Policy::default()
             },
             work: WorkOptions {

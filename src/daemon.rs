@@ -7,11 +7,12 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::{Settings, SourceSettings};
+use crate::database::DatabaseUrl;
 use crate::delivery::Courier;
 use crate::export::{ExportOptions, Exporter};
 use crate::mail::{Mailer, Transport};
 use crate::queue::{Leftover, Queue, QueueError};
-use crate::source::{Source, Sources};
+use crate::source::{DEFAULT_SOURCE, Source, Sources};
 use crate::store::{Store, StoreOptions};
 use crate::worker::{Budget, Tally, Worker};
 
@@ -39,13 +40,15 @@ impl Daemon {
     pub async fn start_with(settings: Settings, s3: &SdkConfig, ses: &SdkConfig) -> anyhow::Result<Daemon> {
         let queue = Queue::new(&settings.database, process_name(), settings.policy.clone());
         queue.check_schema().await?;
+        let source = Source::new(settings.source.clone());
+        check_connections(&settings, &queue, &source).await?;
         let options = StoreOptions {
             bucket: settings.bucket.clone(),
             public_endpoint: settings.public_s3_endpoint.clone(),
             object_life: settings.object_life,
         };
         let store = Store::new(s3, options);
-        let sources = sources(&settings.sources);
+        let sources = Sources::new(std::iter::once((DEFAULT_SOURCE.to_string(), source)).chain(named(&settings.named_sources)));
         let export_options = ExportOptions {
             choice: settings.exporter,
             prefix: settings.prefix.clone(),
@@ -69,7 +72,15 @@ impl Daemon {
     /// # Errors
     /// What waiting cannot mend.
     pub async fn run(self, stop: CancellationToken) -> Result<Tally, QueueError> {
-        let listener = self.queue.listen(&self.settings.database, self.settings.work.slots);
+        let Settings { direct, database, work, .. } = &self.settings;
+        if direct.is_none() && database.is_pooled() {
+            let poll_s = work.poll.as_secs();
+            tracing::warn!(
+                poll_s,
+                "not listening, as no wake comes through a pooler: looks every EXPORTBOX_POLL; or set EXPORTBOX_DIRECT_URL"
+            );
+        }
+        let listener = self.queue.listen(direct.as_ref().unwrap_or(database), work.slots);
         self.worker.run(listener, stop).await
     }
 
@@ -82,6 +93,50 @@ impl Daemon {
         let leftover = self.queue.leftover().await?;
         Ok((tally, leftover))
     }
+}
+
+/// A process with these settings can never have the connections that it may need.
+#[derive(Debug, thiserror::Error)]
+#[error("EXPORTBOX_SLOTS={slots} {refusal}")]
+pub struct DoesNotFit {
+    slots: usize,
+    refusal: String,
+}
+
+/// Refuse what can never fit, and say so when it does not fit at this moment.
+async fn check_connections(settings: &Settings, queue: &Queue, source: &Source) -> anyhow::Result<()> {
+    let slots = settings.work.slots;
+    let exports = i64::try_from(slots)?;
+    // Behind a pooler only exports keep a connection of the server, and one is shared by all that is short.
+    let own = if settings.database.is_pooled() { 1 } else { 2 };
+    let is_one_login = settings.source.is_same_login(&settings.database);
+    let mut places = vec![("outbox", if is_one_login { own + exports } else { own }, queue.limits().await?)];
+    if !is_one_login {
+        match source.limits().await {
+            Ok(limits) => places.push(("source", exports, limits)),
+            // It may be back when the first export comes, which is tried again if not.
+            Err(failure) => tracing::warn!(error.class = %failure.class, "the source cannot be asked how many connections it has"),
+        }
+    }
+    for (place, needed, limits) in places {
+        if let Some(refusal) = limits.refusal(needed) {
+            return Err(DoesNotFit { slots, refusal }.into());
+        }
+        let Some(tightest) = limits.tightest() else { continue };
+        let (used, limit) = (tightest.used, tightest.most);
+        if limits.is_short_of(needed) {
+            tracing::warn!(
+                place,
+                connections.used = used,
+                connections.limit = limit,
+                connections.needed = needed,
+                "fewer connections are free than this process may need: when none is left, exports are tried again later"
+            );
+        } else {
+            tracing::info!(place, connections.used = used, connections.limit = limit, connections.needed = needed, "connections suffice");
+        }
+    }
+    Ok(())
 }
 
 /// `host:pid:random`: made new at each start, so that a restarted process never inherits the leases of the one before.
@@ -105,9 +160,14 @@ pub async fn aws_config_with(more: impl FnOnce(ConfigLoader) -> ConfigLoader) ->
     more(aws_config::defaults(BehaviorVersion::latest()).http_client(http)).load().await
 }
 
-/// The places where queries run. Nothing is connected yet.
+fn named(sources: &[(String, DatabaseUrl)]) -> impl Iterator<Item = (String, Source)> {
+    sources.iter().map(|(name, database)| (name.clone(), Source::new(database.clone())))
+}
+
+/// The places where queries run, for a command that tries one. Nothing is connected yet.
 pub fn sources(settings: &SourceSettings) -> Sources {
-    Sources::new(settings.all().map(|(name, database)| (name.to_string(), Source::new(database.clone()))))
+    let default = (DEFAULT_SOURCE.to_string(), Source::new(settings.default.clone()));
+    Sources::new(std::iter::once(default).chain(named(&settings.others)))
 }
 
 fn mailer(settings: &Settings, aws: &SdkConfig) -> anyhow::Result<Mailer> {

@@ -2,6 +2,8 @@
 //!
 //! `queue` and `source` connect through here; only `daemon.rs` and the commands build one.
 
+mod limits;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,8 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+pub use limits::{Limit, Limits};
 
 /// A connection that has to be polled for its client to work.
 pub type DatabaseConnection = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
@@ -41,6 +45,7 @@ pub enum UrlError {
 pub struct DatabaseUrl {
     config: Config,
     tls: MakeRustlsConnect,
+    is_pooled: bool,
 }
 
 impl fmt::Debug for DatabaseUrl {
@@ -103,7 +108,7 @@ impl DatabaseUrl {
         config.keepalives_idle(config.get_keepalives_idle().min(Duration::from_secs(15)));
         config.keepalives_interval(Duration::from_secs(5));
         config.keepalives_retries(3);
-        Ok(DatabaseUrl { config, tls })
+        Ok(DatabaseUrl { config, tls, is_pooled: false })
     }
 
     /// The same place under another `application_name`.
@@ -112,6 +117,43 @@ impl DatabaseUrl {
         let mut named = self.clone();
         named.config.application_name(application_name);
         named
+    }
+
+    /// The same place behind a pooler in transaction mode, or not: each transaction may run on another server connection, so nothing may be
+    /// kept in a session.
+    #[must_use]
+    pub fn behind_pooler(mut self, is_pooled: bool) -> DatabaseUrl {
+        self.is_pooled = is_pooled;
+        self
+    }
+
+    /// Whether a pooler in transaction mode stands in between.
+    pub fn is_pooled(&self) -> bool {
+        self.is_pooled
+    }
+
+    /// The same place with settings for the session (`-c name=value`); what the URL itself sets wins.
+    #[must_use]
+    pub fn with_options(&self, options: &str) -> DatabaseUrl {
+        let mut with = self.clone();
+        with.config.options(self.config.get_options().map_or(options.to_string(), |own| format!("{options} {own}")));
+        with
+    }
+
+    /// Whether both log in to the same database of the same server as the same user: what they use counts together.
+    pub fn is_same_login(&self, other: &DatabaseUrl) -> bool {
+        let login = |url: &DatabaseUrl| {
+            let config = &url.config;
+            let ports = config.get_ports().to_vec();
+            (
+                config.get_hosts().to_vec(),
+                config.get_hostaddrs().to_vec(),
+                ports,
+                config.get_user().map(ToString::to_string),
+                config.get_dbname().map(ToString::to_string),
+            )
+        };
+        login(self) == login(other)
     }
 
     /// The configuration and the connector, for a pool.

@@ -3,7 +3,8 @@
 //! # The flow
 //!
 //! 1. An application inserts into `exportbox.outbox`; triggers check the row and add a pending job, all in its own transaction.
-//! 2. [`worker`] has free slots and runs a cycle: reap lost leases, expire what is too late, claim what is due.
+//! 2. [`worker`] has free slots and runs a cycle: reap lost leases, expire what is too late, claim what is due; between such thorough looks it
+//!    only claims what lies behind its last claim.
 //! 3. A claim makes a lease token, opens an attempt row, sets lease expiry and deadline, and commits. No connection is held from here on.
 //! 4. An export: [`export`] opens a read-only snapshot on the [`source`] as the request's role, streams `COPY` into the [`store`]
 //!    (or has `aws_s3` write), and verifies what is stored.
@@ -33,9 +34,13 @@
 //! # At least once
 //!
 //! One window can double a mail: the provider takes it, and the process dies or loses the reply before that is settled. The delivery shows as
-//! `unknown` on the way, an event records it, and `EXPORTBOX_UNKNOWN` says whether it is sent again or held for a person.
+//! `unknown` on the way, an event records it, and `EXPORTBOX_UNKNOWN` says whether it is sent again or held for a person. `tests/suite/crash/`
+//! kills the process at every point of [`failpoint`] and measures it: one extra mail in that window, none anywhere else, none at all with `hold`.
 
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test that cannot go on panics"))]
+
+#[macro_use]
+pub mod failpoint;
 
 pub mod cli;
 pub mod config;

@@ -1,5 +1,7 @@
 //! Every statement of the daemon, one file each in `sql/`.
 
+use tokio_postgres::types::{ToSql, Type};
+
 macro_rules! statements {
     ($($constant:ident = $file:literal;)*) => {
         $(pub(crate) const $constant: &str = include_str!(concat!("../sql/", $file, ".sql"));)*
@@ -19,6 +21,7 @@ statements! {
     CLAIM = "claim";
     COMPLETE_DELIVERY = "complete_delivery";
     COMPLETE_EXPORT = "complete_export";
+    CONNECTIONS = "connections";
     DISABLE_REPORT = "disable_report";
     DRAINED = "drained";
     END_BACKEND = "end_backend";
@@ -29,10 +32,12 @@ statements! {
     HEARTBEAT = "heartbeat";
     HOLD = "hold";
     LIFT_HOLD = "lift_hold";
+    LIMITS = "limits";
     LIST_REPORTS = "list_reports";
     LOAD_DELIVERY = "load_delivery";
     LOAD_EXPORT = "load_export";
     LOAD_MANIFEST = "load_manifest";
+    MIGRATING = "migrating";
     NEXT_DUE = "next_due";
     NEXT_SWEEP = "next_sweep";
     OPEN_EXPORT = "open_export";
@@ -64,4 +69,30 @@ statements! {
     UNSWEPT = "unswept";
     WAIT = "wait";
     WAKE = "wake";
+}
+
+/// The types of a statement's parameters, from the lines that describe them: whoever knows them needs no named statement, and no round trip
+/// to ask.
+pub fn parameter_types(statement: &str) -> Vec<Type> {
+    let described = statement.lines().filter_map(|line| line.strip_prefix("-- $")?.split_once(' ')?.1.split_once(':'));
+    described
+        .map(|(name, _)| match name {
+            "bigint" => Type::INT8,
+            "int" => Type::INT4,
+            "smallint" => Type::INT2,
+            "boolean" => Type::BOOL,
+            "timestamptz" => Type::TIMESTAMPTZ,
+            "uuid" => Type::UUID,
+            "uuid[]" => Type::UUID_ARRAY,
+            "text[]" => Type::TEXT_ARRAY,
+            "jsonb" => Type::JSONB,
+            "bigint[]" => Type::INT8_ARRAY,
+            _ => Type::TEXT,
+        })
+        .collect()
+}
+
+/// The parameters of a statement with their types.
+pub(crate) fn typed<'a>(statement: &str, params: &[&'a (dyn ToSql + Sync)]) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
+    params.iter().copied().zip(parameter_types(statement)).collect()
 }

@@ -82,6 +82,16 @@ fn print_health(health: &Value) {
     if let Some(reason) = health["on_hold"].as_str() {
         println!("ON HOLD  {}", printable(reason));
     }
+    if let Some(alarm) = health["snapshot_alarm"].as_str() {
+        println!("SNAPSHOT  {}", printable(alarm));
+    } else if !health["snapshot_holder"].is_null() {
+        let age = if health["snapshot_age"].is_null() { "an unknown time".into() } else { field(health, "snapshot_age") };
+        println!(
+            "oldest snapshot: open for {age}, {} transactions, {}",
+            field(health, "snapshot_transactions"),
+            field(health, "snapshot_holder"),
+        );
+    }
 }
 
 pub(super) async fn status(database: &DatabaseArgs, args: &StatusArgs) -> anyhow::Result<ExitCode> {

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use clap::Args;
 
 use super::usage;
@@ -19,7 +20,13 @@ pub(super) struct MigrateArgs {
 }
 
 pub(super) async fn migrate(database: &DatabaseArgs, args: &MigrateArgs) -> anyhow::Result<ExitCode> {
-    let database = database.database().map_err(usage)?;
+    let database = match database.direct().map_err(usage)? {
+        Some(direct) => direct,
+        None => database.database().map_err(usage)?,
+    };
+    if database.is_pooled() {
+        return Err(usage(anyhow!("a migration needs a session of its own: give it EXPORTBOX_DIRECT_URL, the database past the pooler")));
+    }
     let report = schema::migrate(&database, args.dry_run).await?;
     if args.dry_run {
         if let Some(setup) = report.setup {

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{DatabaseArgs, WorkArgs};
+use crate::daemon::DoesNotFit;
 use crate::queue::QueueError;
 use crate::telemetry::{self, LogArgs};
 
@@ -106,6 +107,14 @@ fn usage(error: anyhow::Error) -> anyhow::Error {
 /// Read the arguments, run the command, return its exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    #[cfg(all(feature = "sandbox", debug_assertions))]
+    let _armed = match crate::failpoint::arm() {
+        Ok(armed) => armed,
+        Err(error) => {
+            eprintln!("exportbox: {error}");
+            return EXIT_USAGE.into();
+        }
+    };
     if let Err(error) = telemetry::init(&cli.log) {
         eprintln!("exportbox: {error:#}");
         return EXIT_USAGE.into();
@@ -154,9 +163,12 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(|cause| cause.is::<Usage>()) {
         return EXIT_USAGE.into();
     }
+    if error.chain().any(|cause| cause.is::<DoesNotFit>()) {
+        return EXIT_USAGE.into();
+    }
     match error.chain().find_map(|cause| cause.downcast_ref::<QueueError>()) {
         Some(QueueError::Unavailable(_) | QueueError::ReadOnly | QueueError::Schema(_)) => EXIT_UNAVAILABLE.into(),
-        Some(QueueError::Login(_) | QueueError::Privilege(_)) => EXIT_USAGE.into(),
+        Some(QueueError::Login(_) | QueueError::Privilege(_) | QueueError::Pooler(_)) => EXIT_USAGE.into(),
         _ => ExitCode::FAILURE,
     }
 }

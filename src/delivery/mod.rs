@@ -7,7 +7,7 @@ pub mod compose;
 
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 
 use self::compose::{Announcement, PartLink, compose};
 use crate::job::{Attempt, Envelope, Failure, FailureClass, Note, Outcome, Receipt, StopReason, Verdict};
@@ -38,6 +38,7 @@ impl Courier {
         if let Some(reason) = attempt.stop.reason() {
             return reason.into();
         }
+        step!("delivery.prepared");
         // From here on a crash leaves a mail that may have been sent, and the row says so.
         if let Err(failure) = attempt.note(Note::Sending).await {
             return failure.into();
@@ -46,13 +47,13 @@ impl Courier {
             // The stamp took so long that the lease may be gone, and with it the right to send: whoever reaps it decides.
             return StopReason::LeaseLost.into();
         }
+        step!("delivery.stamped");
         match self.mailer.send(&message).await {
-            Ok(message_id) => Outcome::Sent(Receipt {
-                provider: self.mailer.provider(),
-                message_id,
-                link_expires_at: link.expires_at,
-                link_cut_by: link.cut_by,
-            }),
+            Ok(message_id) => {
+                step!("delivery.accepted");
+                let provider = self.mailer.provider();
+                Outcome::Sent(Receipt { provider, message_id, link_expires_at: link.expires_at, link_cut_by: link.cut_by })
+            }
             Err(failure) => failure.into(),
         }
     }
@@ -60,7 +61,6 @@ impl Courier {
     async fn prepare(&self, attempt: &Attempt, envelope: &Envelope) -> Result<(Message, Link), Failure> {
         let manifest = &envelope.manifest;
         let wish = envelope.link_ttl.unwrap_or(self.link_ttl);
-        let asked_until = Utc::now() + TimeDelta::from_std(wish).unwrap_or_default();
         if manifest.bucket != self.store.bucket() {
             // A bucket that is not there is a wrong setting for everybody.
             self.store.probe().await?;
@@ -82,6 +82,8 @@ impl Courier {
             let (stored_at, life) = (envelope.stored_at, envelope.object_life);
             links.push(self.store.link(&part.key, wish, &filename, &manifest.content_type, stored_at, life).await?);
         }
+        // By the clock that the links were signed by.
+        let asked_until = self.store.now() + TimeDelta::from_std(wish).unwrap_or_default();
         // All were signed within a moment; the shortest life is the honest one.
         let announced = links.iter().min_by_key(|link| link.expires_at).cloned();
         let link = announced.ok_or_else(|| Failure::new(FailureClass::Internal, Verdict::Bury, "The export has no stored file."))?;

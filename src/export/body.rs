@@ -173,6 +173,7 @@ impl<'a> Body<'a> {
         if !may_publish() {
             return Err(Unfinished::LeaseEnded);
         }
+        step!("export.publishing");
         self.published = true;
         let (store, object, progress) = (self.store.clone(), Arc::clone(&self.object), Arc::clone(&self.progress));
         let publication = match self.upload.clone() {
@@ -189,6 +190,7 @@ impl<'a> Body<'a> {
         let published = join(self.publication.insert(publication)).await;
         self.publication = None;
         published?;
+        step!("export.published");
         self.store.verify(&self.object.key, bytes, crc32).await?;
         let sha256 = std::mem::take(&mut self.sha256).finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Stored { bytes, crc32, sha256 })
@@ -270,6 +272,7 @@ impl<'a> Body<'a> {
         self.part = Some(task(async move {
             let hashed = hash(buffer, sha256).await?;
             let part = upload.part(number, hashed.data.clone(), hashed.crc32.clone().finalize()).await?;
+            step!("export.stored_part");
             progress.add_bytes(part.bytes);
             Ok(Landed { part, hashed })
         }));
@@ -301,11 +304,13 @@ impl<'a> Body<'a> {
         let begun = join(beginning).await;
         self.beginning = None;
         let upload = begun?;
+        step!("export.began_upload");
         let id = upload.id().to_string();
         self.upload = Some(upload);
-        match self.on_upload.take() {
-            Some(on_upload) => on_upload(id).await,
-            None => Ok(()),
+        if let Some(on_upload) = self.on_upload.take() {
+            on_upload(id).await?;
+            step!("export.noted_upload");
         }
+        Ok(())
     }
 }

@@ -55,6 +55,7 @@ impl Exporter {
         let source = self.sources.named(&job.terms.source)?;
         let opening = Session::open(source, attempt.export_id, job, attempt.time_left());
         let session = attempt.stop.race(opening).await??;
+        step!("export.opened");
         let made = self.make(attempt, job, &session).await;
         match made {
             Ok(_) => session.close().await,
@@ -67,17 +68,20 @@ impl Exporter {
         let exporter = attempt.stop.race(choice::choose(self.options.choice, self.options.region.is_some(), session, job)).await??;
         let backend = Note::Backend { pid: session.backend_pid, started_at: session.backend_start, exporter: exporter.as_str() };
         attempt.note(backend).await?;
+        step!("export.noted_backend");
 
         let filename = download_name(job.filename.as_deref(), job.report.as_deref(), job.format, job.compression);
         let prefix = format!("{}/{}", self.options.prefix, job.terms.prefix.as_deref().unwrap_or_default());
         let key = ObjectKey::new(&prefix, attempt.export_id, attempt.token, &filename);
         // Before anything is stored: whoever has to clean up after this attempt must know where.
         attempt.note(self.place(&key, None)).await?;
+        step!("export.noted_store");
 
         let (rows, parts) = match exporter {
             choice::Exporter::Copy => self.by_copy(attempt, job, session, &key).await?,
             choice::Exporter::AwsS3 => self.by_aws_s3(attempt, job, session, &key).await?,
         };
+        step!("export.verified");
         Ok(Manifest {
             bucket: self.store.bucket().to_string(),
             parts,
@@ -123,11 +127,13 @@ impl Exporter {
             Ok(Err(Unfinished::Failed(failure))) => failure.into(),
             Err(reason) => reason.into(),
         };
+        step!("export.aborting");
         // Together: a slow store must not keep the query running.
         let (aborted, ()) = tokio::join!(body.abort(), session.interrupt());
         if let Err(failure) = aborted {
             tracing::warn!(error.class = %failure.class, "an upload could not be aborted, it is swept later");
         }
+        step!("export.aborted");
         Err(ended)
     }
 
@@ -140,10 +146,15 @@ impl Exporter {
     ) -> Result<(i64, Vec<ManifestPart>), Outcome> {
         let (first, region) = (key.full(), self.options.region.clone().unwrap_or_default());
         let target = Target { bucket: self.store.bucket(), key: &first, region: &region, kms_key: job.terms.kms_key.as_deref() };
+        step!("export.calling");
         let uploaded = attempt.stop.race(session.export_aws_s3(job, target)).await??;
+        step!("export.called");
         // Nothing stops the server on its way: what is too large is there already, and is swept with the attempt.
         job.terms.allow(uploaded.rows, uploaded.bytes)?;
         let parts = attempt.stop.race(self.verify_parts(job, key, uploaded)).await??;
+        // The database's own client repeats what it had no answer to; an upload that it began twice is open once too often, and an attempt that
+        // has completed is never swept.
+        attempt.stop.race(self.store.abort_beside(&first)).await??;
         Ok((uploaded.rows, parts))
     }
 
@@ -175,6 +186,7 @@ impl Exporter {
 /// Rows from the database into the body, one line at a time; returns the data rows and what is stored.
 async fn pump(attempt: &Attempt, job: &ExportJob, session: &Session, body: &mut Body<'_>) -> Result<(i64, Stored), Unfinished> {
     let mut rows = session.copy(job).await?;
+    step!("export.copying");
     let header = i64::from(job.format.has_header(&job.options));
     let mut lines = 0;
     while let Some(line) = rows.next().await? {

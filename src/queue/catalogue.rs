@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_postgres::types::ToSql;
 
-use super::pool::{answered, ms};
+use super::pool::ms;
 use super::{Queue, QueueError};
 use crate::sql;
 
@@ -86,7 +86,7 @@ impl Queue {
                     &definition.prefix,
                     &definition.source,
                 ];
-                let row = transaction.query_one(sql::REGISTER_REPORT, &params).await;
+                let row = transaction.query_typed_one(sql::REGISTER_REPORT, &sql::typed(sql::REGISTER_REPORT, &params)).await;
                 let row = row.map_err(|error| (definition.name.clone(), error.into()))?;
                 let version: i32 = row.get("version");
                 registered.push(Registered { version, is_unchanged: row.get::<_, Option<i32>>("before") == Some(version) });
@@ -97,7 +97,7 @@ impl Queue {
         };
         match tokio::time::timeout(self.patience(), registering).await {
             Ok(registered) => registered,
-            Err(late) => answered::<()>(connection, Err(late)).map(|()| Vec::new()).map_err(outside),
+            Err(_) => Err(outside(self.give_up(connection))),
         }
     }
 

@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::pool::{answered, ms};
+use super::ask::ask;
+use super::look::Seen;
+use super::pool::ms;
 use super::reap::{Reaped, reaped_from};
 use super::{Queue, QueueError};
 use crate::job::{Kind, Lease, LeaseToken};
@@ -35,16 +38,23 @@ pub struct Cycle {
     pub expired: usize,
     /// Jobs to start now.
     pub leases: Vec<Lease>,
+    /// Only what lies behind the last look was looked at; a thorough look is due after this long. `None`: this was one.
+    pub thorough_in: Option<Duration>,
 }
 
 impl Queue {
-    /// One claim cycle: reap first, then expire, then claim, sent together over one connection; each commits by itself before any work
-    /// starts.
+    /// One claim cycle. A thorough look reaps first, then expires, then claims from the start, sent together over one connection; each commits by
+    /// itself before any work starts. Between thorough looks a cycle claims what lies behind the last look (see `look.rs`).
     ///
     /// # Errors
     /// When the database cannot be asked. Jobs that were claimed although the reply was lost come back by reap.
     pub async fn cycle(&self, room: Room) -> Result<Cycle, QueueError> {
         let asked = Instant::now();
+        let (thorough, (mark_run_ats, mark_ids), may_take_last_chance) = {
+            let mut looks = self.looks();
+            let thorough = looks.is_thorough_due(asked);
+            (thorough, looks.begin(thorough), looks.may_take_last_chance(asked))
+        };
         let connection = self.connection().await?;
         let policy = &self.policy;
         // A live worker ends itself at its deadline; give it a lease's time to say so before others step in.
@@ -54,47 +64,82 @@ impl Queue {
         let slots = |free: usize| i32::try_from(free).unwrap_or(i32::MAX);
         let (exports, deliveries) = (slots(room.exports), slots(room.deliveries));
         let (lease_ms, export_ms, delivery_ms) = (ms(policy.lease), ms(policy.export_timeout), ms(policy.delivery_timeout));
-        let claim_params: [&(dyn ToSql + Sync); 8] =
-            [&exports, &deliveries, &self.worker, &lease_ms, &export_ms, &delivery_ms, &policy.export_attempts, &policy.delivery_attempts];
+        let claim_params: [&(dyn ToSql + Sync); 13] = [
+            &exports,
+            &deliveries,
+            &self.worker,
+            &lease_ms,
+            &export_ms,
+            &delivery_ms,
+            &policy.export_attempts,
+            &policy.delivery_attempts,
+            &mark_run_ats,
+            &mark_ids,
+            &policy.crash_limit,
+            &may_take_last_chance,
+            &policy.source_slots,
+        ];
         let asking = async {
-            let reap = connection.prepare_cached(sql::REAP).await?;
-            let expire = connection.prepare_cached(sql::EXPIRE).await?;
-            let claim = connection.prepare_cached(sql::CLAIM).await?;
+            let is_pooled = self.is_pooled();
+            if !thorough {
+                let claimed = ask(&connection, is_pooled, sql::CLAIM, &claim_params).await?;
+                return Ok((Vec::new(), Vec::new(), claimed, Duration::ZERO));
+            }
+            if !is_pooled {
+                // All three are known before the first is sent, or the first time they would not go out in this order.
+                for statement in [sql::REAP, sql::EXPIRE, sql::CLAIM] {
+                    connection.prepare_cached(statement).await?;
+                }
+            }
+            let began = Instant::now();
             let (reaped, expired, claimed) = tokio::join!(
-                connection.query(&reap, &reap_params),
-                connection.query(&expire, &[]),
-                connection.query(&claim, &claim_params)
+                ask(&connection, is_pooled, sql::REAP, &reap_params),
+                ask(&connection, is_pooled, sql::EXPIRE, &[]),
+                ask(&connection, is_pooled, sql::CLAIM, &claim_params)
             );
             // What was claimed must be started, whatever became of the other two: their work waits for the next cycle.
-            let or_later = |rows: Result<Vec<tokio_postgres::Row>, tokio_postgres::Error>, what| {
+            let or_later = |rows: Result<Vec<Row>, tokio_postgres::Error>, what| {
                 rows.unwrap_or_else(|error| {
-                    tracing::warn!(error = %QueueError::from(error), "could not {what}, the next cycle will");
+                    tracing::warn!(error = %QueueError::from(error), "could not {what}, the next thorough look will");
                     Vec::new()
                 })
             };
-            claimed.map(|claimed| (or_later(reaped, "reap"), or_later(expired, "expire"), claimed))
+            claimed.map(|claimed| (or_later(reaped, "reap"), or_later(expired, "expire"), claimed, began.elapsed()))
         };
         let answer = tokio::time::timeout(self.patience(), asking).await;
-        let (reaped, expired, claimed) = answered(connection, answer)?;
+        let (reaped, expired, claimed, took) = match answer {
+            Ok(answer) => answer?,
+            Err(_) => return Err(self.give_up(connection)),
+        };
 
-        Ok(Cycle {
-            reaped: reaped.iter().map(reaped_from).collect(),
-            expired: expired.len(),
-            leases: claimed
-                .iter()
-                .map(|row| Lease {
-                    job_id: row.get("id"),
-                    export_id: row.get("export_id"),
-                    kind: if row.get::<_, &str>("kind") == Kind::Export.as_str() { Kind::Export } else { Kind::Delivery },
-                    token: LeaseToken(row.get("lease_token")),
-                    attempt: row.get("attempt"),
-                    number: row.get("number"),
-                    max_attempts: row.get("max_attempts"),
-                    is_probe: row.get("is_probe"),
-                    deadline: asked + Duration::from_millis(row.get::<_, i64>("time_left_ms").max(0).unsigned_abs()),
-                })
-                .collect(),
-        })
+        let mut cycle = Cycle { reaped: reaped.iter().map(reaped_from).collect(), expired: expired.len(), ..Cycle::default() };
+        let mut looks = self.looks();
+        let mut seen = Vec::new();
+        for row in claimed.iter().filter(|row| row.get::<_, Option<i64>>("id").is_some()) {
+            let lease = lease_from(row, asked);
+            seen.push(Seen { kind: lease.kind, priority: row.get("priority"), run_at: row.get("run_at"), id: lease.job_id });
+            if row.get("on_last_chance") {
+                looks.keep(lease.token, lease.deadline);
+            }
+            cycle.leases.push(lease);
+        }
+        if let Some(row) = claimed.first() {
+            // A hold or the cap may have looked for fewer than there is room for.
+            for (kind, slots) in [(Kind::Export, "export_slots"), (Kind::Delivery, "delivery_slots")] {
+                looks.found(kind, usize::try_from(row.get::<_, i32>(slots)).unwrap_or_default(), row.get("looked_at"), &seen);
+            }
+        }
+        if thorough {
+            looks.took(took, Instant::now());
+        } else {
+            cycle.thorough_in = Some(looks.thorough_in(Instant::now()));
+        }
+        Ok(cycle)
+    }
+
+    /// Let the next cycle be a thorough look, whatever it costs: who wants to stop must know that nothing is left.
+    pub fn be_thorough(&self) {
+        self.looks().be_thorough();
     }
 
     /// How long until something becomes due that this room could take, by the database's clock. `None`: nothing is ahead.
@@ -102,8 +147,26 @@ impl Queue {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn next_due(&self, room: Room) -> Result<Option<Duration>, QueueError> {
-        let row = self.query_opt(sql::NEXT_DUE, &[&(room.exports > 0), &(room.deliveries > 0), &ms(self.policy.lease)]).await?;
+        let asked = Instant::now();
+        let (exports, deliveries) = (room.exports > 0, room.deliveries > 0);
+        let row = self.query_opt(sql::NEXT_DUE, &[&exports, &deliveries, &ms(self.policy.lease), &self.policy.source_slots]).await?;
+        // It begins at the start as well.
+        self.looks().took(asked.elapsed(), Instant::now());
         let sleep_ms: Option<i64> = row.and_then(|row| row.get("sleep_ms"));
         Ok(sleep_ms.map(|sleep| Duration::from_millis(sleep.max(0).unsigned_abs())))
+    }
+}
+
+fn lease_from(row: &Row, asked: Instant) -> Lease {
+    Lease {
+        job_id: row.get("id"),
+        export_id: row.get("export_id"),
+        kind: if row.get::<_, &str>("kind") == Kind::Export.as_str() { Kind::Export } else { Kind::Delivery },
+        token: LeaseToken(row.get("lease_token")),
+        attempt: row.get("attempt"),
+        number: row.get("number"),
+        max_attempts: row.get("max_attempts"),
+        is_probe: row.get("is_probe"),
+        deadline: asked + Duration::from_millis(row.get::<_, i64>("time_left_ms").max(0).unsigned_abs()),
     }
 }

@@ -14,6 +14,11 @@ pub enum QueueError {
     /// The login was refused.
     #[error("the database refuses the login ({0}); check user, password and database in EXPORTBOX_DATABASE_URL")]
     Login(String),
+    /// Sessions are shared: what one statement leaves behind is not there for the next.
+    #[error(
+        "a pooler in transaction mode stands before the database ({0}); set EXPORTBOX_POOLED=true and no options in the URL, or connect directly"
+    )]
+    Pooler(String),
     /// The schema is missing, older or newer than this program.
     #[error("{0}")]
     Schema(String),
@@ -51,6 +56,9 @@ impl From<tokio_postgres::Error> for QueueError {
         let said = format!("{}, SQLSTATE {}", db.message(), code.code());
         match code.code() {
             "25006" => QueueError::ReadOnly,
+            // A statement that is unknown although it was prepared, or known although it was not: another session's.
+            "26000" | "42P05" => QueueError::Pooler(said),
+            "08P01" if db.message().contains("startup parameter") => QueueError::Pooler(said),
             "28P01" | "28000" | "3D000" => QueueError::Login(said),
             "3F000" | "42P01" | "42883" | "42703" => {
                 QueueError::Schema(format!("the exportbox schema is missing or not of this version ({said}); run: exportbox migrate"))
@@ -75,8 +83,7 @@ impl From<deadpool_postgres::PoolError> for QueueError {
     }
 }
 
-/// Whether an error says that a connection is in use elsewhere or gone, not that the statement is wrong.
+/// Whether a migration has changed what the statement returns since it was prepared: preparing it again helps.
 pub(super) fn is_stale_plan(error: &tokio_postgres::Error) -> bool {
-    // A pooler or a migration in between: the statement's plan is gone, preparing it again helps.
-    error.code() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME) || error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED)
+    error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED)
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::poll_fn;
 use tokio::sync::Notify;
 use tokio_postgres::AsyncMessage;
+use tokio_postgres::types::ToSql;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::pool::ms;
@@ -44,7 +45,8 @@ fn channel(worker: &str) -> String {
 }
 
 impl Queue {
-    /// Register this process and listen for its wakes, for as long as the listener lives. Reconnects with back-off by itself.
+    /// Register this process and listen for its wakes, for as long as the listener lives. Reconnects with back-off by itself. Behind a pooler it
+    /// only registers: no wake comes through.
     pub fn listen(&self, database: &DatabaseUrl, slots: usize) -> Listener {
         let stop = CancellationToken::new();
         let (wake, cancel) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -79,6 +81,11 @@ impl Queue {
     }
 
     async fn listen_once(&self, database: &DatabaseUrl, slots: i32, wake: &Notify, cancel: &Notify) -> Result<(), QueueError> {
+        let channel = channel(&self.worker);
+        if database.is_pooled() {
+            self.register(&channel, slots, None).await?;
+            return std::future::pending().await;
+        }
         let (client, mut connection) = database.connect().await?;
         let (notes, mut received) = tokio::sync::mpsc::unbounded_channel();
         let polled = tokio::spawn(async move {
@@ -91,15 +98,19 @@ impl Queue {
             }
         });
         let _abort = AbortOnDrop(polled);
-        let channel = channel(&self.worker);
         client.batch_execute(&format!("listen {channel}")).await?;
         let pid: i32 = client.query_one("select pg_backend_pid()", &[]).await?.get(0);
-        self.query(sql::REGISTER_WORKER, &[&self.worker, &channel, &env!("CARGO_PKG_VERSION"), &slots, &Some(pid)]).await?;
+        self.register(&channel, slots, Some(pid)).await?;
         wake.notify_one();
         while let Some(note) = received.recv().await {
             if note.payload() == "cancel" { cancel.notify_one() } else { wake.notify_one() }
         }
         Err(QueueError::Unavailable("the listening connection ended".into()))
+    }
+
+    async fn register(&self, channel: &str, slots: i32, listener_pid: Option<i32>) -> Result<(), QueueError> {
+        let params: [&(dyn ToSql + Sync); 5] = [&self.worker, &channel, &env!("CARGO_PKG_VERSION"), &slots, &listener_pid];
+        self.query(sql::REGISTER_WORKER, &params).await.map(drop)
     }
 
     /// Mark this process as asleep for longer than this nap, so that an insert wakes it.

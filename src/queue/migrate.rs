@@ -24,7 +24,7 @@ create table if not exists exportbox.schema_history (
     version integer primary key, name varchar(255), applied_on varchar(255), checksum varchar(255)
 );";
 /// Any number will do as long as no other program on this database uses it; this one spells "exportbo".
-const LOCK: i64 = 0x6578_706f_7274_626f;
+pub(super) const LOCK: i64 = 0x6578_706f_7274_626f;
 
 /// What a migration did or would do.
 #[derive(Debug, serde::Serialize)]
@@ -76,7 +76,8 @@ pub fn check_versions(applied: &[i64]) -> Result<(), QueueError> {
 /// # Errors
 /// What the database refused, and what to do where that is known.
 pub async fn migrate(database: &DatabaseUrl, dry_run: bool) -> Result<Report, QueueError> {
-    let (mut client, connection) = database.named("exportbox migrate").connect().await?;
+    // The lock below belongs to a session. A pooler that shares sessions refuses the option, and with it a lock that would stay behind.
+    let (mut client, connection) = database.named("exportbox migrate").with_options("-c exportbox.direct=on").connect().await?;
     let connection = tokio::spawn(connection);
     let report = migrate_with(&mut client, dry_run).await;
     drop(client);
@@ -86,6 +87,10 @@ pub async fn migrate(database: &DatabaseUrl, dry_run: bool) -> Result<Report, Qu
 }
 
 async fn migrate_with(client: &mut tokio_postgres::Client, dry_run: bool) -> Result<Report, QueueError> {
+    let is_direct = "select coalesce(current_setting('exportbox.direct', true) = 'on', false)";
+    if !client.query_one(is_direct, &[]).await?.get::<_, bool>(0) {
+        return Err(QueueError::Pooler("the session did not get its startup options".into()));
+    }
     client.batch_execute(&format!("set client_min_messages = warning; set lock_timeout = '60s'; select pg_advisory_lock({LOCK})")).await?;
     let known: bool = client.query_one(&format!("select to_regclass('{HISTORY}') is not null"), &[]).await?.get(0);
     let applied: Vec<i64> = if known {

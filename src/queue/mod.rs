@@ -5,6 +5,7 @@
 //! connection for one short statement and gives it back), I6 and I7 (all times are the database's; deadlines are measured from before the
 //! claim was asked for).
 
+mod ask;
 mod catalogue;
 mod claim;
 pub mod error;
@@ -12,6 +13,7 @@ mod heartbeat;
 mod inspect;
 mod listen;
 mod load;
+mod look;
 pub mod migrate;
 mod operate;
 mod pool;
@@ -29,4 +31,4 @@ pub use load::Noted;
 pub use pool::{Policy, Queue};
 pub use reap::Reaped;
 pub use settle::Settled;
-pub use sweep::Unswept;
+pub use sweep::{StoredAt, Unswept};

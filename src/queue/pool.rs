@@ -1,16 +1,20 @@
 //! The bookkeeping connection, and the one way in which statements are run.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Timeouts};
-use tokio::time::error::Elapsed;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::error::is_stale_plan;
+use super::ask::ask;
+use super::look::Looks;
 use super::{QueueError, migrate};
-use crate::database::DatabaseUrl;
+use crate::database::{DatabaseUrl, Limits};
 use crate::sql;
+
+/// How long whoever starts waits for a migration.
+const MIGRATION: Duration = Duration::from_secs(60);
 
 /// The rules of claiming and giving up, from the settings.
 #[derive(Debug, Clone)]
@@ -29,6 +33,8 @@ pub struct Policy {
     pub crash_limit: i16,
     /// Hold a mail that may have been sent instead of sending it again.
     pub hold_unknown: bool,
+    /// Most exports at once over all processes; none: no limit.
+    pub source_slots: Option<i32>,
 }
 
 impl Default for Policy {
@@ -41,6 +47,7 @@ impl Default for Policy {
             delivery_attempts: 8,
             crash_limit: 3,
             hold_unknown: false,
+            source_slots: None,
         }
     }
 }
@@ -49,35 +56,25 @@ impl Default for Policy {
 #[derive(Clone)]
 pub struct Queue {
     pool: Pool,
+    database: DatabaseUrl,
     /// This process, made new at each start.
     pub(super) worker: String,
     pub(super) policy: Policy,
+    looks: Arc<Mutex<Looks>>,
 }
 
 pub(super) fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A server that has stopped answering while its network lives (frozen, or behind a stuck pooler) is away like any other. Its connection owes an
-/// answer, and goes.
-pub(super) fn answered<T>(connection: Object, answer: Result<Result<T, tokio_postgres::Error>, Elapsed>) -> Result<T, QueueError> {
-    match answer {
-        Ok(answer) => Ok(answer?),
-        Err(_) => {
-            drop(Object::take(connection));
-            Err(QueueError::Unavailable("no answer in time".into()))
-        }
-    }
-}
-
 impl Queue {
     /// A queue for one process. Connects lazily.
     pub fn new(database: &DatabaseUrl, worker: String, policy: Policy) -> Queue {
-        let (mut config, tls) = database.named(&format!("exportbox {worker}")).parts();
-        // Bookkeeping is a matter of milliseconds: what takes longer waits for somebody's lock, and everything behind it would wait, too.
-        let limits = "-c statement_timeout=30s -c lock_timeout=10s";
-        let options = config.get_options().map_or(limits.to_string(), |own| format!("{limits} {own}"));
-        config.options(options);
+        // Bookkeeping is a matter of milliseconds: what takes longer waits for somebody's lock, and everything behind it would wait, too. The
+        // mark at the end shows whether a pooler in between has lost the options. With one that is known, `sql/limits.sql` sets the limits.
+        let options = "-c statement_timeout=30s -c lock_timeout=10s -c exportbox.direct=on";
+        let named = database.named(&format!("exportbox {worker}"));
+        let (config, tls) = if database.is_pooled() { named } else { named.with_options(options) }.parts();
         let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let seconds = |s| Some(Duration::from_secs(s));
         let pool = Pool::builder(manager)
@@ -86,7 +83,7 @@ impl Queue {
             .runtime(deadpool_postgres::Runtime::Tokio1)
             .build()
             .expect("a runtime is set, which is all that building can miss");
-        Queue { pool, worker, policy }
+        Queue { pool, database: database.clone(), worker, policy, looks: Arc::default() }
     }
 
     /// This process' name in the tables.
@@ -99,26 +96,38 @@ impl Queue {
         &self.policy
     }
 
+    /// What this process remembers of its looks. Nobody panics while holding it, and a hint would do no harm if they did.
+    pub(super) fn looks(&self) -> MutexGuard<'_, Looks> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) async fn connection(&self) -> Result<Object, QueueError> {
         Ok(self.pool.get().await?)
     }
 
-    /// Run one statement, prepared once per connection.
+    /// Run one statement.
     pub(super) async fn query(&self, statement: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, QueueError> {
         let connection = self.connection().await?;
-        let asking = async {
-            let prepared = connection.prepare_cached(statement).await?;
-            match connection.query(&prepared, params).await {
-                Err(error) if is_stale_plan(&error) => {
-                    connection.statement_cache.clear();
-                    let prepared = connection.prepare_cached(statement).await?;
-                    connection.query(&prepared, params).await
-                }
-                rows => rows,
-            }
-        };
-        let answer = tokio::time::timeout(self.patience(), asking).await;
-        answered(connection, answer)
+        let answer = tokio::time::timeout(self.patience(), ask(&connection, self.is_pooled(), statement, params)).await;
+        match answer {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(self.give_up(connection)),
+        }
+    }
+
+    /// Whether a pooler in transaction mode stands in between.
+    pub(super) fn is_pooled(&self) -> bool {
+        self.database.is_pooled()
+    }
+
+    /// A server that has stopped answering while its network lives (frozen, or behind a stuck pooler) is away like any other. Its connection
+    /// owes an answer, and goes; what it still runs is cancelled, should the server hear that.
+    pub(super) fn give_up(&self, connection: Object) -> QueueError {
+        let (connection, tls) = (Object::take(connection), self.database.tls());
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(Duration::from_secs(5), connection.cancel_token().cancel_query(tls)).await;
+        });
+        QueueError::Unavailable("no answer in time".into())
     }
 
     /// How long an answer is waited for: what comes after half a lease is of no use any more. Longer than the server's own limits, so that it
@@ -132,12 +141,42 @@ impl Queue {
         Ok(self.query(statement, params).await?.into_iter().next())
     }
 
-    /// Refuse a schema that is missing, older or newer than this program.
+    /// Refuse a schema that is missing, older or newer than this program. Waits for a migration that is under way.
     ///
     /// # Errors
     /// `Schema` with the command that mends it; or why the database cannot be asked.
     pub async fn check_schema(&self) -> Result<(), QueueError> {
+        let begun = Instant::now();
+        loop {
+            // In the midst of a migration the schema may be there without the grants.
+            let error = match self.look_at_schema().await {
+                Err(error @ (QueueError::Schema(_) | QueueError::Privilege(_))) => error,
+                looked => return looked,
+            };
+            let row = self.query_opt(sql::MIGRATING, &[&migrate::LOCK]).await?;
+            if begun.elapsed() > MIGRATION || !row.is_some_and(|row| row.get("migrating")) {
+                // It may have ended between the two looks.
+                return self.look_at_schema().await.map_err(|_| error);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn look_at_schema(&self) -> Result<(), QueueError> {
         let applied: Vec<i64> = self.query(sql::SCHEMA_VERSIONS, &[]).await?.iter().map(|row| i64::from(row.get::<_, i32>(0))).collect();
         migrate::check_versions(&applied)
+    }
+
+    /// How many connections there are for this login, and how many are in use. Refuses a pooler that nobody has told of.
+    ///
+    /// # Errors
+    /// `Pooler`; or why the database cannot be asked.
+    pub async fn limits(&self) -> Result<Limits, QueueError> {
+        let row = self.query_opt(sql::CONNECTIONS, &[]).await?;
+        let row = row.ok_or_else(|| QueueError::Statement("no row of limits".into()))?;
+        if !self.is_pooled() && !row.get::<_, bool>("is_direct") {
+            return Err(QueueError::Pooler("the session did not get its startup options".into()));
+        }
+        Ok(Limits::from_row(&row))
     }
 }

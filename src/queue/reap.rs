@@ -1,6 +1,5 @@
 //! What a reap tells its worker. The statement runs in `claim.rs`, first in every cycle.
 
-use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -15,16 +14,8 @@ pub struct Reaped {
     pub state: String,
     /// Why.
     pub error_class: String,
-    /// The server process that may still run its query, on the source.
-    pub backend: Option<(i32, DateTime<Utc>)>,
 }
 
 pub(super) fn reaped_from(row: &Row) -> Reaped {
-    Reaped {
-        job_id: row.get("id"),
-        export_id: row.get("export_id"),
-        state: row.get("state"),
-        error_class: row.get("error_class"),
-        backend: row.get::<_, Option<i32>>("backend_pid").zip(row.get("backend_start")),
-    }
+    Reaped { job_id: row.get("id"), export_id: row.get("export_id"), state: row.get("state"), error_class: row.get("error_class") }
 }

@@ -27,6 +27,8 @@ impl Queue {
     /// # Errors
     /// When the database stayed away for a whole lease, or refused the statement. The job comes back by reap.
     pub async fn settle(&self, lease: Lease, outcome: Outcome) -> Result<Settled, QueueError> {
+        // Its work is over; what it may still do to this process is not worth a slot.
+        self.looks().forget(lease.token);
         let give_up = tokio::time::Instant::now() + self.policy.lease;
         let mut delay = Duration::from_millis(100);
         let mut ambiguous = false;
@@ -103,6 +105,7 @@ impl Queue {
             Verdict::Postpone => self.release(lease, delay, Some(failure)).await,
             Verdict::Hold => {
                 let released = self.release(lease, Duration::from_millis(1), Some(failure)).await?;
+                step!("worker.released");
                 if released != Settled::LeaseLost {
                     let kind = lease.kind.as_str();
                     self.query(sql::HOLD, &[&kind, &failure.class.as_str(), &failure.sentence]).await?;

@@ -1,7 +1,9 @@
-//! What losing attempts may have left in the store.
+//! What losing attempts may have left: a query on the source, and objects in the store.
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::pool::ms;
@@ -9,11 +11,20 @@ use super::{Queue, QueueError};
 use crate::job::LeaseToken;
 use crate::sql;
 
-/// Where a losing attempt may have stored something.
+/// What a losing attempt may have left.
 #[derive(Debug, Clone)]
 pub struct Unswept {
     /// The attempt.
     pub token: LeaseToken,
+    /// The server process of a lost worker's query, on the source: while it runs it may store more.
+    pub backend: Option<(i32, DateTime<Utc>)>,
+    /// Where it may have stored something.
+    pub stored: Option<StoredAt>,
+}
+
+/// Where an attempt stores.
+#[derive(Debug, Clone)]
+pub struct StoredAt {
     /// Its bucket.
     pub bucket: String,
     /// The key of its first file.
@@ -32,15 +43,16 @@ impl Queue {
     /// When the database cannot be asked.
     pub async fn unswept(&self) -> Result<Vec<Unswept>, QueueError> {
         let rows = self.query(sql::UNSWEPT, &[]).await?;
-        Ok(rows
-            .iter()
-            .map(|row| Unswept {
-                token: LeaseToken(row.get::<_, Uuid>("lease_token")),
-                bucket: row.get("bucket"),
-                key: row.get("object_key"),
-                upload_id: row.get("upload_id"),
-            })
-            .collect())
+        let place = |row: &Row| {
+            let (bucket, key) = row.get::<_, Option<String>>("bucket").zip(row.get("object_key"))?;
+            Some(StoredAt { bucket, key, upload_id: row.get("upload_id") })
+        };
+        let attempt = |row: &Row| Unswept {
+            token: LeaseToken(row.get::<_, Uuid>("lease_token")),
+            backend: row.get::<_, Option<i32>>("backend_pid").zip(row.get("backend_start")),
+            stored: place(row),
+        };
+        Ok(rows.iter().map(attempt).collect())
     }
 
     /// Nothing of this attempt is left, as far as one can see now: a lost one is looked at once more later.

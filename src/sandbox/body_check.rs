@@ -10,6 +10,7 @@ use s3s::dto::StreamingBlob;
 use s3s::{S3Error, StdError, TrailingHeaders, s3_error};
 use tokio::sync::OwnedMutexGuard;
 
+use super::s3_room::Room;
 use super::uploads::crc32_text;
 
 /// What has to hold when a body has arrived.
@@ -20,6 +21,8 @@ pub(super) struct Announced {
     pub(super) trailers: Option<TrailingHeaders>,
     /// `If-None-Match: *`: a path that must still be free, and the lock under which it is looked at and then written.
     pub(super) free: Option<(PathBuf, Arc<tokio::sync::Mutex<()>>)>,
+    /// Where it has to fit.
+    pub(super) room: Room,
 }
 
 /// What came of a body.
@@ -47,6 +50,11 @@ impl Check {
                 let (mut body, announced) = state?;
                 match body.next().await {
                     Some(Ok(chunk)) => {
+                        if let Err(full) = announced.room.take(chunk.len()) {
+                            // Read to its end: a client that is answered while it still sends may see a broken pipe instead.
+                            while body.next().await.is_some_and(|chunk| chunk.is_ok()) {}
+                            return Some((Err(check.refuse(full)), None));
+                        }
                         check.with(|arrived| {
                             arrived.size += chunk.len() as u64;
                             arrived.crc.update(&chunk);

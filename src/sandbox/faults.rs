@@ -42,6 +42,13 @@ pub enum Action {
         /// Bytes of the body that still arrive.
         after_bytes: u64,
     },
+    /// Read this much of the request's body, then drop the connection, and do nothing.
+    CutRequest {
+        /// Bytes of the body that are still read.
+        after_bytes: u64,
+    },
+    /// Do the work, then answer with this [`Action::Error`] all the same.
+    Afterwards(Box<Action>),
 }
 
 impl Action {

@@ -109,13 +109,13 @@ where
             tokio::time::sleep(Duration::from_millis(delay)).await;
             proceed(inner, parts, body).await
         }
-        Some(Action::Error { status, code, message, retry_after_seconds }) => {
+        Some(error @ Action::Error { .. }) => {
             drain(body).await?;
-            let mut response = wire.error(status, &code, &message);
-            if let Some(seconds) = retry_after_seconds {
-                response.headers_mut().insert("retry-after", seconds.into());
-            }
-            Ok(response)
+            refusal(wire, &error)
+        }
+        Some(Action::Afterwards(error)) => {
+            proceed(inner, parts, body).await?;
+            refusal(wire, &error)
         }
         Some(Action::Hang) => {
             drain(body).await?;
@@ -130,6 +130,10 @@ where
             let response = Response::builder().header(CONTENT_TYPE, "application/xml");
             Ok(response.body(Body::from(s3_error_document(&code, &message)))?)
         }
+        Some(Action::CutRequest { after_bytes }) => {
+            read_some(body, after_bytes).await?;
+            Err("scripted: the request is cut".into())
+        }
         Some(Action::CutBody { after_bytes }) => Ok(proceed(inner, parts, body).await?.map(|body| cut(body, after_bytes))),
     }
 }
@@ -143,6 +147,30 @@ where
 {
     let response = inner.call(Request::from_parts(parts, body)).await.map_err(Into::into)?;
     Ok(response.map(Body::new))
+}
+
+/// The provider's error as it was scripted.
+fn refusal(wire: Wire, error: &Action) -> Result<Response<Body>, BoxError> {
+    let Action::Error { status, code, message, retry_after_seconds } = error else {
+        return Err("scripted: only an error can come afterwards".into());
+    };
+    let mut response = wire.error(*status, code, message);
+    if let Some(seconds) = retry_after_seconds {
+        response.headers_mut().insert("retry-after", (*seconds).into());
+    }
+    Ok(response)
+}
+
+/// Reads the beginning of a request.
+async fn read_some(body: Body, bytes: u64) -> Result<(), axum::Error> {
+    let mut data = body.into_data_stream();
+    let mut left = bytes;
+    while left > 0
+        && let Some(chunk) = data.next().await
+    {
+        left = left.saturating_sub(chunk?.len() as u64);
+    }
+    Ok(())
 }
 
 /// Reads the whole request: a client that is answered while it still sends may see a broken pipe instead of the answer.

@@ -96,6 +96,11 @@ impl Postgres {
     /// Creates the cluster and starts the server on a free port.
     pub(super) async fn launch(&mut self) -> anyhow::Result<()> {
         self.init().await?;
+        self.launch_on_free_port().await
+    }
+
+    /// Starts the server over a cluster that is there.
+    pub(super) async fn launch_on_free_port(&mut self) -> anyhow::Result<()> {
         for _ in 1..PORT_TRIES {
             self.port = free_port()?;
             match self.run().await {
@@ -197,18 +202,28 @@ impl Postgres {
         let password_file = self.dir.join("password");
         std::fs::write(&password_file, &self.password).context("write the password file")?;
         std::fs::set_permissions(&password_file, Permissions::from_mode(0o600)).context("close the password file")?;
-        for dir in [self.data_dir(), self.socket_dir()] {
-            std::fs::create_dir(&dir).context("create a directory for the database")?;
-            self.hand_over(&dir)?;
-        }
+        self.create_dirs()?;
         self.hand_over(&password_file)?;
-        std::fs::set_permissions(self.data_dir(), Permissions::from_mode(0o700)).context("close the data directory")?;
         let mut initdb = self.program("initdb");
         initdb.arg("--pgdata").arg(self.data_dir()).arg("--pwfile").arg(&password_file);
         initdb.args(["--username", SUPERUSER, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"]);
         let output = tokio::task::spawn_blocking(move || initdb.output()).await?.context("run initdb")?;
         anyhow::ensure!(output.status.success(), "initdb failed: {}", String::from_utf8_lossy(&output.stderr).trim());
         std::fs::remove_file(&password_file).context("remove the password file")
+    }
+
+    /// The directories that belong to the database's user.
+    pub(super) fn create_dirs(&self) -> anyhow::Result<()> {
+        for dir in [self.data_dir(), self.socket_dir()] {
+            std::fs::create_dir(&dir).context("create a directory for the database")?;
+            self.hand_over(&dir)?;
+        }
+        std::fs::set_permissions(self.data_dir(), Permissions::from_mode(0o700)).context("close the data directory")
+    }
+
+    /// A standby has the roles of its primary, passwords included.
+    pub(super) fn share_password_of(&mut self, primary: &Postgres) {
+        self.password.clone_from(&primary.password);
     }
 
     async fn run(&mut self) -> anyhow::Result<()> {
@@ -275,7 +290,7 @@ impl Postgres {
     }
 
     /// A server program with a small environment, as the database's user, in a process group that Ctrl-C in a terminal does not reach.
-    fn program(&self, name: &str) -> Command {
+    pub(super) fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.binaries.dir.join(name));
         command.env_clear().envs(binaries::small_environment());
         command.envs(self.options.environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))));
@@ -286,7 +301,7 @@ impl Postgres {
         command
     }
 
-    fn data_dir(&self) -> PathBuf {
+    pub(super) fn data_dir(&self) -> PathBuf {
         self.dir.join("data")
     }
 

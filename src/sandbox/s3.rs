@@ -137,6 +137,16 @@ impl S3 {
         Ok(found)
     }
 
+    /// From now on only so many bytes of bodies fit, as on a full disk; none: as many as the disk holds. Deleting makes no room.
+    pub fn set_room(&self, bytes: Option<u64>) {
+        self.store.room().set(bytes);
+    }
+
+    /// How many requests did not fit since the start.
+    pub fn refused_for_want_of_room(&self) -> u64 {
+        self.store.room().refused()
+    }
+
     /// Closes the listener and every connection.
     pub async fn stop(&mut self) {
         self.front.stop().await;

@@ -11,6 +11,7 @@ use s3s_fs::FileSystem;
 
 use super::body_check::{Announced, Check};
 use super::s3_listings::{self, Names};
+use super::s3_room::Room;
 use super::uploads::{Completion, Place, StoredPart, Upload, Uploads, WholeCrc32, no_such_upload};
 
 /// s3s-fs with the corrections. Clones share everything.
@@ -19,6 +20,7 @@ pub(super) struct Store {
     files: Arc<FileSystem>,
     root: PathBuf,
     names: Arc<Names>,
+    room: Room,
     state: Arc<Mutex<State>>,
 }
 
@@ -31,7 +33,7 @@ struct State {
 impl Store {
     pub(super) fn new(root: &Path) -> anyhow::Result<Store> {
         let files = FileSystem::new(root).map_err(|error| anyhow::anyhow!("open the directory of the S3 stand-in: {error:?}"))?;
-        Ok(Store { files: Arc::new(files), root: root.to_owned(), names: Arc::default(), state: Arc::default() })
+        Ok(Store { files: Arc::new(files), root: root.to_owned(), names: Arc::default(), room: Room::default(), state: Arc::default() })
     }
 
     /// Looks at, or changes, the open uploads and the checksums.
@@ -47,6 +49,11 @@ impl Store {
     /// The names of long keys.
     pub(super) fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// How much still fits.
+    pub(super) fn room(&self) -> &Room {
+        &self.room
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -137,6 +144,7 @@ impl S3 for Store {
             crc32: input.checksum_crc32.clone(),
             trailers: request.trailing_headers.clone(),
             free: must_be_free.then(|| (self.bucket_dir(&input.bucket).join(&input.key), lock)),
+            room: self.room.clone(),
         };
         input.body = input.body.take().map(|body| check.wrap(body, announced));
         let result = self.files.put_object(request).await;
@@ -241,7 +249,12 @@ impl S3 for Store {
         self.need_bucket(&bucket)?;
         self.uploads(|uploads| uploads.find(&bucket, &key, &id).map(|_| ()))?;
         let check = Check::default();
-        let announced = Announced { crc32: request.input.checksum_crc32.clone(), trailers: request.trailing_headers.clone(), free: None };
+        let announced = Announced {
+            crc32: request.input.checksum_crc32.clone(),
+            trailers: request.trailing_headers.clone(),
+            free: None,
+            room: self.room.clone(),
+        };
         request.input.body = request.input.body.take().map(|body| check.wrap(body, announced));
         let result = self.files.upload_part(request).await;
         let arrived = check.outcome()?;

@@ -24,7 +24,7 @@ pub struct SesOptions {
     pub port: Option<u16>,
     /// The region that it plays; part of the Message-ID.
     pub region: String,
-    /// The one access key that it takes; none: any. Signatures are not checked.
+    /// The one access key that it takes; none: any. Signatures are not checked, only their time.
     pub access_key: Option<String>,
     /// Verified addresses and domains; none: all are verified.
     pub verified: Option<Vec<String>>,

@@ -9,13 +9,15 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post, put};
-use chrono::Utc;
+use chrono::{NaiveDateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::ses::{Account, Desk, Suppressed};
 use super::ses_send;
 use super::wire::Wire;
 
+/// How a signature writes its time.
+const AMZ_DATE: &str = "%Y%m%dT%H%M%SZ";
 /// The largest request in bytes: a mail of 40 MB in base64, and its wrapping.
 const LARGEST_REQUEST: usize = 64 * 1024 * 1024;
 
@@ -67,7 +69,10 @@ pub(super) fn router(desk: Desk) -> anyhow::Result<Router> {
         .with_state(desk))
 }
 
-/// Signatures are not checked, but an unsigned call or a foreign key is refused as AWS does.
+/// How far a caller's clock may be off.
+const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+
+/// Signatures are not checked, but an unsigned call, a foreign key or one signed at another time is refused as AWS does.
 async fn signed(State(desk): State<Desk>, request: Request, next: Next) -> Response {
     let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let Some((_, credential)) = authorization.split_once("Credential=") else {
@@ -77,6 +82,15 @@ async fn signed(State(desk): State<Desk>, request: Request, next: Next) -> Respo
     if desk.options.access_key.as_ref().is_some_and(|known| known != key) {
         let message = "The security token included in the request is invalid.";
         return Refused::new(403, "UnrecognizedClientException", message).into_response();
+    }
+    let signed_at = request.headers().get("x-amz-date").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if let Ok(at) = NaiveDateTime::parse_from_str(signed_at, AMZ_DATE) {
+        let (now, off) = (Utc::now(), at.and_utc() - Utc::now());
+        let (what, than) = if off < TimeDelta::zero() { ("expired", "now earlier") } else { ("not yet current", "still later") };
+        if off.abs() > CLOCK_TOLERANCE {
+            let message = format!("Signature {what}: {signed_at} is {than} than {} (5 min.)", now.format(AMZ_DATE));
+            return Refused::new(403, "InvalidSignatureException", message).into_response();
+        }
     }
     next.run(request).await
 }

@@ -48,7 +48,7 @@ impl Session {
     /// # Errors
     /// The source's.
     pub async fn may_use_aws_s3(&self) -> Result<Option<AwsS3>, Failure> {
-        let row = self.client.query_opt(sql::AWS_S3_USABLE, &[]).await.map_err(|error| classify::failure(&error, Phase::Open))?;
+        let row = self.client.query_typed_opt(sql::AWS_S3_USABLE, &[]).await.map_err(|error| classify::failure(&error, Phase::Open))?;
         Ok(row.map(|row| AwsS3 { usable: row.get::<_, Option<bool>>("usable") == Some(true), takes_key: row.get("takes_key") }))
     }
 
@@ -59,13 +59,16 @@ impl Session {
     pub async fn export_aws_s3(&self, job: &ExportJob, target: Target<'_>) -> Result<Uploaded, Failure> {
         let columns = self.describe(bare(&job.query)).await?;
         let (query, options) = (shaped(job, &columns), copy_options(job, &columns));
-        let row = match &target.kms_key {
-            None => self.client.query_one(sql::EXPORT_AWS_S3, &[&query, &target.bucket, &target.key, &target.region, &options]).await,
+        let mut params: Vec<&(dyn ToSql + Sync)> = vec![&query, &target.bucket, &target.key, &target.region, &options];
+        // The argument is named only where there is a key: older functions do not have it.
+        let statement = match &target.kms_key {
+            None => sql::EXPORT_AWS_S3,
             Some(kms_key) => {
-                let arguments: [&(dyn ToSql + Sync); 6] = [&query, &target.bucket, &target.key, &target.region, &options, kms_key];
-                self.client.query_one(sql::EXPORT_AWS_S3_WITH_KEY, &arguments).await
+                params.push(kms_key);
+                sql::EXPORT_AWS_S3_WITH_KEY
             }
         };
+        let row = self.client.query_typed_one(statement, &sql::typed(statement, &params)).await;
         let row = row.map_err(|error| classify::failure(&error, Phase::AwsS3))?;
         Ok(Uploaded { rows: row.get("rows_uploaded"), files: row.get("files_uploaded"), bytes: row.get("bytes_uploaded") })
     }

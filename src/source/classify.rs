@@ -54,6 +54,8 @@ fn judge(code: &str, phase: Phase, detail: &str) -> (FailureClass, Verdict, Stri
             said(Class::Timeout, Verdict::Retry, "The query ran past its time limit; make it faster, or ask for a longer timeout")
         }
         ("40001" | "40P01", _) => said(Class::ReplicaConflict, Verdict::Retry, "The server gave up the query in favour of another"),
+        // Nobody's fault, however often it happens; short of memory or disk may well be the query's own.
+        ("53300", _) => said(Class::SourceUnavailable, Verdict::Retry, "The source database has no free connection"),
         ("55P03", _) => said(Class::SourceOverloaded, Verdict::Retry, "The query waited too long for a lock"),
         ("42501", Phase::Query | Phase::AwsS3) => {
             said(Class::Permission, Verdict::Bury, "The role that runs the query lacks a privilege; grant it, then requeue")
@@ -85,7 +87,7 @@ fn by_class(code: &str) -> (FailureClass, Verdict, String) {
     use FailureClass as Class;
     let (class, verdict, sentence) = match code.get(..2).unwrap_or_default() {
         "08" | "57" => (Class::SourceUnavailable, Verdict::Retry, "The source database went away while the query ran"),
-        "53" => (Class::SourceOverloaded, Verdict::Retry, "The source database is short of connections, memory or disk"),
+        "53" => (Class::SourceOverloaded, Verdict::Retry, "The source database is short of memory or disk"),
         "58" | "XX" => (Class::Internal, Verdict::Retry, "The source database failed inside; see its log"),
         "25" | "40" => (Class::ReplicaConflict, Verdict::Retry, "The server ended the transaction"),
         _ => (Class::Query, Verdict::Bury, "The query failed; an operator sees the server's own words in: exportbox show"),
@@ -120,6 +122,7 @@ mod tests {
         for code in ["57P01", "57P03", "08006", "53300", "40001", "40P01", "55P03", "57014", "XX000"] {
             assert_eq!(verdict(code, Phase::Query), Verdict::Retry, "{code}");
         }
+        assert_eq!(judge("53300", Phase::Connect, "").0, FailureClass::SourceUnavailable, "an outage, which ends no job");
         assert_eq!(verdict("42501", Phase::Open), Verdict::Postpone);
         assert_eq!(verdict("28P01", Phase::Connect), Verdict::Hold);
         assert_eq!(judge("58000", Phase::AwsS3, "Amazon S3 client returned 'Access Denied'.").1, Verdict::Hold);

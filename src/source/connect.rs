@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
 use super::classify::{self, Phase};
-use crate::database::{DatabaseConnection, DatabaseUrl};
+use crate::database::{DatabaseConnection, DatabaseUrl, Limits};
 use crate::job::{Failure, FailureClass, Verdict};
 use crate::sql;
 
@@ -54,12 +58,16 @@ impl Sources {
 #[derive(Debug, Clone)]
 pub struct Source {
     database: DatabaseUrl,
+    /// One query at a time is ended over a connection of its own: a process never takes more than that one beside its slots.
+    ending: Arc<tokio::sync::Mutex<()>>,
+    /// It was said that this login may not end queries.
+    said_powerless: Arc<AtomicBool>,
 }
 
 impl Source {
     /// A source at this place.
     pub fn new(database: DatabaseUrl) -> Source {
-        Source { database }
+        Source { database, ending: Arc::default(), said_powerless: Arc::default() }
     }
 
     pub(super) async fn connect(&self, export_id: Uuid) -> Result<(tokio_postgres::Client, DatabaseConnection), Failure> {
@@ -71,23 +79,68 @@ impl Source {
         &self.database
     }
 
-    /// End a query that a lost attempt left running. True: it was there. A backend with another start is a stranger's and stays.
+    /// End a query that a lost attempt left running, and wait until it is gone. True: it was there. A backend with another start is a stranger's
+    /// and stays; so does one of another login, unless this one may end it.
+    ///
+    /// # Errors
+    /// When the source cannot be asked, this login may not end it, or it has not ended within 10 s.
+    pub async fn end_backend(&self, pid: i32, started_at: DateTime<Utc>) -> Result<bool, Failure> {
+        let _one_at_a_time = self.ending.lock().await;
+        let ended = self.over_own_connection("exportbox end query", async |client| {
+            let params: [&(dyn ToSql + Sync); 2] = [&pid, &started_at];
+            let mut was_there = false;
+            // A backend obeys at its next look; until then it may still write.
+            while let Some(row) = client.query_typed_opt(sql::END_BACKEND, &sql::typed(sql::END_BACKEND, &params)).await? {
+                if row.get::<_, Option<bool>>("ended").is_none() {
+                    return Ok(None);
+                }
+                was_there = true;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Ok(Some(was_there))
+        });
+        let powerless = match ended.await {
+            Ok(Some(was_there)) => return Ok(was_there),
+            Ok(None) => Failure::new(FailureClass::Permission, Verdict::Retry, "The daemon's login may not see whose query that is."),
+            Err(failure) if failure.class == FailureClass::Permission => failure,
+            Err(failure) => return Err(failure),
+        };
+        if !self.said_powerless.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                backend.pid = pid,
+                "this login may not end the queries that another login left running; use one login, or grant it pg_signal_backend and \
+                 pg_read_all_stats"
+            );
+        }
+        Err(powerless)
+    }
+
+    /// How many connections there are for this login, and how many are in use.
     ///
     /// # Errors
     /// When the source cannot be asked.
-    pub async fn end_backend(&self, pid: i32, started_at: DateTime<Utc>) -> Result<bool, Failure> {
+    pub async fn limits(&self) -> Result<Limits, Failure> {
+        let asking = self.over_own_connection("exportbox connections", async |client| client.query_typed_opt(sql::CONNECTIONS, &[]).await);
+        asking.await?.map(|row| Limits::from_row(&row)).ok_or_else(|| classify::unreachable("it does not know its own login"))
+    }
+
+    /// Ask something over a connection of its own.
+    async fn over_own_connection<T>(&self, name: &str, ask: impl AsyncFnOnce(&Client) -> Result<T, Error>) -> Result<T, Failure> {
         let asking = async {
-            let (client, connection) = self.database.named("exportbox end query").connect().await?;
+            let (client, connection) = self.database.named(name).connect().await?;
             let connection = tokio::spawn(connection);
-            let ended = client.query_opt(sql::END_BACKEND, &[&pid, &started_at]).await?;
+            let answer = ask(&client).await?;
             drop(client);
             // The connection's own errors are of no interest once the answer is here.
             let _ = connection.await;
-            Ok::<bool, tokio_postgres::Error>(ended.is_some_and(|row| row.get("ended")))
+            Ok::<_, Error>(answer)
         };
         match tokio::time::timeout(Duration::from_secs(10), asking).await {
-            Ok(ended) => ended.map_err(|error| classify::failure(&error, Phase::Connect)),
-            Err(_) => Err(classify::unreachable("the source did not answer within 10 s")),
+            Ok(Err(error)) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                Err(Failure::new(FailureClass::Permission, Verdict::Retry, "The daemon's login lacks a privilege on the source."))
+            }
+            Ok(answer) => answer.map_err(|error| classify::failure(&error, Phase::Connect)),
+            Err(_) => Err(classify::unreachable("the source did not answer, or the query did not end, within 10 s")),
         }
     }
 }

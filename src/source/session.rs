@@ -54,7 +54,9 @@ impl Session {
             job.params.iter().map(|(name, value)| (format!("exportbox.param_{name}"), value.as_deref())).unzip();
         // 0 would mean no limit at all.
         let timeout_ms = time_left.as_millis().max(1).min(i32::MAX as u128).to_string();
-        let row = client.query_one(sql::OPEN_EXPORT, &[&job.run_as, &timeout_ms, &names, &values]).await.map_err(opening)?;
+        // Unnamed, like all that is asked here: behind a pooler a named statement could outlive the transaction on a connection of others.
+        let params = sql::typed(sql::OPEN_EXPORT, &[&job.run_as, &timeout_ms, &names, &values]);
+        let row = client.query_typed_one(sql::OPEN_EXPORT, &params).await.map_err(opening)?;
         let (backend_pid, backend_start, as_of) = (row.get("backend_pid"), row.get("backend_start"), row.get("as_of"));
         Ok(Session { client, cancel, source: source.clone(), connection: Some(connection), backend_pid, backend_start, as_of })
     }

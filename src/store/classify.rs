@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use crate::job::{Failure, FailureClass, Verdict};
 
 use FailureClass::{Internal, StoreAccess, StoreConfig, StoreThrottled, StoreUnavailable, TooLarge, Verification};
-use Verdict::{Bury, Hold, Retry};
+use Verdict::{Bury, Hold, Postpone, Retry};
 
 type Ruling = (FailureClass, Verdict, &'static str);
 
@@ -42,9 +42,10 @@ const NO_CREDENTIALS: Ruling = (
     Hold,
     "No credentials for the store were found: give the daemon a role, a profile or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
 );
+// One machine's clock must not hold up the others.
 const CLOCK: Ruling = (
     StoreAccess,
-    Hold,
+    Postpone,
     "The clock of the daemon's machine is more than 15 minutes off the store's: synchronise it, for example with chrony.",
 );
 const SLOW_DOWN: Ruling = (StoreThrottled, Retry, "The store asks to slow down.");
@@ -264,7 +265,7 @@ mod tests {
             ("ExpiredToken", "", StoreAccess, Hold),
             ("KMS.DisabledException", "", StoreAccess, Hold),
             ("KMS.ThrottlingException", "", StoreThrottled, Retry),
-            ("RequestTimeTooSkewed", "", StoreAccess, Hold),
+            ("RequestTimeTooSkewed", "", StoreAccess, Postpone),
             ("SlowDown", "", StoreThrottled, Retry),
             ("InternalError", "", StoreUnavailable, Retry),
             ("EntityTooLarge", "", TooLarge, Bury),

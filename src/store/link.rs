@@ -46,7 +46,7 @@ impl fmt::Debug for SecretUrl {
 pub struct Link {
     /// The address.
     pub url: SecretUrl,
-    /// The instant at which it truly dies, by this machine's clock.
+    /// The instant at which it truly dies, by the store's clock.
     pub expires_at: DateTime<Utc>,
     /// What made it die earlier than wished: [`CUT_BY_CREDENTIALS`] or [`CUT_BY_OBJECT`].
     pub cut_by: Option<&'static str>,
@@ -61,7 +61,9 @@ pub(super) struct Signing {
 impl Store {
     /// Sign a GET of an object that a browser saves under `filename`.
     ///
-    /// `stored_at` is when the object was stored: its life counts from there, and is the shorter of the bucket's and `object_life`. Wishes above 7 days are cut to 7 days.
+    /// `stored_at` is when the object was stored: its life counts from there, and is the shorter of the bucket's and `object_life`. Wishes
+    /// above 7 days are cut to 7 days. It is signed by the store's clock as the store's last answer told it, so look at the object with
+    /// [`Store::head`] before.
     ///
     /// # Errors
     /// No credentials; or the link would live less than a minute, because the credentials are about to be replaced (worth a retry) or
@@ -77,7 +79,7 @@ impl Store {
     ) -> Result<Link, Failure> {
         let credentials = self.signing_credentials().await?;
         // The signature counts whole seconds.
-        let now = DateTime::from_timestamp(Utc::now().timestamp(), 0).expect("a second of today is in range");
+        let now = DateTime::from_timestamp(self.now().timestamp(), 0).expect("a second of today is in range");
         let object_life = self.0.object_life.into_iter().chain(object_life).min();
         let ends = Ends {
             credentials: credentials.expiry().map(DateTime::from),

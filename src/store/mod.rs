@@ -5,6 +5,7 @@
 //! is looked at before it counts as failed. Keys, file names and links never reach a log line, a `Debug` or a sentence.
 
 mod classify;
+mod clock;
 mod link;
 mod parts;
 mod sweep;
@@ -31,7 +32,8 @@ pub use link::{Link, SecretUrl, content_disposition};
 pub use parts::{FLAT_PARTS, MAX_PART, MAX_PARTS, MIN_PART, PartPlan};
 pub use upload::{Upload, UploadedPart};
 
-use crate::job::Failure;
+use self::clock::StoreClock;
+use crate::job::{Failure, FailureClass};
 
 /// The name of a link that dies with the credentials that signed it.
 pub const CUT_BY_CREDENTIALS: &str = "credentials";
@@ -88,6 +90,7 @@ struct Inner {
     link_client: Client,
     bucket: String,
     checksums: bool,
+    clock: StoreClock,
     object_life: Option<Duration>,
     credentials: Option<SharedCredentialsProvider>,
     signing: tokio::sync::Mutex<Option<link::Signing>>,
@@ -104,6 +107,7 @@ impl Store {
             .timeout_config(timeouts(CALL_TIMEOUT))
             .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(Duration::from_secs(30)).build())
             .force_path_style(endpoint.is_some());
+        let clock = StoreClock::new(sdk.time_source());
         if endpoint.is_some() && sdk.region().is_none() {
             config = config.region(Region::from_static("us-east-1"));
         }
@@ -113,10 +117,11 @@ impl Store {
             link_config = link_config.endpoint_url(public).force_path_style(true);
         }
         Store(Arc::new(Inner {
-            client: Client::from_conf(config.build()),
+            client: Client::from_conf(config.interceptor(clock.clone()).build()),
             link_client: Client::from_conf(link_config.build()),
             bucket: options.bucket,
             checksums: sdk.request_checksum_calculation() != Some(RequestChecksumCalculation::WhenRequired),
+            clock,
             object_life: options.object_life,
             credentials: sdk.credentials_provider(),
             signing: tokio::sync::Mutex::default(),
@@ -126,6 +131,11 @@ impl Store {
     /// The bucket for everything new.
     pub fn bucket(&self) -> &str {
         &self.0.bucket
+    }
+
+    /// The time by the store's clock, which decides when a link dies; by this machine's clock before the store has answered anything.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.0.clock.now()
     }
 
     /// Store an object in one request. `crc32` is that of `body`.
@@ -158,6 +168,13 @@ impl Store {
     /// # Errors
     /// The store cannot say.
     pub async fn head(&self, key: &str) -> Result<Option<Head>, Failure> {
+        match self.head_once(key).await {
+            Err(failure) if self.may_be_clock(&failure) => self.head_once(key).await,
+            head => head,
+        }
+    }
+
+    async fn head_once(&self, key: &str) -> Result<Option<Head>, Failure> {
         let request = self.0.client.head_object().bucket(self.bucket()).key(key);
         match request.set_checksum_mode(self.0.checksums.then_some(ChecksumMode::Enabled)).send().await {
             Ok(output) => Ok(Some(Head::from(&output))),
@@ -196,10 +213,20 @@ impl Store {
     /// # Errors
     /// Why not, with the setting to check.
     pub async fn probe(&self) -> Result<(), Failure> {
-        match self.0.client.head_bucket().bucket(self.bucket()).send().await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(classify::failure(&error)),
+        match self.probe_once().await {
+            Err(failure) if self.may_be_clock(&failure) => self.probe_once().await,
+            probed => probed,
         }
+    }
+
+    async fn probe_once(&self) -> Result<(), Failure> {
+        self.0.client.head_bucket().bucket(self.bucket()).send().await.map(drop).map_err(|error| classify::failure(&error))
+    }
+
+    /// The SDK signs again when a refusal says that our clock is off; the answer to a HEAD has no body to say so. By then the SDK has learned
+    /// the store's time, so a second call is signed by it. Without this a single machine's clock would hold up everybody's mails.
+    fn may_be_clock(&self, failure: &Failure) -> bool {
+        failure.class == FailureClass::StoreAccess && self.0.clock.is_off()
     }
 
     /// A failed write may have been carried out all the same: its reply was lost, or the SDK's own second try met the object of the first.

@@ -17,17 +17,29 @@ impl Store {
     /// # Errors
     /// Something may be left.
     pub async fn sweep(&self, bucket: &str, key: &str, upload_id: Option<&str>) -> Result<(), Failure> {
-        let prefix = &key[..key.rfind('/').map_or(0, |slash| slash + 1)];
+        let prefix = prefix_of(key);
         if !is_attempts_own(prefix) {
             let sentence = "A sweep was asked for a prefix that is not one attempt's: nothing was deleted.";
             return Err(Failure::new(FailureClass::Internal, Verdict::Bury, sentence));
         }
+        step!("worker.aborting");
         if let Some(id) = upload_id {
             self.abort_in(bucket, key, id).await?;
         }
         // The objects go even when the uploads cannot be listed.
         let uploads = self.abort_uploads(bucket, prefix).await;
+        step!("worker.aborted");
         self.delete_objects(bucket, prefix).await.and(uploads)
+    }
+
+    /// Abort the uploads of one attempt that are open, its first file's key being `key`: an upload that nobody remembers, because the reply
+    /// that would have named it was lost.
+    ///
+    /// # Errors
+    /// One may still be open.
+    pub async fn abort_beside(&self, key: &str) -> Result<(), Failure> {
+        let prefix = prefix_of(key);
+        if is_attempts_own(prefix) { self.abort_uploads(self.bucket(), prefix).await } else { Ok(()) }
     }
 
     async fn abort_uploads(&self, bucket: &str, prefix: &str) -> Result<(), Failure> {
@@ -85,6 +97,11 @@ impl Store {
             Err(error) => Err(classify::failure(&error)),
         }
     }
+}
+
+/// Up to the last slash, which stays.
+fn prefix_of(key: &str) -> &str {
+    &key[..key.rfind('/').map_or(0, |slash| slash + 1)]
 }
 
 /// `…/export id/lease token/`, as `job/key.rs` makes it.

@@ -3,17 +3,20 @@
 use std::time::Duration;
 
 use aws_sdk_s3::config::Builder;
+use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
 
 use super::{NewObject, Store, body_timeouts, classify, timeouts};
-use crate::job::Failure;
+use crate::job::{Failure, Verdict};
 
 /// The store joins up to 10,000 parts before it answers.
 const COMPLETE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// A part that is on its way may land after an abort, so an abort is repeated until the store no longer knows the upload.
 const ABORTS: u32 = 5;
+/// As often as the SDK would try.
+const BEGINS: u32 = 3;
 
 /// An open multipart upload. Dropping it leaves it open, and billed: complete or abort it.
 #[derive(Clone)]
@@ -37,9 +40,26 @@ pub struct UploadedPart {
 impl Store {
     /// Open a multipart upload.
     ///
+    /// The SDK's own retries are off: an upload whose reply was lost is open all the same, and nobody would know of it. What may have been
+    /// opened beside this key is aborted before the next try.
+    ///
     /// # Errors
-    /// The store refuses or is away. An upload whose reply was lost stays open until [`Store::sweep`] or the bucket's lifecycle rule.
+    /// The store refuses or is away. What was opened then is found by [`Store::sweep`], or by the bucket's lifecycle rule.
     pub async fn begin(&self, object: &NewObject) -> Result<Upload, Failure> {
+        let mut tries = 1;
+        loop {
+            match self.begin_once(object).await {
+                Err(failure) if tries < BEGINS && (failure.verdict == Verdict::Retry || self.0.clock.is_off()) => {
+                    self.abort_beside(&object.key).await?;
+                    tokio::time::sleep(Duration::from_millis(100) * 2u32.pow(tries)).await;
+                    tries += 1;
+                }
+                begun => return begun,
+            }
+        }
+    }
+
+    async fn begin_once(&self, object: &NewObject) -> Result<Upload, Failure> {
         let mut request = self
             .0
             .client
@@ -53,7 +73,8 @@ impl Store {
         if self.0.checksums {
             request = request.checksum_algorithm(ChecksumAlgorithm::Crc32).checksum_type(ChecksumType::FullObject);
         }
-        let output = request.send().await.map_err(|error| classify::failure(&error))?;
+        let once = Builder::new().retry_config(RetryConfig::disabled());
+        let output = request.customize().config_override(once).send().await.map_err(|error| classify::failure(&error))?;
         let id = output.upload_id.ok_or_else(|| classify::damaged("the store gave no upload id"))?;
         Ok(Upload { store: self.clone(), key: object.key.clone(), id })
     }

@@ -44,7 +44,15 @@ impl Worker {
             leases.forget(token);
             let said = summary(&outcome);
             let lost = matches!(outcome, Outcome::Stopped { reason: StopReason::LeaseLost, .. });
+            match kind {
+                Kind::Export => step!("export.settling"),
+                Kind::Delivery => step!("delivery.settling"),
+            }
             let settled = queue.settle(lease, outcome).await;
+            match kind {
+                Kind::Export => step!("export.settled"),
+                Kind::Delivery => step!("delivery.settled"),
+            }
             if (lost || settled == Ok(Settled::LeaseLost)) && kind == Kind::Export {
                 // What this attempt stored after it was reaped has to be swept once more.
                 let _ = queue.reopen_sweep(token).await;
@@ -68,6 +76,7 @@ async fn handle(queue: &Queue, exporter: &Arc<Exporter>, courier: &Arc<Courier>,
     let outcome = match lease.kind {
         Kind::Export => match queue.load_export(lease).await {
             Ok(Some(job)) => {
+                step!("export.loaded");
                 let (exporter, attempt) = (exporter.clone(), attempt.clone());
                 guarded(tokio::spawn(async move { exporter.export(&attempt, &job).await }.in_current_span())).await
             }
@@ -76,6 +85,7 @@ async fn handle(queue: &Queue, exporter: &Arc<Exporter>, courier: &Arc<Courier>,
         },
         Kind::Delivery => match queue.load_delivery(lease).await {
             Ok(Some(envelope)) => {
+                step!("delivery.loaded");
                 let (courier, attempt) = (courier.clone(), attempt.clone());
                 guarded(tokio::spawn(async move { courier.deliver(&attempt, &envelope).await }.in_current_span())).await
             }

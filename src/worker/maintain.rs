@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, watch};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::queue::{Queue, QueueError, Reaped};
+use crate::queue::{Queue, QueueError, Unswept};
 use crate::source::Sources;
 use crate::store::Store;
 
@@ -36,16 +36,19 @@ impl Cleaner {
         Cleaner { queue, sources, store, turn: Arc::default(), turns: TaskTracker::new(), next }
     }
 
-    /// End the queries of these lost attempts, then remove what losing attempts stored.
-    pub(super) fn clean_up(&self, lost: &[Reaped]) {
-        let backends: Vec<Reaped> = lost.iter().filter(|reaped| reaped.backend.is_some()).cloned().collect();
+    /// End the queries of lost attempts and remove what losing attempts stored.
+    pub(super) fn clean_up(&self) {
         let cleaner = self.clone();
         self.turns.spawn(async move {
             let _one_at_a_time = cleaner.turn.lock().await;
-            for reaped in &backends {
-                cleaner.end_query_of(reaped).await;
-            }
-            cleaner.sweep().await;
+            let next = match cleaner.sweep_all().await {
+                Ok(next) => next.map_or(LOOK, |next| next.min(LOOK)),
+                Err(error) => {
+                    tracing::debug!(%error, "could not look for leftovers");
+                    RETRY
+                }
+            };
+            cleaner.next.send_replace(Instant::now() + next);
         });
     }
 
@@ -56,7 +59,7 @@ impl Cleaner {
             loop {
                 let at = *next.borrow_and_update();
                 tokio::select! {
-                    () = tokio::time::sleep_until(at.into()) => cleaner.clean_up(&[]),
+                    () = tokio::time::sleep_until(at.into()) => cleaner.clean_up(),
                     _ = next.changed() => continue,
                 }
                 // Planned anew at the end of that turn.
@@ -73,46 +76,40 @@ impl Cleaner {
         }
     }
 
-    /// Remove what losing attempts stored, and plan the next look.
-    async fn sweep(&self) {
-        let next = match self.sweep_once().await {
-            Ok(next) => next.map_or(LOOK, |next| next.min(LOOK)),
-            Err(error) => {
-                tracing::debug!(%error, "could not look for leftovers");
-                RETRY
-            }
-        };
-        self.next.send_replace(Instant::now() + next);
-    }
-
-    async fn sweep_once(&self) -> Result<Option<Duration>, QueueError> {
+    /// Sweep what is to be swept now; returns how long until there is more.
+    async fn sweep_all(&self) -> Result<Option<Duration>, QueueError> {
         for attempt in self.queue.unswept().await? {
-            let sweeping = self.store.sweep(&attempt.bucket, &attempt.key, attempt.upload_id.as_deref());
-            let error = match tokio::time::timeout(EACH, sweeping).await {
-                Ok(Ok(())) => {
+            let swept = tokio::time::timeout(EACH, self.sweep(&attempt)).await;
+            match swept.unwrap_or_else(|_| Err("the store did not answer in time".into())) {
+                Ok(()) => {
+                    step!("worker.swept");
                     tracing::debug!(lease.token = %attempt.token, "swept");
                     self.queue.record_sweep(attempt.token).await?;
-                    continue;
+                    step!("worker.recorded_sweep");
                 }
-                Ok(Err(failure)) => failure.class.as_str(),
-                Err(_) => "the store did not answer in time",
-            };
-            // The others have their turn all the same: one bucket that is gone or closed must not keep what lies in another.
-            tracing::warn!(lease.token = %attempt.token, error, retry_s = RETRY.as_secs(), "could not sweep, trying again later");
-            self.queue.postpone_sweep(attempt.token, RETRY).await?;
+                Err(error) => {
+                    // The others have their turn all the same: one bucket that is gone or closed must not keep what lies in another.
+                    tracing::warn!(lease.token = %attempt.token, error, retry_s = RETRY.as_secs(), "could not sweep, trying again later");
+                    self.queue.postpone_sweep(attempt.token, RETRY).await?;
+                }
+            }
         }
         self.queue.next_sweep().await
     }
 
-    /// End the query that a lost worker left running.
-    async fn end_query_of(&self, reaped: &Reaped) {
-        let Some((pid, started_at)) = reaped.backend else { return };
-        match self.sources.end_backend(pid, started_at).await {
-            Ok(true) => tracing::info!(job.id = reaped.job_id, backend.pid = pid, "ended the query of a lost attempt"),
-            Ok(false) => {}
-            Err(failure) => {
-                tracing::warn!(job.id = reaped.job_id, backend.pid = pid, error.class = %failure.class, "could not end the query of a lost attempt");
+    async fn sweep(&self, attempt: &Unswept) -> Result<(), String> {
+        if let Some((pid, started_at)) = attempt.backend {
+            // First: a query that still runs may be what stores (aws_s3), and would go on to write.
+            match self.sources.end_backend(pid, started_at).await {
+                Ok(true) => tracing::info!(lease.token = %attempt.token, backend.pid = pid, "ended the query of a lost attempt"),
+                Ok(false) => {}
+                Err(failure) => return Err(format!("its query could not be ended: {}", failure.class)),
             }
+            step!("worker.ended_query");
+        }
+        match &attempt.stored {
+            Some(at) => self.store.sweep(&at.bucket, &at.key, at.upload_id.as_deref()).await.map_err(|failure| failure.class.to_string()),
+            None => Ok(()),
         }
     }
 }

@@ -92,6 +92,13 @@ struct Turn {
     tally: Tally,
 }
 
+/// What a look found.
+struct Found {
+    jobs: usize,
+    /// There may be more that only a thorough look finds, and one is due after this long.
+    thorough_in: Option<Duration>,
+}
+
 impl Worker {
     /// A worker over ready-made parts.
     pub fn new(queue: Queue, sources: Sources, store: Store, exporter: Exporter, courier: Courier, options: WorkOptions) -> Worker {
@@ -131,7 +138,7 @@ impl Worker {
         let mut turn = Turn { attempts: JoinSet::new(), free, tally: Tally::default() };
         let started = Instant::now();
         let mut outage = Outage::default();
-        self.cleaner.clean_up(&[]);
+        self.cleaner.clean_up();
         // A drain is over before anything has to be looked at again.
         let _sweeping = sleeper.is_some().then(|| self.cleaner.keep());
         let ended = loop {
@@ -147,8 +154,14 @@ impl Worker {
                 break Ok(());
             }
             let mut claimed = self.claim(&mut turn, room).await;
-            if claimed == Ok(0) && room.deliveries < turn.free.deliveries {
-                // The budget was kept for exports, and there are none: mails may have it.
+            if let Ok(found) = &claimed
+                && found.jobs == 0
+                && room.deliveries < turn.free.deliveries
+            {
+                // The budget was kept for exports, and there are none: mails may have it, and are looked for as thoroughly.
+                if found.thorough_in.is_none() {
+                    self.queue.be_thorough();
+                }
                 let for_mails = Room { exports: 0, deliveries: room.exports.min(turn.free.deliveries) };
                 claimed = self.claim(&mut turn, for_mails).await;
             }
@@ -161,18 +174,23 @@ impl Worker {
             };
             outage = Outage { reached: true, ..Outage::default() };
             let room = budget.limit(turn.free, &turn.tally);
-            if found > 0 && !room.is_full() {
+            if found.jobs > 0 && !room.is_full() {
                 // There may be more behind what was just taken.
                 continue;
             }
             if sleeper.is_none() && turn.attempts.is_empty() {
-                break Ok(());
+                if found.thorough_in.is_none() {
+                    break Ok(());
+                }
+                // Nothing lies behind the last look: make sure of the rest before leaving.
+                self.queue.be_thorough();
+                continue;
             }
             let nap = async {
                 match &mut sleeper {
-                    Some(sleeper) => sleeper.sleep(room).await,
+                    Some(sleeper) => sleeper.sleep(room, found.thorough_in).await,
                     // A drain only waits for its own attempts, and looks around now and then.
-                    None => tokio::time::sleep(self.options.poll).await,
+                    None => tokio::time::sleep(found.thorough_in.unwrap_or(self.options.poll).min(self.options.poll)).await,
                 }
             };
             let out_of_time = budget.runs_out(started);
@@ -186,8 +204,8 @@ impl Worker {
         self.finish(turn, ended, &stop).await
     }
 
-    /// One claim cycle; starts what it got and returns how much that was.
-    async fn claim(&self, turn: &mut Turn, room: Room) -> Result<usize, QueueError> {
+    /// One claim cycle; starts what it got.
+    async fn claim(&self, turn: &mut Turn, room: Room) -> Result<Found, QueueError> {
         let asked = Instant::now();
         let cycle = self.queue.cycle(room).await?;
         turn.tally.expired += cycle.expired;
@@ -197,13 +215,20 @@ impl Worker {
             turn.tally.dead += usize::from(reaped.state == State::Dead.as_str());
         }
         if !cycle.reaped.is_empty() {
-            self.cleaner.clean_up(&cycle.reaped);
+            step!("worker.reaped");
+            self.cleaner.clean_up();
         }
         let found = cycle.leases.len();
         for lease in cycle.leases {
             match lease.kind {
-                Kind::Export => turn.free.exports -= 1,
-                Kind::Delivery => turn.free.deliveries -= 1,
+                Kind::Export => {
+                    step!("export.claimed");
+                    turn.free.exports -= 1;
+                }
+                Kind::Delivery => {
+                    step!("delivery.claimed");
+                    turn.free.deliveries -= 1;
+                }
             }
             turn.tally.claimed += 1;
             turn.attempts.spawn(self.attempt(lease, asked));
@@ -218,7 +243,7 @@ impl Worker {
                 tracing::debug!(%error, "could not wake another worker");
             }
         }
-        Ok(found)
+        Ok(Found { jobs: found, thorough_in: cycle.thorough_in })
     }
 
     async fn account(&self, turn: &mut Turn, finished: Result<Finished, tokio::task::JoinError>) {
@@ -238,7 +263,7 @@ impl Worker {
             Ok(Settled::LeaseLost) | Err(_) => tally.lease_lost += 1,
         }
         if finished.kind == Kind::Export && finished.settled != Ok(Settled::Done(State::Completed)) {
-            self.cleaner.clean_up(&[]);
+            self.cleaner.clean_up();
         }
     }
 

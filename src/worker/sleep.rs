@@ -29,8 +29,9 @@ impl Sleeper {
     }
 
     /// Sleep until something may be due that this room could take. When the database cannot be asked, the next claim says so.
-    pub(super) async fn sleep(&mut self, room: Room) {
-        let nap = match self.nap(room).await {
+    /// A worker that has not looked at everything sleeps no longer than until it may.
+    pub(super) async fn sleep(&mut self, room: Room, thorough_in: Option<Duration>) {
+        let nap = match self.nap(room, thorough_in).await {
             Ok(nap) => nap,
             Err(error) => {
                 tracing::debug!(%error, "could not prepare to sleep");
@@ -49,7 +50,7 @@ impl Sleeper {
         }
     }
 
-    async fn nap(&mut self, room: Room) -> Result<Duration, QueueError> {
+    async fn nap(&mut self, room: Room, thorough_in: Option<Duration>) -> Result<Duration, QueueError> {
         let poll = self.poll.mul_f64(0.8 + fastrand::f64() * 0.4);
         // What applications insert are exports: who cannot start one must not take the wake from another.
         if room.exports == 0 && self.is_marked {
@@ -58,6 +59,9 @@ impl Sleeper {
         }
         if room.is_full() {
             return Ok(poll);
+        }
+        if let Some(soon) = thorough_in {
+            return Ok(soon.min(poll));
         }
         let due = self.queue.next_due(room).await?;
         if due == Some(Duration::ZERO) {

@@ -126,7 +126,10 @@ async fn a_lost_lease_goes_back_unrefunded_and_the_third_is_death() {
     }
     let export = world.export(lease.export_id).await;
     assert_eq!((export["state"].as_str(), export["error_class"].as_str()), (Some("dead"), Some("crashed")));
-    assert_eq!(export["error"], "Lost its worker 3 times; it may be what kills them.");
+    assert_eq!(
+        export["error"],
+        "Lost its worker 3 times; it may be what kills them. See why they ended (memory, logs) before you requeue it."
+    );
     assert_eq!(world.history(lease.export_id).await, ["reaped", "reaped", "reaped"]);
 }
 
@@ -226,7 +229,7 @@ async fn a_reaped_exports_query_is_ended_on_its_server_and_a_strangers_is_not() 
     let backend = left_behind.query_one(of_backend, &[]).await.unwrap();
     let (pid, started_at): (i32, DateTime<Utc>) = (backend.get(0), backend.get(1));
 
-    let source = Source::new(world.settings.sources.default.clone());
+    let source = Source::new(world.settings.source.clone());
     assert_eq!(source.end_backend(pid, started_at + TimeDelta::microseconds(1)).await, Ok(false), "the pid alone is not enough");
     left_behind.batch_execute("select 1").await.unwrap();
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use exportbox::sandbox::{Place, aws_s3};
-use exportbox::sql::ALL;
+use exportbox::sql::{ALL, parameter_types};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Statement};
 
@@ -88,6 +88,7 @@ async fn every_statement_is_valid_and_has_the_types_that_the_code_expects() {
     for (name, text) in ALL {
         let prepared = daemon.prepare(text).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
         writeln!(signatures, "{name} {}", types(&prepared)).unwrap();
+        assert_eq!(parameter_types(text), prepared.params(), "{name}: the types in its comment");
     }
     insta::assert_snapshot!(signatures);
 }

@@ -58,3 +58,25 @@ async fn a_store_that_hangs_in_a_sweep_keeps_nobody_from_working() {
     assert!(!path.exists());
     running.stop().await;
 }
+
+#[tokio::test]
+async fn an_upload_whose_beginning_was_not_heard_of_is_not_left_open() {
+    for world in [World::new().await, World::with_aws_s3().await] {
+        world.s3.faults().add(Rule::on("CreateMultipartUpload", Action::CutReply).times(1));
+        let id = world.request("select repeat(md5(n::text), 40) as text from generate_series(1, 6000) as n", &[]).await;
+        world.complete(&[id]).await;
+        assert_eq!(world.s3.faults().list(), []);
+        assert_eq!(world.export(id).await["attempts"], 1, "the lost reply cost no attempt");
+        world.assert_store_is_clean().await;
+    }
+}
+
+#[tokio::test]
+async fn a_losing_attempt_inside_the_database_is_looked_at_once_more() {
+    let world = World::with_aws_s3().await;
+    let id = world.request("select 1 / 0 as one", &[]).await;
+    world.drain().await;
+    assert_eq!(world.exporters(id).await, ["aws_s3"]);
+    let last_look = "select count(*) from exportbox.attempt where swept_at is not null and sweep_after between now() + interval '9 minutes' and now() + interval '10 minutes'";
+    assert_eq!(world.count(last_look).await, 1, "its query might have outlived its connection");
+}

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 /// Each room and what it may import; itself is understood. The sandbox stands beside them all, and only commands know it.
-const ROOMS: [(&str, &[&str]); 15] = [
-    ("cli", &["daemon", "config", "telemetry", "worker", "queue", "source", "database", "sandbox"]),
-    ("daemon", &["config", "worker", "export", "delivery", "queue", "source", "store", "mail"]),
+const ROOMS: [(&str, &[&str]); 16] = [
+    ("cli", &["daemon", "config", "telemetry", "worker", "queue", "source", "database", "failpoint", "sandbox"]),
+    ("daemon", &["config", "worker", "export", "delivery", "queue", "source", "store", "mail", "database"]),
     ("config", &["worker", "export", "queue", "source", "mail", "database"]),
     ("worker", &["export", "delivery", "queue", "source", "store", "job"]),
     ("export", &["source", "store", "job"]),
@@ -18,6 +18,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("database", &[]),
     ("sql", &[]),
     ("telemetry", &[]),
+    ("failpoint", &[]),
     ("sandbox", &[]),
 ];
 
@@ -184,7 +185,9 @@ fn nothing_that_ships_panics_by_design() {
 fn tests_wait_for_conditions_and_are_called_after_properties() {
     let mut wrong = Vec::new();
     let mut tests = 0;
-    for (name, text) in files("tests", "rs").into_iter().filter(|(name, _)| !name.contains("/harness/") && !name.ends_with("/tidy.rs")) {
+    // A round of faults is a matter of time; it has no tests in it.
+    let exempt = ["/harness/", "/chaos/", "/tidy.rs"];
+    for (name, text) in files("tests", "rs").into_iter().filter(|(name, _)| !exempt.iter().any(|exempt| name.contains(exempt))) {
         let lines: Vec<&str> = text.lines().collect();
         for (number, line) in (1..).zip(&lines) {
             if line.contains("::sleep(") || line.contains(" sleep(") {
@@ -201,4 +204,24 @@ fn tests_wait_for_conditions_and_are_called_after_properties() {
     }
     assert_none("tests", &wrong);
     assert!(tests > 100, "only {tests} tests were found");
+}
+
+#[test]
+fn every_failpoint_stands_in_the_source_once_in_the_list_and_in_the_guarantees() {
+    let mut used: Vec<String> = Vec::new();
+    for (_, text) in files("src", "rs") {
+        for (_, line) in code(&text) {
+            used.extend(line.split("step!(\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_string()));
+        }
+    }
+    used.sort();
+    let mut listed: Vec<&str> = exportbox::failpoint::POINTS.iter().map(|(name, _)| *name).collect();
+    listed.sort_unstable();
+    assert_eq!(used, listed, "step! in src/ and POINTS in src/failpoint.rs");
+
+    let guarantees = std::fs::read_to_string(root().join("docs/guarantees.md")).unwrap();
+    let told: Vec<&str> =
+        guarantees.lines().filter(|line| ["| `export.", "| `delivery.", "| `worker."].iter().any(|kind| line.starts_with(kind))).collect();
+    let rows: Vec<String> = exportbox::failpoint::POINTS.iter().map(|(name, sentence)| format!("| `{name}` | {sentence} |")).collect();
+    assert_eq!(told, rows, "the table in docs/guarantees.md");
 }

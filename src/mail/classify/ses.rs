@@ -81,7 +81,11 @@ fn refused(status: u16, code: Option<&str>, text: &str, who: Correspondents<'_>,
         "InvalidClientTokenId" | "UnrecognizedClientException" | "MissingAuthenticationToken" | "MissingAuthenticationTokenException" => {
             hold("AWS does not know the access key: renew the credentials of this task or machine.")
         }
-        "SignatureDoesNotMatch" | "InvalidSignatureException" | "IncompleteSignature" | "RequestTimeTooSkewed" => {
+        "InvalidSignatureException" | "SignatureDoesNotMatch" | "RequestTimeTooSkewed" if is_about_clock(code, text) => {
+            // The answer has told the SDK how far: the next call is signed by AWS's clock. One machine's clock must not hold up the others.
+            unavailable("AWS refuses the signature because the clock of this machine is off: synchronise it, for example with chrony.")
+        }
+        "SignatureDoesNotMatch" | "InvalidSignatureException" | "IncompleteSignature" => {
             hold("AWS refuses the signature: check the secret access key and the clock of this machine.")
         }
         "ExpiredTokenException" | "ExpiredToken" | "RequestExpired" => {
@@ -89,6 +93,11 @@ fn refused(status: u16, code: Option<&str>, text: &str, who: Correspondents<'_>,
         }
         code => other(status, code),
     }
+}
+
+/// "Signature expired: … is now earlier than …", "Signature not yet current: … is still later than …".
+fn is_about_clock(code: Option<&str>, text: &str) -> bool {
+    code == Some("RequestTimeTooSkewed") || text.starts_with("Signature expired") || text.starts_with("Signature not yet current")
 }
 
 /// Without a code the answer is not from SES but from something before it, such as a proxy; nothing has been sent.

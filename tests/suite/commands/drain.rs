@@ -44,6 +44,7 @@ async fn drain_is_10_when_its_budget_ends_before_the_work() {
     let (code, summary) = drain(&world, &["--max-runtime", "1ns"], &[]).await;
     assert_eq!((code, &summary["claimed"]), (10, &0.into()));
     assert_eq!(drain(&world, &["--max-jobs", "1"], &[]).await.0, 0, "the budget was just enough");
+    assert_eq!(drain(&world, &["--max-jobs", "1"], &[]).await.0, 0, "with nothing to do it ends, too");
 }
 
 #[tokio::test]

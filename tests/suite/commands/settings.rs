@@ -36,6 +36,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("EXPORTBOX_EXPORTER", "magic", "aws_s3"),
     ("EXPORTBOX_SLOTS", "0", "EXPORTBOX_SLOTS"),
     ("EXPORTBOX_SLOTS", "many", "--slots"),
+    ("EXPORTBOX_SOURCE_SLOTS", "0", "EXPORTBOX_SOURCE_SLOTS"),
     ("EXPORTBOX_MAIL_SLOTS", "257", "EXPORTBOX_MAIL_SLOTS"),
     ("EXPORTBOX_LEASE", "soon", "90s, 15m or 24h"),
     ("EXPORTBOX_LEASE", "90", "90s, 15m or 24h"),

@@ -3,11 +3,19 @@
 //! A test arranges with `sql` and `request`, acts with `drain` or `start`, and waits with `until`; nothing sleeps for a fixed time. A world
 //! that ends with a running job fails its test.
 
+mod attempts;
 mod aws_s3;
+mod churn;
+mod connections;
+#[cfg(debug_assertions)]
+pub mod crash;
 mod deliveries;
 pub mod dockerfile;
+pub mod explain;
 pub mod exports;
 pub mod jobs;
+pub mod log;
+pub mod pooler;
 pub mod process;
 pub mod proxy;
 mod reports;
@@ -19,7 +27,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use exportbox::config::{Settings, SourceSettings};
+use exportbox::config::Settings;
 use exportbox::daemon::Daemon;
 use exportbox::database::DatabaseUrl;
 use exportbox::export::ExporterChoice;
@@ -91,7 +99,12 @@ impl World {
     pub async fn with_own_server() -> World {
         // It may be crashed, and what was committed must survive that.
         let settings = vec![("synchronous_commit".into(), "on".into())];
-        let server = Postgres::start(&PostgresOptions { settings, ..PostgresOptions::default() }).await.unwrap();
+        World::with_server(&PostgresOptions { settings, ..PostgresOptions::default() }).await
+    }
+
+    /// The same with options.
+    pub async fn with_server(options: &PostgresOptions) -> World {
+        let server = Postgres::start(options).await.unwrap();
         server::prepare(&server).await;
         let database = server::TEMPLATE.to_string();
         World::over(Some(server), database, SesOptions::default()).await
@@ -118,7 +131,9 @@ impl World {
         let ses = Ses::start(&SesOptions { dir: dir.path().join("mails"), ..ses }).await.unwrap();
         let settings = Settings {
             database: DatabaseUrl::parse(&daemon_url).unwrap(),
-            sources: SourceSettings { default: DatabaseUrl::parse(&daemon_url).unwrap(), others: Vec::new() },
+            direct: None,
+            source: DatabaseUrl::parse(&daemon_url).unwrap(),
+            named_sources: Vec::new(),
             bucket: "exports".into(),
             prefix: "exports".into(),
             exporter: ExporterChoice::Auto,

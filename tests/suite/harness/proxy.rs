@@ -21,6 +21,8 @@ enum Mode {
     LosingReplies,
     /// New connections are closed at once.
     Cut,
+    /// New connections are told this SQLSTATE, as a server that starts or stops does.
+    Refusing(&'static str),
 }
 
 /// The proxy. Dropping it closes all connections.
@@ -45,8 +47,14 @@ impl Proxy {
         let accepting = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
-                if *modes.borrow() == Mode::Cut {
-                    continue;
+                let now = *modes.borrow();
+                match now {
+                    Mode::Cut => continue,
+                    Mode::Refusing(code) => {
+                        tokio::spawn(refuse(client, code));
+                        continue;
+                    }
+                    _ => {}
                 }
                 let (mode, mut cut) = (modes.subscribe(), subscribed.clone());
                 cut.mark_unchanged();
@@ -92,10 +100,36 @@ impl Proxy {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
+    /// Close every connection, and answer new ones with this SQLSTATE until [`Proxy::resume`].
+    pub fn refuse(&self, code: &'static str) {
+        self.mode.send_replace(Mode::Refusing(code));
+        self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
     /// All is well again.
     pub fn resume(&self) {
         self.mode.send_replace(Mode::Open);
     }
+}
+
+/// The server's half of a start-up that is refused.
+async fn refuse(mut client: TcpStream, code: &str) -> Option<()> {
+    let mut length = [0; 4];
+    loop {
+        client.read_exact(&mut length).await.ok()?;
+        let mut request = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap() - 4];
+        client.read_exact(&mut request).await.ok()?;
+        if request != 80_877_103_u32.to_be_bytes() {
+            break;
+        }
+        // It asks for TLS first.
+        client.write_all(b"N").await.ok()?;
+    }
+    let body = format!("SFATAL\0VFATAL\0C{code}\0Mnot now\0\0");
+    let mut message = vec![b'E'];
+    message.extend(u32::try_from(body.len() + 4).unwrap().to_be_bytes());
+    message.extend(body.into_bytes());
+    client.write_all(&message).await.ok()
 }
 
 async fn pass(

@@ -84,7 +84,7 @@ async fn an_export_waits_unburnt_for_a_daemon_that_knows_its_source() {
     world.empty_database().await;
     let name = format!("empty_{}", world.database);
     let url = format!("{}/{name}", world.daemon_url().rsplit_once('/').unwrap().0);
-    world.settings.sources.others = vec![("replica".into(), DatabaseUrl::parse(&url).unwrap())];
+    world.settings.named_sources = vec![("replica".into(), DatabaseUrl::parse(&url).unwrap())];
     world.sql("update exportbox.job set run_at = now()").await;
     world.complete(&[id]).await;
     assert_eq!(String::from_utf8(world.stored(id).await).unwrap(), format!("d\n{name}\n"));

@@ -108,6 +108,42 @@ async fn a_cut_body_breaks_off_after_what_was_promised() {
 }
 
 #[tokio::test]
+async fn a_cut_request_leaves_nothing() {
+    let world = S3World::start().await;
+    world.s3.faults().add(Rule::on("PutObject", Action::CutRequest { after_bytes: 1000 }).times(1));
+    let cut = world.client.put_object().bucket("exports").key("x").body(vec![1; 3_000_000].into()).send().await;
+    assert!(matches!(cut, Err(SdkError::DispatchFailure(_))), "{cut:?}");
+    assert_eq!(world.s3.objects("exports").await.unwrap(), []);
+    world.put("x", b"data").await;
+}
+
+#[tokio::test]
+async fn an_error_afterwards_has_done_its_work() {
+    let world = SesWorld::start(SesOptions::default()).await;
+    let error = Action::error(500, "InternalServiceErrorException", "The request has failed due to an unknown error.");
+    world.ses.faults().add(Rule::on("SendEmail", Action::Afterwards(Box::new(error))).times(1));
+    let refused = world.raw("a@example.com", "Subject: once\r\n\r\nhello").send().await;
+    assert_eq!(refusal(refused), ("InternalServiceErrorException".into(), 500));
+    assert_eq!(world.ses.mails().len(), 1);
+}
+
+#[tokio::test]
+async fn a_full_store_refuses_what_does_not_fit_and_keeps_nothing_of_it() {
+    let world = S3World::start().await;
+    let put = |key: &str, size: usize| world.client.put_object().bucket("exports").key(key).body(vec![1; size].into()).send();
+    world.s3.set_room(Some(150_000));
+    put("fits", 100_000).await.unwrap();
+    assert_eq!(refusal(put("large", 400_000).await), ("XMinioStorageFull".into(), 507));
+    let id = world.begin("upload").await;
+    let part = world.client.upload_part().bucket("exports").key("upload").upload_id(&id).part_number(1).body(vec![1; 10].into());
+    assert_eq!(refusal(part.send().await), ("XMinioStorageFull".into(), 507));
+    assert_eq!(world.s3.refused_for_want_of_room(), 2);
+    assert_eq!(world.s3.objects("exports").await.unwrap(), [("fits".to_owned(), 100_000)]);
+    world.s3.set_room(None);
+    put("large", 400_000).await.unwrap();
+}
+
+#[tokio::test]
 async fn faults_are_scripted_from_outside_over_http() {
     let world = SesWorld::start(SesOptions::default()).await;
     let url = format!("{}/_sandbox/faults", world.ses.endpoint());

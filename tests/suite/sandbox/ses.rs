@@ -88,6 +88,15 @@ async fn every_refusal_has_the_code_and_status_of_the_real_service() {
     assert_eq!(refusal(world.raw("a@example.com", mail).send().await), ("ThrottlingException".into(), 400));
     let unsigned = reqwest::get(format!("{}/v2/email/account", world.ses.endpoint())).await.unwrap();
     assert_eq!(unsigned.headers()["x-amzn-errortype"], "MissingAuthenticationTokenException");
+    let signed_at = |date: &str| {
+        let call = reqwest::Client::new().get(format!("{}/v2/email/account", world.ses.endpoint()));
+        call.header("authorization", "AWS4-HMAC-SHA256 Credential=access/x").header("x-amz-date", date).send()
+    };
+    for (date, sentence) in [("20200101T000000Z", "Signature expired"), ("21000101T000000Z", "Signature not yet current")] {
+        let refused = signed_at(date).await.unwrap();
+        assert_eq!(refused.headers()["x-amzn-errortype"], "InvalidSignatureException");
+        assert!(refused.text().await.unwrap().contains(sentence));
+    }
 }
 
 #[tokio::test]

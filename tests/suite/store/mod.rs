@@ -10,6 +10,7 @@ use aws_credential_types::credential_fn::provide_credentials_fn;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_types::checksum_config::RequestChecksumCalculation;
+use aws_types::sdk_config::TimeSource;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use exportbox::job::{Failure, FailureClass, LeaseToken, ObjectKey, Verdict};
@@ -126,7 +127,7 @@ async fn each_trouble_with_the_store_has_its_class_and_sentence() {
     for (status, code, class, verdict) in [
         (404, "NoSuchBucket", FailureClass::StoreConfig, Verdict::Hold),
         (301, "PermanentRedirect", FailureClass::StoreConfig, Verdict::Hold),
-        (403, "RequestTimeTooSkewed", FailureClass::StoreAccess, Verdict::Hold),
+        (403, "RequestTimeTooSkewed", FailureClass::StoreAccess, Verdict::Postpone),
         (400, "EntityTooLarge", FailureClass::TooLarge, Verdict::Bury),
         (400, "BadDigest", FailureClass::Verification, Verdict::Retry),
         (409, "ConditionalRequestConflict", FailureClass::Verification, Verdict::Retry),
@@ -158,7 +159,8 @@ async fn an_object_with_a_key_of_its_own_is_encrypted_with_it_however_it_is_stor
     let part = upload.part(1, Bytes::from_static(b"a"), crc32fast::hash(b"a")).await.unwrap();
     upload.complete(&[part], crc32fast::hash(b"a")).await.unwrap();
     put(&store, &key().full()).await.unwrap();
-    let told = |call| s3.requests().into_iter().filter(|request| request.call == call).map(|request| request.encryption).collect::<Vec<_>>();
+    let told =
+        |call| s3.requests().into_iter().filter(|request| request.call == call).map(|request| request.encryption).collect::<Vec<_>>();
     let with_key = Some(("aws:kms".to_string(), "alias/reports".to_string()));
     assert_eq!(told(Call::Put), [with_key.clone(), None]);
     assert_eq!(told(Call::Begin), [with_key]);
@@ -235,6 +237,35 @@ async fn a_link_is_dead_after_its_instant() {
         tokio::task::yield_now().await;
     };
     assert_eq!(status, 403);
+}
+
+/// A clock that is off.
+#[derive(Debug)]
+struct Off(i64);
+
+impl TimeSource for Off {
+    fn now(&self) -> SystemTime {
+        (Utc::now() + chrono::TimeDelta::hours(self.0)).into()
+    }
+}
+
+#[tokio::test]
+async fn a_machine_whose_clock_is_hours_off_stores_files_and_gives_links_that_work() {
+    let s3 = s3().await;
+    for hours in [0, 5, -9] {
+        // Each first call of a process is the one that is refused for its time.
+        let store = || fake::store(&s3.sdk().time_source(Off(hours)).build());
+        let key = key().full();
+        put(&store(), &key).await.unwrap();
+        store().probe().await.unwrap();
+        store().begin(&object(&key)).await.unwrap().abort().await.unwrap();
+        let store = store();
+        assert!(store.head(&key).await.unwrap().is_some(), "{hours} hours");
+        let link = link(&store, &key, 3600).await.unwrap();
+        assert_eq!(reqwest::get(link.url.reveal()).await.unwrap().status(), 200, "{hours} hours");
+        let left_s = (link.expires_at - Utc::now()).num_seconds();
+        assert!((3590..=3601).contains(&left_s), "{hours} hours: {left_s} s are left");
+    }
 }
 
 #[tokio::test]

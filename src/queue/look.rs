@@ -1,0 +1,185 @@
+//! Where the looks of one process begin, and how often one begins at the start. Pure bookkeeping of one process; no statement.
+//!
+//! A claim leaves a dead entry at the low end of its index. While any snapshot is older than that, nothing can remove the entry, and every look
+//! that begins at the start steps over all of them. So most looks begin behind the last job that this process has claimed, level by level, and
+//! cost the same whatever lies before. Correctness does not rest on that: a thorough look begins at the start, finds what came to lie behind a
+//! mark (a transaction that stayed open, a job given back, an instant in the past), reaps and expires. It is due again after twenty times as
+//! long as it took, and after half a minute at the latest: at once in a healthy database, seldom under a long snapshot.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::job::{Kind, LeaseToken};
+
+/// Thorough looks take at most one part in so many of the time.
+const SHARE: u32 = 20;
+/// But one that had to wait for somebody's lock must not put off the next one for long.
+const LONGEST: Duration = Duration::from_secs(30);
+/// An empty level is passed over up to this long before the look: whatever a short transaction is about to commit lies behind that.
+const OPEN_TRANSACTIONS_MS: i64 = 1000;
+const LEVELS: usize = 10;
+
+/// The last job seen of a level: `run_at` and id.
+type Mark = (DateTime<Utc>, i64);
+
+/// What one process remembers from look to look.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    marks: [Option<Mark>; 2 * LEVELS],
+    thorough_at: Option<Instant>,
+    last_chances: HashMap<LeaseToken, Instant>,
+}
+
+/// A job as a look found it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    pub kind: Kind,
+    pub priority: i16,
+    pub run_at: Option<DateTime<Utc>>,
+    pub id: i64,
+}
+
+fn first_level(kind: Kind) -> usize {
+    match kind {
+        Kind::Export => 0,
+        Kind::Delivery => LEVELS,
+    }
+}
+
+impl Looks {
+    /// Whether the next look begins at the start.
+    pub(super) fn is_thorough_due(&self, now: Instant) -> bool {
+        self.thorough_at.is_none_or(|at| at <= now)
+    }
+
+    /// How long until a thorough look is due.
+    pub(super) fn thorough_in(&self, now: Instant) -> Duration {
+        self.thorough_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
+    }
+
+    /// The next look begins at the start, whatever it costs.
+    pub(super) fn be_thorough(&mut self) {
+        self.thorough_at = None;
+    }
+
+    /// Something that begins at the start took so long.
+    pub(super) fn took(&mut self, took: Duration, now: Instant) {
+        let at = self.thorough_at.map_or(now, |at| at.max(now)) + took.saturating_mul(SHARE);
+        self.thorough_at = Some(at.min(now + LONGEST));
+    }
+
+    /// Where a look begins: `run_at` and id for each level of exports, then of deliveries.
+    pub(super) fn begin(&self, thorough: bool) -> (Vec<Option<DateTime<Utc>>>, Vec<i64>) {
+        self.marks.iter().map(|mark| mark.filter(|_| !thorough).map_or((None, 0), |(run_at, id)| (Some(run_at), id))).unzip()
+    }
+
+    /// Move the marks of one kind to what a look with so many slots has found, in its order. A look that went back to a straggler stays there:
+    /// there may be more of them behind it.
+    pub(super) fn found(&mut self, kind: Kind, slots: usize, looked_at: DateTime<Utc>, seen: &[Seen]) {
+        if slots == 0 {
+            return;
+        }
+        let of_kind = || seen.iter().filter(|job| job.kind == kind);
+        let levels = &mut self.marks[first_level(kind)..][..LEVELS];
+        let level = |job: &Seen| usize::try_from(job.priority).unwrap_or_default().min(LEVELS - 1);
+        for job in of_kind() {
+            levels[level(job)] = job.run_at.map(|run_at| (run_at, job.id));
+        }
+        // Fewer than asked for: all levels are empty. Else those that come before the last one are.
+        let empty = if of_kind().count() < slots { LEVELS } else { of_kind().next_back().map_or(0, level) };
+        let passed = (looked_at - TimeDelta::milliseconds(OPEN_TRANSACTIONS_MS), 0);
+        for mark in &mut levels[..empty] {
+            *mark = (*mark).max(Some(passed));
+        }
+    }
+
+    /// Whether this process runs no job that the next crash would bury.
+    pub(super) fn may_take_last_chance(&mut self, now: Instant) -> bool {
+        self.last_chances.retain(|_, deadline| *deadline > now);
+        self.last_chances.is_empty()
+    }
+
+    /// It runs one now.
+    pub(super) fn keep(&mut self, token: LeaseToken, deadline: Instant) {
+        self.last_chances.insert(token, deadline);
+    }
+
+    /// It has come to an end.
+    pub(super) fn forget(&mut self, token: LeaseToken) {
+        self.last_chances.remove(&token);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_000_000 + second, 0).unwrap()
+    }
+
+    fn export(priority: i16, second: i64, id: i64) -> Seen {
+        Seen { kind: Kind::Export, priority, run_at: Some(at(second)), id }
+    }
+
+    #[test]
+    fn a_thorough_look_is_due_at_first_and_then_after_twenty_times_what_it_took() {
+        let (mut looks, now) = (Looks::default(), Instant::now());
+        assert!(looks.is_thorough_due(now));
+        looks.took(Duration::from_millis(50), now);
+        assert!(!looks.is_thorough_due(now + Duration::from_millis(999)));
+        assert_eq!(looks.thorough_in(now), Duration::from_secs(1));
+        assert!(looks.is_thorough_due(now + Duration::from_secs(1)));
+        looks.took(Duration::from_millis(1), now);
+        assert_eq!(looks.thorough_in(now), Duration::from_millis(1020), "what else was read from the start counts, too");
+        looks.took(Duration::from_secs(10), now);
+        assert_eq!(looks.thorough_in(now), Duration::from_secs(30), "but not for longer than that");
+        looks.be_thorough();
+        assert!(looks.is_thorough_due(now));
+    }
+
+    #[test]
+    fn a_look_begins_behind_the_last_job_of_each_level_and_a_thorough_one_at_the_start() {
+        let mut looks = Looks::default();
+        looks.found(Kind::Export, 3, at(100), &[export(2, 10, 7), export(5, 3, 1), export(5, 4, 2)]);
+        let (run_at, id) = looks.begin(false);
+        assert_eq!((run_at[5], id[5]), (Some(at(4)), 2));
+        assert_eq!(run_at[2], Some(at(99)), "what comes before a level that was reached is empty, but for the last second");
+        assert_eq!((run_at[6], run_at[10..].iter().flatten().count()), (None, 0), "what was not looked at is unknown");
+        assert_eq!(looks.begin(true).0, vec![None; 20]);
+    }
+
+    #[test]
+    fn an_empty_kind_is_passed_over_up_to_a_second_ago_and_never_back() {
+        let mut looks = Looks::default();
+        looks.found(Kind::Delivery, 1, at(100), &[]);
+        assert_eq!(looks.begin(false).0, [vec![None; 10], vec![Some(at(99)); 10]].concat());
+        looks.found(Kind::Delivery, 1, at(50), &[]);
+        assert_eq!(looks.begin(false).0[10], Some(at(99)));
+        looks.found(Kind::Delivery, 0, at(200), &[]);
+        assert_eq!(looks.begin(false).0[10], Some(at(99)), "without a slot nothing was looked at");
+    }
+
+    #[test]
+    fn a_mark_goes_back_to_a_straggler_so_that_those_behind_it_follow() {
+        let mut looks = Looks::default();
+        looks.found(Kind::Export, 1, at(100), &[export(5, 90, 9)]);
+        looks.found(Kind::Export, 1, at(101), &[export(5, 1, 3)]);
+        assert_eq!((looks.begin(false).0[5], looks.begin(false).1[5]), (Some(at(1)), 3));
+    }
+
+    #[test]
+    fn a_process_has_one_job_on_its_last_chance_at_a_time() {
+        let (mut looks, now) = (Looks::default(), Instant::now());
+        let token = LeaseToken(uuid::Uuid::nil());
+        assert!(looks.may_take_last_chance(now));
+        looks.keep(token, now + Duration::from_secs(9));
+        assert!(!looks.may_take_last_chance(now));
+        assert!(looks.may_take_last_chance(now + Duration::from_secs(9)), "past its deadline it is nobody's");
+        looks.keep(token, now + Duration::from_secs(9));
+        looks.forget(token);
+        assert!(looks.may_take_last_chance(now));
+    }
+}

@@ -1,0 +1,162 @@
+//! Whose query it is: a lost worker's is ended by whoever reaps it, a stranger's never, and limits hold on the server when nobody is there to
+//! keep them.
+
+use std::time::Duration;
+
+use crate::harness::process::{code, signal, stderr};
+use crate::harness::proxy::Proxy;
+use crate::harness::{GATED, World, postgres};
+
+/// A worker that hangs while it runs a gated export. Its connections stay open, so that no server notices by itself.
+async fn hanging(world: &World, more: &str) -> (tokio::process::Child, uuid::Uuid) {
+    let id = world.request_with(GATED, &[], more).await;
+    let process = world.spawn(&["run", "--slots", "1"]);
+    world.until_at_gate(id).await;
+    signal(&process, "STOP").await;
+    (process, id)
+}
+
+#[tokio::test]
+async fn whoever_reaps_a_worker_that_hangs_ends_its_query() {
+    for world in [World::new().await, World::with_aws_s3().await] {
+        let exporter = if world.text("select to_regnamespace('aws_s3')::text").await.is_empty() { "copy" } else { "aws_s3" };
+        let gate = world.gate().await;
+        let (mut process, id) = hanging(&world, "").await;
+        assert_eq!(world.exporters(id).await, [exporter]);
+        world.let_leases_lapse().await;
+        world.reap().await;
+        assert_eq!(world.backends_of(id).await, 1, "the statement alone ends nothing");
+        // The worker that reaps does; here it is one that comes later, and the lease is lost once more.
+        world.sql("update exportbox.job set run_at = now()").await;
+        let (mut second, _) = (world.spawn(&["run", "--slots", "1"]), ());
+        world.until(&format!("select count(*) = 2 from pg_stat_activity where application_name = 'exportbox export {id}'")).await;
+        world.until("select count(backend_pid) = 2 from exportbox.attempt").await;
+        signal(&second, "STOP").await;
+        world.let_leases_lapse().await;
+        let running = world.start().await;
+        world.until(&format!("select count(*) = 1 from pg_stat_activity where application_name = 'exportbox export {id}'")).await;
+        assert_eq!(running.stop().await.reaped, 1);
+        for process in [&mut process, &mut second] {
+            process.kill().await.unwrap();
+        }
+        gate.open().await;
+        world.drain().await;
+    }
+}
+
+#[tokio::test]
+async fn the_query_of_a_worker_that_is_cut_off_is_ended_and_the_export_made_by_another() {
+    let mut world = World::new().await;
+    let direct = world.settings.clone();
+    let proxy = Proxy::start(postgres().port()).await;
+    (world.settings.database, world.settings.source) = (proxy.database(&world), proxy.database(&world));
+    let gate = world.gate().await;
+    let id = world.request(GATED, &["ann@example.com"]).await;
+    let cut_off = world.start().await;
+    world.until_at_gate(id).await;
+    proxy.pause();
+    world.let_leases_lapse().await;
+    world.settings = direct;
+    let running = world.start().await;
+    world.until_query_is_gone(id).await;
+    gate.open().await;
+    world.let_back_offs_end().await;
+    world.sql("select exportbox.wake(now())").await;
+    world.until_state(id, "completed").await;
+    proxy.resume();
+    let (lost, tally) = (cut_off.stop().await, running.stop().await);
+    assert_eq!((lost.exported, lost.lease_lost, tally.reaped, tally.exported), (0, 1, 1, 1));
+    assert_eq!(world.mails().len(), 1);
+    world.drain().await;
+    world.assert_store_is_clean().await;
+}
+
+#[tokio::test]
+async fn a_backend_with_the_same_pid_and_another_start_is_never_ended() {
+    let world = World::new().await;
+    let gate = world.gate().await;
+    let (mut process, id) = hanging(&world, "").await;
+    world.sql("update exportbox.attempt set backend_start = backend_start - interval '1 microsecond'").await;
+    world.let_leases_lapse().await;
+    let running = world.start().await;
+    world.until("select state = 'pending' from exportbox.job").await;
+    // Stopping waits for the clean-up.
+    assert_eq!(running.stop().await.reaped, 1);
+    assert_eq!(world.backends_of(id).await, 1);
+    process.kill().await.unwrap();
+    gate.open().await;
+}
+
+#[tokio::test]
+async fn a_reaper_that_may_not_end_the_queries_of_others_says_so_once_and_goes_on() {
+    let world = World::new().await;
+    drop(world.login("weak", &["exportbox_worker", "app"]).await);
+    let gate = world.gate().await;
+    let (mut one, first) = hanging(&world, "").await;
+    let (mut two, second) = hanging(&world, "").await;
+    world.let_leases_lapse().await;
+    let login = format!("weak_{}", world.database);
+    let weak = [("EXPORTBOX_DATABASE_URL", postgres().url(&login, &login, &world.database))];
+    let output = world.run_with(&["drain"], &[(weak[0].0, &weak[0].1)]).await;
+    let said = stderr(&output);
+    assert_eq!((code(&output), said.matches("may not end the queries").count(), said.matches("ERROR").count()), (0, 1, 0), "{said}");
+    assert!(said.contains("pg_signal_backend"), "{said}");
+    assert_eq!((world.backends_of(first).await, world.backends_of(second).await), (1, 1));
+    // Seen but not touched: the same.
+    world.sql(&format!("grant pg_read_all_stats to {login}; update exportbox.job set state = 'running', lease_token = (select lease_token from exportbox.attempt where job_id = job.id), worker = 'lost', lease_expires_at = now() - interval '1 s', deadline_at = now() + interval '1 h'; update exportbox.attempt set finished_at = null, outcome = null, error_class = null, error = null")).await;
+    let seeing = world.run_with(&["drain"], &[(weak[0].0, &weak[0].1)]).await;
+    assert_eq!(stderr(&seeing).matches("may not end the queries").count(), 1, "{}", stderr(&seeing));
+    assert_eq!((world.backends_of(first).await, world.backends_of(second).await), (1, 1));
+    one.kill().await.unwrap();
+    two.kill().await.unwrap();
+    gate.open().await;
+}
+
+#[tokio::test]
+async fn the_servers_own_time_limit_is_what_is_left_of_the_attempt() {
+    let world = World::new().await;
+    let limit = "select extract(epoch from current_setting('statement_timeout')::interval)::int as s";
+    let file = world.file(limit, &[], "timeout => interval '90 seconds'").await;
+    let seconds: u32 = file.lines().nth(1).unwrap().parse().unwrap();
+    assert!((60..=90).contains(&seconds), "{file}");
+}
+
+#[tokio::test]
+async fn a_query_ends_at_its_time_limit_on_the_server_although_its_worker_hangs_and_the_deadline_takes_the_job_away() {
+    let world = World::new().await;
+    let gate = world.gate().await;
+    let (mut process, id) = hanging(&world, "timeout => interval '3 seconds'").await;
+    let aborted = "state = 'idle in transaction (aborted)'";
+    let of_export = format!("from pg_stat_activity where application_name = 'exportbox export {id}'");
+    world.until(&format!("select bool_and({aborted}) {of_export}")).await;
+    world.sql("update exportbox.job set deadline_at = now() - interval '91 seconds'").await;
+    let running = world.start().await;
+    world.until_query_is_gone(id).await;
+    assert_eq!(running.stop().await.reaped, 1);
+    assert_eq!(world.text("select error_class from exportbox.job").await, "timeout");
+    process.kill().await.unwrap();
+    gate.open().await;
+}
+
+#[tokio::test]
+async fn a_bookkeeping_statement_that_waits_too_long_for_a_lock_is_given_up_and_the_worker_goes_on() {
+    let mut world = World::new().await;
+    world.settings.policy.lease = Duration::from_secs(4);
+    let running = world.start().await;
+    world.until_asleep(&running.worker).await;
+    let id = world.request("select 1 as one", &[]).await;
+    world.until_state(id, "completed").await;
+    world.until_asleep(&running.worker).await;
+    let locker = crate::harness::connect(&postgres().superuser_url_for(&world.database)).await;
+    locker.batch_execute("begin; lock table exportbox.job in access exclusive mode").await.unwrap();
+    world.sql(&format!("select pg_notify(channel, '') from exportbox.worker where id = '{}'", running.worker)).await;
+    let name = format!("left('exportbox {}', 63)", running.worker);
+    world.until(&format!("select bool_or(wait_event_type = 'Lock') from pg_stat_activity where application_name = {name}")).await;
+    // Given up after half a lease: what waited is cancelled, and a new connection waits.
+    let first = world.text(&format!("select pid::text from pg_stat_activity where application_name = {name}")).await;
+    world.until(&format!("select count(*) > 0 and bool_and(pid <> {first}) from pg_stat_activity where application_name = {name}")).await;
+    locker.batch_execute("rollback").await.unwrap();
+    let next = world.request("select 2 as two", &[]).await;
+    world.until_state(next, "completed").await;
+    running.stop().await;
+}

@@ -1,0 +1,67 @@
+//! Guards that only show when a worker is slow, deaf or hung at the wrong moment.
+
+use std::time::Duration;
+
+use exportbox::job::Outcome;
+use exportbox::queue::Settled;
+use exportbox::sandbox::{Action, Rule};
+
+use crate::harness::{World, stale};
+
+/// 12 MB: a multipart upload.
+const LARGE: &str = "select repeat('x', 1000) as line from generate_series(1, 12000)";
+const SOON: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn a_late_attempt_stores_beside_the_file_that_won_and_what_it_stored_is_swept() {
+    let world = World::new().await;
+    let late = world.claimed("late", &[]).await;
+    let job = world.begin(&late).await;
+    world.let_leases_lapse().await;
+    world.reap().await;
+    world.let_back_offs_end().await;
+    world.complete(&[late.export_id]).await;
+    // It was stopped at the wrong moment, hears of nothing, and goes on.
+    let outcome = world.go_on(&late, &job, Duration::ZERO).await;
+    assert!(matches!(outcome, Outcome::Exported(_)), "{outcome:?}");
+    assert_eq!(world.queue("late").settle(stale(&late), outcome).await, Ok(Settled::LeaseLost));
+    world.queue("late").reopen_sweep(late.token).await.unwrap();
+    world.drain().await;
+    assert_eq!(world.stored(late.export_id).await, b"one\n1\n");
+    world.assert_store_is_clean().await;
+}
+
+#[tokio::test]
+async fn a_worker_whose_own_clock_has_run_out_publishes_nothing() {
+    let mut world = World::new().await;
+    world.may_leave_running = true;
+    let lease = world.claimed("one", &[]).await;
+    let job = world.begin(&lease).await;
+    let two_thirds = world.settings.policy.lease * 2 / 3;
+    let outcome = world.go_on(&lease, &job, two_thirds).await;
+    assert!(matches!(outcome, Outcome::Stopped { .. }), "{outcome:?}");
+    assert_eq!(world.s3.objects("exports").await.unwrap(), []);
+    assert!(matches!(world.go_on(&lease, &job, Duration::ZERO).await, Outcome::Exported(_)), "else the refusal proves nothing");
+}
+
+#[tokio::test]
+async fn an_attempt_that_hangs_in_the_store_ends_at_its_deadline() {
+    let world = World::new().await;
+    world.s3.faults().add(Rule::on("UploadPart", Action::Hang));
+    let id = world.request_with(LARGE, &[], "timeout => interval '2 seconds'").await;
+    let (tally, left) = tokio::time::timeout(SOON, world.drain()).await.expect("it hangs for ever");
+    assert_eq!((tally.retried, tally.reaped, left.waiting), (1, 0, 1));
+    assert_eq!(world.export(id).await["error_class"], "timeout");
+}
+
+#[tokio::test]
+async fn while_a_provider_is_being_called_the_delivery_says_that_it_may_be_sent() {
+    let world = World::new().await;
+    world.ses.faults().add(Rule::on("SendEmail", Action::DelayMs(3000)));
+    let id = world.request("select 1 as one", &["ann@example.com"]).await;
+    let running = world.start().await;
+    tokio::time::timeout(SOON, world.ses.faults().until_hit("SendEmail", 1)).await.unwrap();
+    assert_eq!(world.text("select status from exportbox.delivery").await, "sending");
+    world.until_state(id, "completed").await;
+    assert_eq!(running.stop().await.mailed, 1);
+}

@@ -1,0 +1,39 @@
+//! A worker that went on by itself: an attempt that is run by hand, whatever the job tables say of its lease meanwhile.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use exportbox::export::{ExportOptions, Exporter};
+use exportbox::job::{Attempt, ExportJob, Lease, LeaseClock, Note, Outcome, Progress, Stop};
+use exportbox::source::{DEFAULT_SOURCE, Source, Sources};
+
+use super::World;
+
+impl World {
+    /// What the attempt reads and notes before it works.
+    pub async fn begin(&self, lease: &Lease) -> ExportJob {
+        let job = self.queue("one").load_export(lease).await.unwrap().unwrap();
+        let part = self.made_by(lease).parts.remove(0);
+        self.queue("one").note(lease.token, &Note::Store { bucket: "exports".into(), key: part.key, upload_id: None }).await.unwrap();
+        job
+    }
+
+    /// Run the export of an attempt that began, as its worker does, with a lease that was last heard of so long ago. It hears of nothing else.
+    pub async fn go_on(&self, lease: &Lease, job: &ExportJob, silent_for: Duration) -> Outcome {
+        let options =
+            ExportOptions { choice: self.settings.exporter, prefix: self.settings.prefix.clone(), region: None, part_size: 5 << 20 };
+        let exporter =
+            Exporter::new(Sources::new([(DEFAULT_SOURCE.to_string(), Source::new(self.settings.source.clone()))]), self.store(), options);
+        let heard_of = Instant::now().checked_sub(silent_for).unwrap();
+        let attempt = Attempt {
+            export_id: lease.export_id,
+            token: lease.token,
+            deadline: lease.deadline,
+            stop: Stop::new(),
+            progress: Arc::new(Progress::default()),
+            clock: Arc::new(LeaseClock::new(heard_of, self.settings.policy.lease)),
+            notes: Arc::new(|_| Box::pin(async { Ok(()) })),
+        };
+        exporter.export(&attempt, job).await
+    }
+}

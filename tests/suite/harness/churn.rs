@@ -1,0 +1,58 @@
+//! A queue with a past: jobs that came and went, and snapshots that keep what they left.
+
+use exportbox::queue::{Queue, Room};
+use tokio_postgres::Client;
+
+use super::{World, connect};
+
+impl World {
+    /// A snapshot from now on, for as long as the connection lives.
+    pub async fn old_snapshot(&self) -> Client {
+        let reader = connect(&self.app_url()).await;
+        reader.batch_execute("set application_name = 'an old reader'; begin isolation level repeatable read; select 1").await.unwrap();
+        reader
+    }
+
+    /// A superuser's connection beside `admin`.
+    pub async fn superuser(&self) -> Client {
+        connect(&self.server().superuser_url_for(&self.database)).await
+    }
+
+    /// Jobs without requests, due now.
+    pub async fn plant_due(&self, count: usize) {
+        self.sql(&format!(
+            "set session_replication_role = replica;
+             insert into exportbox.job (export_id, kind) select gen_random_uuid(), 'export' from generate_series(1, {count});
+             set session_replication_role = origin"
+        ))
+        .await;
+    }
+
+    /// So many jobs come, are claimed by this process, beat once, and are completed.
+    pub async fn churn(&self, queue: &Queue, rounds: usize, each: usize) {
+        for _ in 0..rounds {
+            self.plant_due(each).await;
+            let mut claimed = 0;
+            while claimed < each {
+                let found = queue.cycle(Room { exports: each - claimed, deliveries: 4 }).await.unwrap().leases.len();
+                claimed += found;
+                if found == 0 {
+                    queue.be_thorough();
+                }
+            }
+            // A transaction of its own, as every beat is.
+            self.sql("update exportbox.job set lease_expires_at = lease_expires_at + interval '1 second' where state = 'running'").await;
+            self.sql(
+                "update exportbox.attempt set finished_at = now(), outcome = 'completed' where finished_at is null;
+                 update exportbox.job set state = 'completed', finished_at = now(),
+                    lease_token = null, lease_expires_at = null, deadline_at = null, worker = null where state = 'running'",
+            )
+            .await;
+        }
+    }
+
+    /// Let so many transactions pass.
+    pub async fn let_transactions_pass(&self, count: u32) {
+        self.sql(&format!("do $$ begin for passed in 1..{count} loop perform pg_current_xact_id(); commit; end loop; end $$")).await;
+    }
+}
