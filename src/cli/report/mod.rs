@@ -225,7 +225,10 @@ async fn show(queue: &Queue, args: &ShowArgs) -> anyhow::Result<ExitCode> {
         table(&["NAME", "TYPE", "DEFAULT", "ALLOWED", "DESCRIPTION"], &rows);
     }
     match report["query"].as_str() {
-        Some(query) => query.trim_matches('\n').lines().fold(println!("\nQUERY"), |(), line| println!("  {}", printable(line))),
+        Some(query) => {
+            println!("\nQUERY");
+            query.trim_matches('\n').lines().for_each(|line| println!("  {}", printable(line)));
+        }
         None => println!("\nThe query is for members of exportbox_operator."),
     }
     Ok(ExitCode::SUCCESS)
