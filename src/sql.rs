@@ -82,12 +82,12 @@ pub fn parameter_types(statement: &str) -> Vec<Type> {
             "smallint" => Type::INT2,
             "boolean" => Type::BOOL,
             "timestamptz" => Type::TIMESTAMPTZ,
-            "timestamptz[]" => Type::TIMESTAMPTZ_ARRAY,
             "uuid" => Type::UUID,
             "uuid[]" => Type::UUID_ARRAY,
             "text[]" => Type::TEXT_ARRAY,
             "jsonb" => Type::JSONB,
             "bigint[]" => Type::INT8_ARRAY,
+            "timestamptz[]" => Type::TIMESTAMPTZ_ARRAY,
             _ => Type::TEXT,
         })
         .collect()

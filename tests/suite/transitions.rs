@@ -52,9 +52,14 @@ async fn act(client: &Client, verb: &str, job: Planted, token: Uuid) {
     let (class, sentence, none) = ("timeout", "Planted.", None::<String>);
     let keys = (vec![format!("exports/{token}/a.csv")], vec![10_i64], vec![none.clone()]);
     let now = chrono::Utc::now();
+    let marks = (vec![None::<chrono::DateTime<chrono::Utc>>; 20], vec![None::<i64>; 20]);
     let settle: [&(dyn ToSql + Sync); 2] = [&job.id, &token];
     let more: Vec<&(dyn ToSql + Sync)> = match verb {
-        "claim" => vec![&4_i32, &4_i32, &"worker", &90_000_i64, &3_600_000_i64, &300_000_i64, &5_i16, &5_i16],
+        "claim" => {
+            let of_claim: [&(dyn ToSql + Sync); 8] = [&4_i32, &4_i32, &"worker", &90_000_i64, &3_600_000_i64, &300_000_i64, &5_i16, &5_i16];
+            let from_the_start: [&(dyn ToSql + Sync); 5] = [&marks.0, &marks.1, &3_i16, &true, &None::<i32>];
+            of_claim.into_iter().chain(from_the_start).collect()
+        }
         "reap" => vec![&90_000_i64, &3_i16, &5_i16, &5_i16, &false],
         "expire" => vec![],
         "exportbox.cancel" | "exportbox.requeue" => vec![&job.export_id],

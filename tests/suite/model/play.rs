@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use exportbox::job::{Failure, FailureClass, Lease, Note, Outcome, Receipt, StopReason, Verdict};
-use exportbox::queue::{Beat, Noted, Queue, Room, Settled};
+use exportbox::queue::{Beat, Cycle, Noted, Queue, Room, Settled};
 use uuid::Uuid;
 
 use super::Protocol;
@@ -44,10 +44,16 @@ pub struct Player<'a> {
 
 impl<'a> Player<'a> {
     /// Everything from before is gone: nobody else's job may be reaped.
-    pub async fn new(world: &'a World, workers: &[Queue; 2], other: &Queue) -> Player<'a> {
+    pub async fn new(world: &'a World, other: &Queue) -> Player<'a> {
         world.sql("truncate exportbox.outbox cascade; truncate exportbox.event").await;
         let export_id = world.request("select 1 as one", &["ann@example.com"]).await;
-        Player { world, workers: workers.clone(), other: other.clone(), export_id, held: [None, None] }
+        let workers = [0, 1].map(|worker| Player::process(world, worker));
+        Player { world, workers, other: other.clone(), export_id, held: [None, None] }
+    }
+
+    /// A worker's process, just started: it remembers nothing.
+    fn process(world: &World, worker: usize) -> Queue {
+        world.queue(&format!("worker {}", worker + 1))
     }
 
     /// The job tables, as `tables_of` says them of the model.
@@ -55,9 +61,15 @@ impl<'a> Player<'a> {
         self.world.text(TABLES).await
     }
 
+    /// A thorough look, as the model's are.
+    async fn cycle(queue: &Queue, room: Room) -> Cycle {
+        queue.be_thorough();
+        queue.cycle(room).await.unwrap()
+    }
+
     /// The model reaps only what is lost; whoever else comes by in between must find nothing.
     pub async fn reap_in_vain(&self) {
-        assert!(self.other.cycle(NOBODY).await.unwrap().reaped.is_empty(), "a lease was reaped that is not lost");
+        assert!(Player::cycle(&self.other, NOBODY).await.reaped.is_empty(), "a lease was reaped that is not lost");
     }
 
     fn lease(&self, worker: usize) -> &Lease {
@@ -67,7 +79,7 @@ impl<'a> Player<'a> {
     async fn claim(&mut self, worker: usize, job: usize, heard: bool) {
         self.world.let_back_offs_end().await;
         let room = Room { exports: usize::from(job == EXPORT), deliveries: usize::from(job == MAIL) };
-        let mut leases = self.workers[worker].cycle(room).await.unwrap().leases;
+        let mut leases = Player::cycle(&self.workers[worker], room).await.leases;
         assert_eq!(leases.len(), 1);
         self.held[worker] = leases.pop().filter(|_| heard);
     }
@@ -138,14 +150,17 @@ impl<'a> Player<'a> {
                     assert!(lost, "settled although the lease was gone: {settled:?}");
                 }
             }
-            Event::Reap => drop(self.other.cycle(NOBODY).await.unwrap()),
+            Event::Reap => drop(Player::cycle(&self.other, NOBODY).await),
             Event::Cancel => drop(self.other.cancel(self.export_id).await.unwrap()),
             Event::Requeue => assert!(self.other.requeue(self.export_id).await.unwrap() > 0),
             Event::Expire => {
                 self.world.sql("update exportbox.job set not_after = now() where state = 'pending'").await;
-                self.other.cycle(NOBODY).await.unwrap();
+                Player::cycle(&self.other, NOBODY).await;
             }
-            Event::Crash { worker, .. } => self.held[worker] = None,
+            Event::Crash { worker, .. } => {
+                self.held[worker] = None;
+                self.workers[worker] = Player::process(self.world, worker);
+            }
             // What a worker does without the job tables.
             Event::Publish(_) | Event::Land(_) | Event::Call { .. } | Event::Fail { .. } | Event::Stop(_) => {}
             // Nobody asks the job tables; `guards.rs` has the sweep.

@@ -107,10 +107,10 @@ async fn compiled(mutation: &Mutation) -> Option<PathBuf> {
     let output = command.output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let messages = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let suite = messages
+    let mut suite = messages
         .filter(|message| message["target"]["name"] == "suite")
         .filter_map(|message| message["executable"].as_str().map(PathBuf::from));
-    output.status.success().then(|| suite.last().unwrap())
+    output.status.success().then(|| suite.next_back().unwrap())
 }
 
 #[tokio::test]
