@@ -27,12 +27,25 @@ create table exportbox.report (
     query       text not null,
     params      jsonb not null default '{}',
     run_as      text not null,
+    requesters  text[],
+    formats     text[],
+    max_rows    bigint,
+    max_bytes   bigint,
+    timeout     interval,
+    recipient_domains text[],
+    max_recipients    integer,
+    object_life interval,
+    kms_key     text,
+    prefix      text,
+    source      text not null default 'default',
     created_at  timestamptz not null default now(),
     created_by  text not null default exportbox.acting_role(),
     disabled_at timestamptz,
     constraint report_pkey primary key (name, version),
     constraint report_name_is_plain check (name ~ '^[a-z][a-z0-9_.-]{0,62}$'),
-    constraint report_params_is_object check (jsonb_typeof(params) = 'object')
+    constraint report_params_is_object check (jsonb_typeof(params) = 'object'),
+    constraint report_limits check (max_rows >= 1 and max_bytes >= 1 and timeout > interval '0' and max_recipients >= 0
+        and object_life > interval '0')
 );
 comment on table exportbox.report is 'The catalogue: named, versioned queries written by trusted authors. A request names a report; its values are data.';
 comment on column exportbox.report.name is 'What a request writes into outbox.report.';
@@ -41,6 +54,17 @@ comment on column exportbox.report.description is 'For people who look for a rep
 comment on column exportbox.report.query is 'One SELECT. Reads its parameters with exportbox.param(''name'').';
 comment on column exportbox.report.params is 'Declared parameters: {"month": {"type": "date", "required": true}}.';
 comment on column exportbox.report.run_as is 'The role whose rights the query has (SET LOCAL ROLE).';
+comment on column exportbox.report.requesters is 'Roles whose members may request it; null: every member of exportbox_requester.';
+comment on column exportbox.report.formats is 'Formats that a request may ask for; null: all.';
+comment on column exportbox.report.max_rows is 'An export with more data rows than this dies.';
+comment on column exportbox.report.max_bytes is 'An export whose stored file is larger than this dies.';
+comment on column exportbox.report.timeout is 'The longest one attempt may take, whatever the request asks for.';
+comment on column exportbox.report.recipient_domains is 'Domains of addresses that may get a mail: example.com is that domain alone, *.example.com every one below it; null: all.';
+comment on column exportbox.report.max_recipients is 'Most addresses of one request; 0: files only; null: 50, as everywhere.';
+comment on column exportbox.report.object_life is 'Age at which the bucket deletes the file (a lifecycle rule on the prefix); no link promises more.';
+comment on column exportbox.report.kms_key is 'The KMS key that S3 encrypts the file with; null: the bucket''s own setting.';
+comment on column exportbox.report.prefix is 'Follows the daemon''s prefix in the keys of this report''s files.';
+comment on column exportbox.report.source is 'The source that the query runs on: default is EXPORTBOX_SOURCE_URL, others are named in EXPORTBOX_SOURCES.';
 comment on column exportbox.report.created_at is 'When this version was registered.';
 comment on column exportbox.report.created_by is 'Who registered this version.';
 comment on column exportbox.report.disabled_at is 'Set: this version takes no new requests.';
@@ -107,6 +131,7 @@ create table exportbox.job (
     leases              integer not null default 0,
     timeout             interval,
     report_version      integer,
+    params              jsonb,
     lease_token         uuid,
     lease_expires_at    timestamptz,
     deadline_at         timestamptz,
@@ -144,8 +169,9 @@ comment on column exportbox.job.attempt is 'Attempts that count against max_atte
 comment on column exportbox.job.max_attempts is 'Null: the daemon''s setting.';
 comment on column exportbox.job.crashes is 'Leases that expired; at three the job is dead.';
 comment on column exportbox.job.leases is 'Leases ever taken: numbers the attempts.';
-comment on column exportbox.job.timeout is 'The request''s wish for one attempt; null: the daemon''s setting.';
+comment on column exportbox.job.timeout is 'For one attempt: the request''s wish or the report''s ceiling, the shorter; null: the daemon''s setting.';
 comment on column exportbox.job.report_version is 'The version of the report when the request was made.';
+comment on column exportbox.job.params is 'The values of a report''s parameters as their types write them, read in the requester''s own INSERT, with defaults; null: ad hoc.';
 comment on column exportbox.job.lease_token is 'Made new by each claim; every write of a worker names it.';
 comment on column exportbox.job.lease_expires_at is 'The worker is alive until then, moved by heartbeats.';
 comment on column exportbox.job.deadline_at is 'The attempt has had enough time, never moved.';

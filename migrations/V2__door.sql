@@ -83,7 +83,7 @@ begin
             or (name = 'encoding' and (jsonb_typeof(value) <> 'string' or not exportbox.is_copy_encoding(value #>> '{}')))
             or (name = 'force_quote' and value <> '"*"' and not coalesce(
                 jsonb_typeof(value) = 'array' and jsonb_array_length(value) > 0
-                and not jsonb_path_exists(value, '$[*] ? (@.type() != "string")')
+                and not jsonb_path_exists(value, '$[*] ? (@.type() != "string" || @ == "")')
                 and (select count(distinct e) = count(*) from jsonb_array_elements(value) as e), false))
         then
             raise exception using errcode = 'EB022', message = format('format_options "%s" cannot be %s', name, value),
@@ -114,49 +114,16 @@ end
 $$;
 comment on function exportbox.check_format(text, text, jsonb) is 'Refuse what COPY TO would refuse, while the application can still see it.';
 
-create function exportbox.check_params(report text, version integer, declared jsonb, given jsonb) returns void
+create function exportbox.check_request(
+    request exportbox.outbox,
+    out report_version integer,
+    out inputs jsonb,
+    out time_limit interval
+)
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
-    name text;
-    declaration jsonb;
-    value jsonb;
-begin
-    for name in select k.name from jsonb_object_keys(given) as k (name) loop
-        if not declared ? name then
-            raise exception using errcode = 'EB006', message = format('report "%s" has no parameter "%s"', report, name),
-                hint = case when declared = '{}' then 'It takes no parameters.'
-                    else 'It takes: ' || (select string_agg(k.name, ', ') from jsonb_object_keys(declared) as k (name)) || '.' end;
-        end if;
-    end loop;
-    for name, declaration in select d.key, d.value from jsonb_each(declared) as d loop
-        value := given -> name;
-        if value is null or value = 'null' then
-            if coalesce((declaration ->> 'required')::boolean, false) then
-                raise exception using errcode = 'EB007', message = format('report "%s" needs parameter "%s"', report, name),
-                    hint = format('Add "%s" to params, a value of type %s.', name, declaration ->> 'type');
-            end if;
-            continue;
-        end if;
-        begin
-            -- The type is a name that register_report has looked up in pg_catalog; the value is bound.
-            execute format('select $1::%s', declaration ->> 'type') using value #>> '{}';
-        -- Some types (jsonpath, tsquery, regclass) complain in the words of a wrong statement.
-        exception when data_exception or syntax_error_or_access_rule_violation then
-            raise exception using errcode = 'EB008',
-                message = format('parameter "%s" of report "%s" is not a valid %s', name, report, declaration ->> 'type'),
-                hint = format('Give "%s" as text that PostgreSQL can cast to %s.', name, declaration ->> 'type');
-        end;
-    end loop;
-end
-$$;
-comment on function exportbox.check_params(text, integer, jsonb, jsonb) is 'Refuse undeclared, missing and uncastable values in the requester''s own INSERT.';
-
-create function exportbox.check_request(request exportbox.outbox) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp
-as $$
-declare
-    catalogued record;
+    catalogued exportbox.report;
     address text;
 begin
     if num_nonnulls(request.report, request.query) <> 1 then
@@ -170,7 +137,7 @@ begin
             hint = 'For example {"month": "2026-01-01"}.';
     end if;
     if request.report is not null then
-        select report.version, report.params, report.disabled_at into catalogued
+        select report.* into catalogued
         from exportbox.report where report.name = request.report order by report.version desc limit 1;
         if not found then
             raise exception using errcode = 'EB002', message = format('there is no report "%s"', request.report),
@@ -180,7 +147,9 @@ begin
             raise exception using errcode = 'EB002', message = format('report "%s" is disabled', request.report),
                 hint = 'Ask an operator, or use another report.';
         end if;
-        perform exportbox.check_params(request.report, catalogued.version, catalogued.params, request.params);
+        perform exportbox.check_requester(request, catalogued);
+        report_version := catalogued.version;
+        inputs := exportbox.read_params(request.report, catalogued.params, request.params);
     else
         if not pg_has_role(request.requested_by, 'exportbox_adhoc', 'member') then
             raise exception using errcode = 'EB003', message = format('role "%s" may not request ad-hoc queries', request.requested_by),
@@ -214,6 +183,9 @@ begin
     end loop;
 
     perform exportbox.check_format(request.format, request.compression, request.format_options);
+    if request.report is not null then
+        perform exportbox.check_limits(request, catalogued);
+    end if;
 
     -- Control characters by number: what a class names depends on the database's locale.
     if request.filename !~ '^[^/\\\x01-\x1f\x7f-\x9f]{1,180}$' or request.filename ~ '^\.+$' or request.filename ~ '^\s*$' then
@@ -244,6 +216,7 @@ begin
         raise exception using errcode = 'EB032', message = format('timeout %s is out of range', request.timeout),
             hint = 'Use 1 second to 7 days.';
     end if;
+    time_limit := least(request.timeout, catalogued.timeout);
     if request.max_attempts not between 1 and 100 then
         raise exception using errcode = 'EB033', message = format('max_attempts %s is out of range', request.max_attempts),
             hint = 'Use 1 to 100.';
@@ -265,7 +238,7 @@ begin
     end if;
 end
 $$;
-comment on function exportbox.check_request(exportbox.outbox) is 'Every rule of a request, in the order of the columns.';
+comment on function exportbox.check_request is 'Every rule of a request, in the order of the columns. Gives what its job needs to know beside it.';
 
 create function exportbox.outbox_fill() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
@@ -296,19 +269,19 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     request exportbox.outbox;
+    checked record;
     earliest timestamptz;
 begin
     for request in select * from new_requests loop
-        perform exportbox.check_request(request);
+        checked := exportbox.check_request(request);
+        insert into exportbox.job (export_id, kind, run_at, not_after, priority, timeout, max_attempts, report_version, params)
+        values (request.id, 'export', request.run_at, request.not_after, request.priority, checked.time_limit, request.max_attempts,
+            checked.report_version, checked.inputs);
         earliest := least(earliest, request.run_at);
     end loop;
     if earliest is null then
         return null;
     end if;
-    insert into exportbox.job (export_id, kind, run_at, not_after, priority, timeout, max_attempts, report_version)
-    select r.id, 'export', r.run_at, r.not_after, r.priority, r.timeout, r.max_attempts,
-        case when r.report is not null then (select max(report.version) from exportbox.report where report.name = r.report) end
-    from new_requests as r;
     perform exportbox.wake(earliest);
     return null;
 end
@@ -389,80 +362,3 @@ begin
 end
 $$;
 comment on function exportbox.request_export is 'The same as an INSERT, for those who prefer a call. A repeated idempotency_key returns the first id.';
-
-create function exportbox.register_report(
-    name text,
-    query text,
-    params jsonb default '{}',
-    run_as text default null,
-    description text default null
-) returns integer
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
-as $$
-declare
-    declared jsonb := '{}';
-    declaration jsonb;
-    param text;
-    type_name text;
-    usable boolean;
-    latest record;
-    runner text := coalesce(register_report.run_as, exportbox.acting_role());
-    versions integer;
-begin
-    if coalesce(register_report.name, '') !~ '^[a-z][a-z0-9_.-]{0,62}$' then
-        raise exception using errcode = 'EB060', message = 'a report''s name starts with a lower-case letter and has up to 63 letters, digits, "_", "-" and "."';
-    end if;
-    if coalesce(register_report.query, '') !~ '\S' then
-        raise exception using errcode = 'EB060', message = 'a report needs a query', hint = 'Give one SELECT statement.';
-    end if;
-    if not exists (select from pg_roles where rolname = runner) then
-        raise exception using errcode = 'EB060', message = format('there is no role "%s"', runner),
-            hint = 'Set run_as to the role whose rights the query shall have.';
-    end if;
-    if coalesce(jsonb_typeof(register_report.params), 'null') <> 'object' then
-        raise exception using errcode = 'EB060', message = 'params must be a JSON object',
-            hint = 'For example {"month": {"type": "date", "required": true}} or {"month": "date"}.';
-    end if;
-    for param, declaration in select p.key, p.value from jsonb_each(register_report.params) as p loop
-        type_name := case jsonb_typeof(declaration) when 'string' then declaration #>> '{}' when 'object' then declaration ->> 'type' end;
-        if param !~ '^[a-z_][a-z0-9_]{0,40}$' then
-            raise exception using errcode = 'EB060', message = format('parameter name "%s" is not usable', param),
-                hint = 'Use up to 41 lower-case letters, digits and underscores.';
-        end if;
-        begin
-            usable := exists (select from pg_type where oid = to_regtype(type_name) and typnamespace = 'pg_catalog'::regnamespace
-                and typtype in ('b', 'r', 'm'));
-        exception when syntax_error_or_access_rule_violation or feature_not_supported then
-            -- Before PostgreSQL 16 to_regtype fails for what cannot be a name.
-            usable := false;
-        end;
-        if not usable then
-            raise exception using errcode = 'EB060', message = format('parameter "%s" has no usable type', param),
-                hint = 'Use a built-in type such as date, integer, text or uuid[].';
-        end if;
-        if jsonb_typeof(declaration) = 'object' and exists (select from jsonb_each(declaration) as d
-            where d.key not in ('type', 'required') or (d.key = 'required' and jsonb_typeof(d.value) <> 'boolean')) then
-            raise exception using errcode = 'EB060', message = format('parameter "%s" has an unknown property', param),
-                hint = 'Use "type" and "required".';
-        end if;
-        declared := declared || jsonb_build_object(param, jsonb_build_object(
-            'type', to_regtype(type_name)::text,
-            'required', coalesce((case jsonb_typeof(declaration) when 'object' then declaration ->> 'required' end)::boolean, false)));
-    end loop;
-
-    perform pg_advisory_xact_lock(hashtext('exportbox.report'), hashtext(register_report.name));
-    select r.* into latest from exportbox.report as r where r.name = register_report.name order by r.version desc limit 1;
-    if found and latest.disabled_at is null and (latest.query, latest.params, latest.run_as, latest.description)
-        is not distinct from (register_report.query, declared, runner, register_report.description) then
-        return latest.version;
-    end if;
-    versions := coalesce(latest.version, 0) + 1;
-    insert into exportbox.report (name, version, description, query, params, run_as)
-    values (register_report.name, versions, register_report.description, register_report.query, declared, runner);
-    -- The role that runs the report must be able to read its parameters.
-    execute format('grant usage on schema exportbox to %I', runner);
-    execute format('grant execute on function exportbox.param(text) to %I', runner);
-    return versions;
-end
-$$;
-comment on function exportbox.register_report(text, text, jsonb, text, text) is 'Add a report or a new version of one; the same definition again changes nothing. Returns the version.';

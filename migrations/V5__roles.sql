@@ -39,8 +39,7 @@ grant execute on function exportbox.new_id(), exportbox.param(text), exportbox.r
 
 grant exportbox_reader to exportbox_operator;
 grant exportbox_reader to exportbox_worker;
-grant execute on function exportbox.cancel(uuid), exportbox.requeue(uuid), exportbox.register_report(text, text, jsonb, text, text),
-    exportbox.param(text) to exportbox_operator;
+grant execute on function exportbox.cancel(uuid), exportbox.requeue(uuid), exportbox.param(text) to exportbox_operator;
 
 grant select on exportbox.exports, exportbox.jobs, exportbox.attempts, exportbox.deliveries, exportbox.objects, exportbox.events
     to exportbox_reader, exportbox_operator, exportbox_requester;

@@ -6,12 +6,17 @@ select
     outbox.report,
     coalesce(report.query, outbox.query) as query,
     coalesce(report.run_as, outbox.requested_by) as run_as,
-    outbox.params,
+    coalesce(job.params, outbox.params) as params,
     cardinality(outbox.recipients) as recipients,
     outbox.format,
     outbox.compression,
     outbox.format_options,
     outbox.filename,
+    coalesce(report.source, 'default') as source,
+    report.prefix,
+    report.kms_key,
+    report.max_rows,
+    report.max_bytes,
     exportbox.sealed_name(report.name, report.version) as sealed
 from exportbox.job
 join exportbox.outbox on outbox.id = job.export_id

@@ -11,6 +11,7 @@ use crate::export::ExporterChoice;
 use crate::mail::{Sender, Transport};
 use crate::queue::Policy;
 use crate::secret::Secret;
+use crate::source::DEFAULT_SOURCE;
 use crate::worker::WorkOptions;
 
 /// Where the job tables are. All that the commands for people need.
@@ -59,6 +60,67 @@ impl DatabaseArgs {
     }
 }
 
+/// Where queries run.
+#[derive(Args, Clone)]
+pub struct SourceArgs {
+    /// Where queries run, if not in the database of the outbox: for example a replica
+    #[arg(long, env = "EXPORTBOX_SOURCE_URL", hide_env_values = true, value_name = "URL")]
+    pub source_url: Option<Secret>,
+    /// A login of its own for what one role asks: that role's queries run over this URL. Several pairs are separated by spaces
+    #[arg(long, env = "EXPORTBOX_SOURCE_FOR", hide_env_values = true, value_name = "ROLE=URL", value_delimiter = ' ')]
+    pub source_for: Vec<Secret>,
+    /// More places for reports that name one as their source: "replica=postgres://… archive=postgres://…", with spaces between
+    #[arg(long, env = "EXPORTBOX_SOURCES", hide_env_values = true, value_name = "NAME=URL …")]
+    pub sources: Option<Secret>,
+}
+
+/// URLs hold secrets.
+impl fmt::Debug for SourceArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SourceArgs(…)")
+    }
+}
+
+/// Where queries run, checked.
+#[derive(Debug, Clone)]
+pub struct SourceSettings {
+    /// For every report that names no source, and for ad-hoc queries.
+    pub default: DatabaseUrl,
+    /// The same place over logins of their own, by role.
+    pub for_roles: Vec<(String, DatabaseUrl)>,
+    /// By name.
+    pub others: Vec<(String, DatabaseUrl)>,
+}
+
+impl SourceSettings {
+    /// Check the settings; `database` is where queries run unless they say otherwise.
+    ///
+    /// # Errors
+    /// Which one is wrong. Never holds a URL.
+    pub fn resolve(database: &DatabaseUrl, args: &SourceArgs) -> anyhow::Result<SourceSettings> {
+        let default = match args.source_url.as_ref().filter(|url| !url.is_empty()) {
+            Some(url) => DatabaseUrl::parse(url.reveal()).context("EXPORTBOX_SOURCE_URL")?,
+            None => database.clone(),
+        };
+        let for_roles = args.source_for.iter().map(Secret::reveal).filter(|pair| !pair.is_empty()).map(|pair| {
+            let (role, url) = pair.split_once('=').filter(|(role, _)| !role.is_empty()).context("EXPORTBOX_SOURCE_FOR: write ROLE=URL")?;
+            Ok((role.to_string(), DatabaseUrl::parse(url).context("EXPORTBOX_SOURCE_FOR")?))
+        });
+        let for_roles = for_roles.collect::<anyhow::Result<Vec<_>>>()?;
+        let mut others: Vec<(String, DatabaseUrl)> = Vec::new();
+        for entry in args.sources.as_ref().map(Secret::reveal).unwrap_or_default().split_whitespace() {
+            let (name, url) = entry.split_once('=').context("EXPORTBOX_SOURCES: write NAME=URL, with spaces between the sources")?;
+            let plain = name.starts_with(|c: char| c.is_ascii_lowercase())
+                && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-'));
+            ensure!(plain, "EXPORTBOX_SOURCES: a name has lower-case letters, digits, \"_\" and \"-\"; then = and the URL");
+            ensure!(name != DEFAULT_SOURCE, "EXPORTBOX_SOURCES: the source \"default\" is EXPORTBOX_SOURCE_URL");
+            ensure!(others.iter().all(|(known, _)| known != name), "EXPORTBOX_SOURCES: \"{name}\" is there twice");
+            others.push((name.to_string(), DatabaseUrl::parse(url).with_context(|| format!("EXPORTBOX_SOURCES: {name}"))?));
+        }
+        Ok(SourceSettings { default, for_roles, others })
+    }
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "write a duration such as 90s, 15m or 24h".to_string())
 }
@@ -66,12 +128,9 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// How `run` and `drain` work. AWS settings are the SDK's own: AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL_S3, …
 #[derive(Args, Clone)]
 pub struct WorkArgs {
-    /// Where queries run, if not in the database of the outbox: for example a replica
-    #[arg(long, env = "EXPORTBOX_SOURCE_URL", hide_env_values = true, value_name = "URL")]
-    pub source_url: Option<Secret>,
-    /// A login of its own for what one role asks: that role's queries run over this URL. Several pairs are separated by spaces
-    #[arg(long, env = "EXPORTBOX_SOURCE_FOR", hide_env_values = true, value_name = "ROLE=URL", value_delimiter = ' ')]
-    pub source_for: Vec<Secret>,
+    /// Where queries run.
+    #[command(flatten)]
+    pub sources: SourceArgs,
     /// Bucket that files go to
     #[arg(long, env = "EXPORTBOX_BUCKET")]
     pub bucket: Option<String>,
@@ -154,6 +213,8 @@ pub struct Settings {
     pub direct: Option<DatabaseUrl>,
     /// Where queries run.
     pub source: DatabaseUrl,
+    /// Where else, for reports that name their source.
+    pub named_sources: Vec<(String, DatabaseUrl)>,
     /// Where the queries of some roles run instead.
     pub source_for: Vec<(String, DatabaseUrl)>,
     /// Where files go.
@@ -189,15 +250,8 @@ impl Settings {
     /// The first setting that is wrong, and what to write.
     pub fn resolve(database: &DatabaseArgs, args: &WorkArgs) -> anyhow::Result<Settings> {
         let (database, direct) = (database.database()?, database.direct()?);
-        let source = match &args.source_url {
-            Some(url) => DatabaseUrl::parse(url.reveal()).context("EXPORTBOX_SOURCE_URL")?,
-            None => database.clone(),
-        };
-        let source_for = args.source_for.iter().map(Secret::reveal).filter(|pair| !pair.is_empty()).map(|pair| {
-            let (role, url) = pair.split_once('=').filter(|(role, _)| !role.is_empty()).context("EXPORTBOX_SOURCE_FOR: write ROLE=URL")?;
-            Ok((role.to_string(), DatabaseUrl::parse(url).context("EXPORTBOX_SOURCE_FOR")?))
-        });
-        let source_for = source_for.collect::<anyhow::Result<Vec<_>>>()?;
+        let SourceSettings { default: source, for_roles: source_for, others: named_sources } =
+            SourceSettings::resolve(&database, &args.sources)?;
         let bucket = args.bucket.clone().filter(|bucket| !bucket.is_empty()).context("no bucket: set EXPORTBOX_BUCKET")?;
         let mail = args.mail.as_ref().context("no mail transport: set EXPORTBOX_MAIL to ses, smtp://host:port or file:DIR")?;
         let mail: Transport = mail.reveal().parse().context("EXPORTBOX_MAIL")?;
@@ -233,6 +287,7 @@ impl Settings {
             direct,
             source,
             source_for,
+            named_sources,
             bucket,
             prefix: args.prefix.clone(),
             exporter: args.exporter,

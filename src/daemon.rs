@@ -6,12 +6,13 @@ use aws_smithy_http_client::tls;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::config::Settings;
+use crate::config::{Settings, SourceSettings};
+use crate::database::DatabaseUrl;
 use crate::delivery::Courier;
 use crate::export::{ExportOptions, Exporter};
 use crate::mail::{Mailer, Transport};
 use crate::queue::{Leftover, Queue, QueueError};
-use crate::source::Source;
+use crate::source::{DEFAULT_SOURCE, Source, Sources};
 use crate::store::{Store, StoreOptions};
 use crate::worker::{Budget, Tally, Worker};
 
@@ -47,16 +48,17 @@ impl Daemon {
             object_life: settings.object_life,
         };
         let store = Store::new(s3, options);
+        let sources = Sources::new(std::iter::once((DEFAULT_SOURCE.to_string(), source)).chain(named(&settings.named_sources)));
         let export_options = ExportOptions {
             choice: settings.exporter,
             prefix: settings.prefix.clone(),
             region: s3.region().map(ToString::to_string),
             part_size: settings.part_size,
         };
-        let exporter = Exporter::new(source.clone(), store.clone(), export_options);
+        let exporter = Exporter::new(sources.clone(), store.clone(), export_options);
         let mailer = mailer(&settings, ses)?;
         let courier = Courier::new(store.clone(), mailer, settings.link_ttl);
-        let worker = Worker::new(queue.clone(), source, store, exporter, courier, settings.work.clone());
+        let worker = Worker::new(queue.clone(), sources, store, exporter, courier, settings.work.clone());
         Ok(Daemon { settings, queue, worker })
     }
 
@@ -156,6 +158,16 @@ pub async fn aws_config_with(more: impl FnOnce(ConfigLoader) -> ConfigLoader) ->
     let http =
         aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build_https();
     more(aws_config::defaults(BehaviorVersion::latest()).http_client(http)).load().await
+}
+
+fn named(sources: &[(String, DatabaseUrl)]) -> impl Iterator<Item = (String, Source)> {
+    sources.iter().map(|(name, database)| (name.clone(), Source::new(database.clone())))
+}
+
+/// The places where queries run, for a command that tries one. Nothing is connected yet.
+pub fn sources(settings: &SourceSettings) -> Sources {
+    let default = (DEFAULT_SOURCE.to_string(), Source::new(settings.default.clone()).with_logins(&settings.for_roles));
+    Sources::new(std::iter::once(default).chain(named(&settings.others)))
 }
 
 fn mailer(settings: &Settings, aws: &SdkConfig) -> anyhow::Result<Mailer> {

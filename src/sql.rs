@@ -22,17 +22,20 @@ statements! {
     COMPLETE_DELIVERY = "complete_delivery";
     COMPLETE_EXPORT = "complete_export";
     CONNECTIONS = "connections";
+    DISABLE_REPORT = "disable_report";
     DRAINED = "drained";
     DROP_ROLE = "drop_role";
     END_BACKEND = "end_backend";
     ERASE = "erase";
     EXPIRE = "expire";
     EXPORT_AWS_S3 = "export_aws_s3";
+    EXPORT_AWS_S3_WITH_KEY = "export_aws_s3_with_key";
     HEALTH = "health";
     HEARTBEAT = "heartbeat";
     HOLD = "hold";
     LIFT_HOLD = "lift_hold";
     LIMITS = "limits";
+    LIST_REPORTS = "list_reports";
     LOAD_DELIVERY = "load_delivery";
     LOAD_EXPORT = "load_export";
     LOAD_MANIFEST = "load_manifest";
@@ -41,11 +44,13 @@ statements! {
     NEXT_SWEEP = "next_sweep";
     OPEN_EXPORT = "open_export";
     POSTPONE_SWEEP = "postpone_sweep";
+    READ_REPORT_PARAMS = "read_report_params";
     REAP = "reap";
     RECORD_BACKEND = "record_backend";
     RECORD_SENDING = "record_sending";
     RECORD_STORE = "record_store";
     RECORD_SWEEP = "record_sweep";
+    REGISTER_REPORT = "register_report";
     REGISTER_WORKER = "register_worker";
     RELEASE = "release";
     REOPEN_SWEEP = "reopen_sweep";
@@ -60,6 +65,7 @@ statements! {
     SHOW_EVENTS = "show_events";
     SHOW_EXPORT = "show_export";
     SHOW_OBJECTS = "show_objects";
+    SHOW_REPORT = "show_report";
     STATUS_COUNTS = "status_counts";
     STATUS_RECENT = "status_recent";
     UNREGISTER_WORKER = "unregister_worker";
@@ -83,6 +89,7 @@ pub fn parameter_types(statement: &str) -> Vec<Type> {
             "uuid" => Type::UUID,
             "uuid[]" => Type::UUID_ARRAY,
             "text[]" => Type::TEXT_ARRAY,
+            "jsonb" => Type::JSONB,
             "bigint[]" => Type::INT8_ARRAY,
             _ => Type::TEXT,
         })

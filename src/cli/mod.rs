@@ -9,6 +9,7 @@ mod look;
 mod migrate;
 mod operate;
 mod print;
+mod report;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod signal;
@@ -72,6 +73,9 @@ enum Command {
     Requeue(operate::IdArgs),
     /// Take a person's address out of requests, deliveries and events, and remove the files made for it alone
     Erase(operate::EraseArgs),
+    /// The catalogue of reports: named queries with parameters, limits and a role
+    #[command(subcommand)]
+    Report(report::ReportCommand),
     /// The whole story on this machine with nothing else running
     #[cfg(feature = "sandbox")]
     Demo(demo::DemoArgs),
@@ -161,6 +165,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Cancel(args) => operate::cancel(database, &args).await,
         Command::Requeue(args) => operate::requeue(database, &args).await,
         Command::Erase(args) => operate::erase(database, &args).await,
+        Command::Report(command) => report::report(database, &command).await,
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::demo(&args).await,
         #[cfg(feature = "sandbox")]

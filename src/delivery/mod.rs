@@ -79,7 +79,8 @@ impl Courier {
                 return Err(Failure::new(FailureClass::Verification, Verdict::Bury, sentence));
             }
             let filename = part_name(&manifest.filename, links.len(), manifest.parts.len());
-            links.push(self.store.link(&part.key, wish, &filename, &manifest.content_type, envelope.stored_at).await?);
+            let (stored_at, life) = (envelope.stored_at, envelope.object_life);
+            links.push(self.store.link(&part.key, wish, &filename, &manifest.content_type, stored_at, life).await?);
         }
         // By the clock that the links were signed by.
         let asked_until = self.store.now() + TimeDelta::from_std(wish).unwrap_or_default();

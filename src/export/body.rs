@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use self::buffer::{Hashed, Task, grow, hash, join, reclaim, task};
 use self::gzip::{BLOCK, Gzip};
-use crate::job::{Compression, Failure, FailureClass, Progress, Verdict};
+use crate::job::{Compression, Failure, FailureClass, Progress, Terms, Verdict};
 use crate::store::{NewObject, PartPlan, Store, Upload, UploadedPart};
 
 /// An abort that takes longer is left to the sweep.
@@ -33,6 +33,8 @@ pub struct BodyOptions {
     pub compression: Compression,
     /// How large its parts are.
     pub plan: PartPlan,
+    /// How large it may become.
+    pub terms: Terms,
 }
 
 /// A stored and verified object.
@@ -68,6 +70,8 @@ pub struct Body<'a> {
     store: Store,
     object: Arc<NewObject>,
     plan: PartPlan,
+    terms: Terms,
+    taken: i64,
     progress: Arc<Progress>,
     on_upload: Option<OnUpload<'a>>,
     gzip: Option<Gzip>,
@@ -100,6 +104,8 @@ impl<'a> Body<'a> {
             store: store.clone(),
             object: Arc::new(options.object),
             plan: options.plan,
+            terms: options.terms,
+            taken: 0,
             progress,
             on_upload: Some(Box::new(|id| on_upload(id).boxed())),
             gzip: (options.compression == Compression::Gzip).then(Gzip::new),
@@ -233,6 +239,8 @@ impl<'a> Body<'a> {
 
     /// Fill the buffer; a full one is sent only when more comes, so that a file of exactly one part needs no multipart upload.
     async fn append(&mut self, mut chunk: &[u8]) -> Result<(), Failure> {
+        self.taken = self.taken.saturating_add(i64::try_from(chunk.len()).unwrap_or(i64::MAX));
+        self.terms.allow(0, self.taken)?;
         while !chunk.is_empty() {
             let size = self.plan.room(self.next_number())?;
             if self.buffer.len() >= size {

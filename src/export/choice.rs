@@ -67,14 +67,15 @@ pub(super) async fn choose(choice: ExporterChoice, has_region: bool, session: &S
 
 /// The in-database exporter, or why it cannot be used.
 async fn in_database(session: &Session, job: &ExportJob) -> Result<Result<Exporter, &'static str>, Failure> {
-    if let Some(sealed) = session.sealed(job).await? {
-        return Ok(Ok(Exporter::AwsS3(Some(sealed))));
-    }
+    let sealed = session.sealed(job).await?;
     Ok(match session.may_use_aws_s3().await? {
-        Some(true) => Ok(Exporter::AwsS3(None)),
-        Some(false) => Err(
+        None => Err("The source database has no aws_s3; create the extension, or set EXPORTBOX_EXPORTER=copy."),
+        Some(found) if sealed.is_none() && !found.usable => Err(
             "The role of this export may not call aws_s3, and it is not a sealed report; seal it with exportbox.seal_report, or set EXPORTBOX_EXPORTER=auto.",
         ),
-        None => Err("The source database has no aws_s3; create the extension, or set EXPORTBOX_EXPORTER=copy."),
+        Some(found) if job.terms.kms_key.is_some() && !found.takes_key => {
+            Err("This server's aws_s3 takes no key of a report's own; update the extension, or set EXPORTBOX_EXPORTER=auto.")
+        }
+        Some(_) => Ok(Exporter::AwsS3(sealed)),
     })
 }

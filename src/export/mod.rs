@@ -14,7 +14,7 @@ use crate::job::{
     Attempt, ExportJob, Failure, FailureClass, Manifest, ManifestPart, Note, ObjectKey, Outcome, StopReason, Verdict, safe_filename,
 };
 use crate::source::aws_s3::{Target, Uploaded};
-use crate::source::{Sealed, Session, Source};
+use crate::source::{Sealed, Session, Sources};
 use crate::store::{NewObject, PartPlan, Store};
 
 pub use choice::ExporterChoice;
@@ -34,15 +34,15 @@ pub struct ExportOptions {
 
 /// Makes exports.
 pub struct Exporter {
-    source: Source,
+    sources: Sources,
     store: Store,
     options: ExportOptions,
 }
 
 impl Exporter {
-    /// An exporter from this source to this store.
-    pub fn new(source: Source, store: Store, options: ExportOptions) -> Exporter {
-        Exporter { source, store, options }
+    /// An exporter from these sources to this store.
+    pub fn new(sources: Sources, store: Store, options: ExportOptions) -> Exporter {
+        Exporter { sources, store, options }
     }
 
     /// Run one attempt to its end. When it is stopped, the query is cancelled on the server and the upload aborted before this returns.
@@ -54,7 +54,8 @@ impl Exporter {
     }
 
     async fn try_export(&self, attempt: &Attempt, job: &ExportJob) -> Result<Manifest, Outcome> {
-        let opening = Session::open(&self.source, attempt.export_id, job, attempt.time_left());
+        let source = self.sources.named(&job.terms.source)?;
+        let opening = Session::open(source, attempt.export_id, job, attempt.time_left());
         let session = attempt.stop.race(opening).await??;
         step!("export.opened");
         let made = self.make(attempt, job, &session).await;
@@ -72,7 +73,8 @@ impl Exporter {
         step!("export.noted_backend");
 
         let filename = safe_filename(&download_name(job.filename.as_deref(), job.report.as_deref(), job.format, job.compression));
-        let key = ObjectKey::new(&self.options.prefix, attempt.export_id, attempt.token, &filename);
+        let prefix = format!("{}/{}", self.options.prefix, job.terms.prefix.as_deref().unwrap_or_default());
+        let key = ObjectKey::new(&prefix, attempt.export_id, attempt.token, &filename);
         // Before anything is stored: whoever has to clean up after this attempt must know where.
         attempt.note(self.place(&key, None)).await?;
         step!("export.noted_store");
@@ -109,9 +111,11 @@ impl Exporter {
                 content_type: job.compression.content_type(job.format, &job.options),
                 // So that bucket and tables can be compared after a restore.
                 metadata: vec![("exportbox-export".into(), attempt.export_id.to_string())],
+                kms_key: job.terms.kms_key.clone(),
             },
             compression: job.compression,
             plan: PartPlan::new(self.options.part_size),
+            terms: job.terms.clone(),
         };
         let on_upload = |upload_id: String| attempt.note(self.place(key, Some(&upload_id)));
         let mut body = Body::new(&self.store, options, attempt.progress.clone(), on_upload);
@@ -144,11 +148,13 @@ impl Exporter {
         key: &ObjectKey,
     ) -> Result<(i64, Vec<ManifestPart>), Outcome> {
         let (first, region) = (key.full(), self.options.region.clone().unwrap_or_default());
-        let target = Target { bucket: self.store.bucket(), key: &first, region: &region };
+        let target = Target { bucket: self.store.bucket(), key: &first, region: &region, kms_key: job.terms.kms_key.as_deref() };
         step!("export.calling");
         let uploaded = attempt.stop.race(session.export_aws_s3(job, sealed, target)).await??;
         step!("export.called");
-        let parts = attempt.stop.race(self.verify_parts(key, uploaded)).await??;
+        // Nothing stops the server on its way: what is too large is there already, and is swept with the attempt.
+        job.terms.allow(uploaded.rows, uploaded.bytes)?;
+        let parts = attempt.stop.race(self.verify_parts(job, key, uploaded)).await??;
         // The database's own client repeats what it had no answer to; an upload that it began twice is open once too often, and an attempt that
         // has completed is never swept.
         attempt.stop.race(self.store.abort_beside(&first)).await??;
@@ -156,7 +162,7 @@ impl Exporter {
     }
 
     /// The function returns counts, not keys: find each part and compare the sum.
-    async fn verify_parts(&self, key: &ObjectKey, uploaded: Uploaded) -> Result<Vec<ManifestPart>, Failure> {
+    async fn verify_parts(&self, job: &ExportJob, key: &ObjectKey, uploaded: Uploaded) -> Result<Vec<ManifestPart>, Failure> {
         let lost = |sentence: &str| Failure::new(FailureClass::Verification, Verdict::Retry, sentence);
         let mut parts = Vec::new();
         for number in 1..=uploaded.files {
@@ -172,7 +178,8 @@ impl Exporter {
         if parts.is_empty() {
             // Not documented for zero rows: an empty object is stored so that there is something to download.
             let key = key.full();
-            self.store.put(&NewObject { key: key.clone(), ..NewObject::default() }, Bytes::new(), 0).await?;
+            let empty = NewObject { key: key.clone(), kms_key: job.terms.kms_key.clone(), ..NewObject::default() };
+            self.store.put(&empty, Bytes::new(), 0).await?;
             parts.push(ManifestPart { key, bytes: 0, checksum: None });
         }
         Ok(parts)
@@ -187,6 +194,7 @@ async fn pump(attempt: &Attempt, job: &ExportJob, session: &Session, body: &mut 
     let mut lines = 0;
     while let Some(line) = rows.next().await? {
         lines += 1;
+        job.terms.allow(lines - header, 0)?;
         attempt.progress.set_rows(lines - header);
         body.write(line).await?;
     }

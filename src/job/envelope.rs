@@ -21,6 +21,8 @@ pub struct Envelope {
     pub message: Option<String>,
     /// How long the link shall live; none: the setting.
     pub link_ttl: Option<Duration>,
+    /// How long the bucket keeps the file, where its report says so.
+    pub object_life: Option<Duration>,
     /// What is stored.
     pub manifest: Manifest,
     /// Since when it is stored.

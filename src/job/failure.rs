@@ -32,6 +32,8 @@ pub enum FailureClass {
     Role,
     /// The query or the attempt ran too long.
     Timeout,
+    /// No daemon that claimed the export knows its source.
+    SourceConfig,
     /// The source is away, restarting or read-only.
     SourceUnavailable,
     /// A replica cancelled the query.
@@ -76,6 +78,7 @@ impl FailureClass {
             FailureClass::Permission => "permission",
             FailureClass::Role => "role",
             FailureClass::Timeout => "timeout",
+            FailureClass::SourceConfig => "source_config",
             FailureClass::SourceUnavailable => "source_unavailable",
             FailureClass::ReplicaConflict => "replica_conflict",
             FailureClass::SourceOverloaded => "source_overloaded",
@@ -115,7 +118,7 @@ impl FailureClass {
             FailureClass::SourceUnavailable | FailureClass::StoreUnavailable => (2, 300),
             FailureClass::StoreThrottled | FailureClass::MailThrottled => (1, 600),
             FailureClass::MailUnavailable | FailureClass::MailUnknown => (5, 3600),
-            FailureClass::Role | FailureClass::AwsS3Config => (60, 900),
+            FailureClass::Role | FailureClass::SourceConfig | FailureClass::AwsS3Config => (60, 900),
             _ => (30, 1800),
         };
         (Duration::from_secs(first_s), Duration::from_secs(longest_s))

@@ -22,7 +22,7 @@ pub use failure::{Failure, FailureClass, Verdict};
 pub use filename::safe_filename;
 pub use format::{Compression, Format, FormatOptions};
 pub use key::ObjectKey;
-pub use lease::{ExportJob, Kind, Lease, LeaseToken, Stop, StopReason};
+pub use lease::{DEFAULT_SOURCE, ExportJob, Kind, Lease, LeaseToken, Stop, StopReason, Terms};
 pub use outcome::{Manifest, ManifestPart, Note, Outcome, Receipt};
 pub use recipient::{Recipient, mask_addresses};
 pub use state::{State, TRANSITIONS, Transition};

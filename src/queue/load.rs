@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Queue, QueueError};
-use crate::job::{Compression, Envelope, ExportJob, Format, FormatOptions, Lease, LeaseToken, Manifest, ManifestPart, Note, Recipient};
+use crate::job::{
+    Compression, Envelope, ExportJob, Format, FormatOptions, Lease, LeaseToken, Manifest, ManifestPart, Note, Recipient, Terms,
+};
 use crate::sql;
 
 /// What became of a note.
@@ -51,6 +53,13 @@ impl Queue {
             options: serde_json::from_value::<FormatOptions>(row.get("format_options")).map_err(|_| unknown("format_options"))?,
             filename: row.get("filename"),
             sealed: row.get("sealed"),
+            terms: Terms {
+                source: row.get("source"),
+                prefix: row.get("prefix"),
+                kms_key: row.get("kms_key"),
+                max_rows: row.get("max_rows"),
+                max_bytes: row.get("max_bytes"),
+            },
         }))
     }
 
@@ -76,13 +85,15 @@ impl Queue {
         };
         let stored_at = first.get("created_at");
         let Some(row) = self.query_opt(sql::LOAD_DELIVERY, &[&lease.job_id, &lease.token.0]).await? else { return Ok(None) };
+        let duration = |name: &str| row.get::<_, Option<i64>>(name).map(|ms| Duration::from_millis(ms.unsigned_abs()));
         Ok(Some(Envelope {
             delivery_id: row.get("id"),
             recipient: Recipient::new(row.get::<_, String>("recipient")),
             report: row.get("report"),
             subject: row.get("subject"),
             message: row.get("message"),
-            link_ttl: row.get::<_, Option<i64>>("link_ttl_ms").map(|ttl| Duration::from_millis(ttl.unsigned_abs())),
+            link_ttl: duration("link_ttl_ms"),
+            object_life: duration("object_life_ms"),
             manifest,
             stored_at,
         }))

@@ -12,8 +12,9 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("V3__operate", include_str!("../../migrations/V3__operate.sql")),
     ("V4__views", include_str!("../../migrations/V4__views.sql")),
     ("V5__roles", include_str!("../../migrations/V5__roles.sql")),
-    ("V6__privacy", include_str!("../../migrations/V6__privacy.sql")),
-    ("V7__sealed", include_str!("../../migrations/V7__sealed.sql")),
+    ("V6__catalogue", include_str!("../../migrations/V6__catalogue.sql")),
+    ("V7__privacy", include_str!("../../migrations/V7__privacy.sql")),
+    ("V8__sealed", include_str!("../../migrations/V8__sealed.sql")),
 ];
 
 /// refinery's own table, inside our schema.

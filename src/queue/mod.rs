@@ -6,6 +6,7 @@
 //! claim was asked for).
 
 mod ask;
+mod catalogue;
 mod claim;
 pub mod error;
 mod heartbeat;
@@ -20,6 +21,7 @@ mod reap;
 mod settle;
 mod sweep;
 
+pub use catalogue::{Definition, Registered};
 pub use claim::{Cycle, Room};
 pub use error::QueueError;
 pub use heartbeat::{Beat, Landed};

@@ -1,5 +1,7 @@
 //! The in-database exporter's half on the database: the server writes to S3 by itself.
 
+use tokio_postgres::types::ToSql;
+
 use super::Session;
 use super::classify::{self, Phase};
 use super::sealed::Sealed;
@@ -16,6 +18,17 @@ pub struct Target<'a> {
     pub key: &'a str,
     /// The bucket's and the server's region.
     pub region: &'a str,
+    /// S3 encrypts the file with this key; none: with the bucket's own setting.
+    pub kms_key: Option<&'a str>,
+}
+
+/// What the server has of aws_s3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AwsS3 {
+    /// The role of the export may call it.
+    pub usable: bool,
+    /// It takes a key of one's own.
+    pub takes_key: bool,
 }
 
 /// What the function returns.
@@ -35,9 +48,9 @@ impl Session {
     ///
     /// # Errors
     /// The source's.
-    pub async fn may_use_aws_s3(&self) -> Result<Option<bool>, Failure> {
+    pub async fn may_use_aws_s3(&self) -> Result<Option<AwsS3>, Failure> {
         let row = self.client.query_typed_opt(sql::AWS_S3_USABLE, &[]).await.map_err(|error| classify::failure(&error, Phase::Open))?;
-        Ok(row.and_then(|row| row.get("usable")))
+        Ok(row.map(|row| AwsS3 { usable: row.get::<_, Option<bool>>("usable") == Some(true), takes_key: row.get("takes_key") }))
     }
 
     /// Have the server export the query: as the export's role, or sealed, as the login, which calls a function that has that role's rights.
@@ -56,14 +69,17 @@ impl Session {
                 (shaped(job, &columns), copy_options(job, &columns))
             }
         };
-        let row = self
-            .client
-            .query_typed_one(
-                sql::EXPORT_AWS_S3,
-                &sql::typed(sql::EXPORT_AWS_S3, &[&query, &target.bucket, &target.key, &target.region, &options]),
-            )
-            .await
-            .map_err(|error| classify::failure(&error, Phase::AwsS3))?;
+        let mut params: Vec<&(dyn ToSql + Sync)> = vec![&query, &target.bucket, &target.key, &target.region, &options];
+        // The argument is named only where there is a key: older functions do not have it.
+        let statement = match &target.kms_key {
+            None => sql::EXPORT_AWS_S3,
+            Some(kms_key) => {
+                params.push(kms_key);
+                sql::EXPORT_AWS_S3_WITH_KEY
+            }
+        };
+        let row = self.client.query_typed_one(statement, &sql::typed(statement, &params)).await;
+        let row = row.map_err(|error| classify::failure(&error, Phase::AwsS3))?;
         Ok(Uploaded { rows: row.get("rows_uploaded"), files: row.get("files_uploaded"), bytes: row.get("bytes_uploaded") })
     }
 }

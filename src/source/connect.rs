@@ -1,6 +1,6 @@
 //! The server that queries run on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,6 +15,44 @@ use super::classify::{self, Phase};
 use crate::database::{DatabaseConnection, DatabaseUrl, Limits};
 use crate::job::{Failure, FailureClass, Verdict};
 use crate::sql;
+
+/// The sources that this process serves, by name.
+#[derive(Debug, Clone)]
+pub struct Sources(Arc<BTreeMap<String, Source>>);
+
+impl Sources {
+    /// These sources.
+    pub fn new(sources: impl IntoIterator<Item = (String, Source)>) -> Sources {
+        Sources(Arc::new(sources.into_iter().collect()))
+    }
+
+    /// The source of this name.
+    ///
+    /// # Errors
+    /// This process has none of that name: another may.
+    pub fn named(&self, name: &str) -> Result<&Source, Failure> {
+        self.0.get(name).ok_or_else(|| {
+            let sentence = format!("This daemon has no source \"{name}\"; name it in EXPORTBOX_SOURCES, or run a daemon that does.");
+            Failure::new(FailureClass::SourceConfig, Verdict::Postpone, sentence)
+        })
+    }
+
+    /// End a query that a lost attempt left running, on whichever source it is: pid and start name one backend, and nobody else's is ended.
+    ///
+    /// # Errors
+    /// When a source cannot be asked, and none of the others had it.
+    pub async fn end_backend(&self, pid: i32, started_at: DateTime<Utc>) -> Result<bool, Failure> {
+        let mut missed = None;
+        for source in self.0.values() {
+            match source.end_backend(pid, started_at).await {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(failure) => missed = Some(failure),
+            }
+        }
+        missed.map_or(Ok(false), Err)
+    }
+}
 
 /// The source: where it is, and how to end what runs there.
 #[derive(Debug, Clone)]

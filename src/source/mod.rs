@@ -8,10 +8,14 @@ mod cancel;
 mod classify;
 mod connect;
 pub mod copy;
+mod rehearse;
 mod sealed;
 mod session;
 pub mod shape;
 
-pub use connect::Source;
+pub use connect::{Source, Sources};
+pub use rehearse::{Rehearsal, Rehearsed};
 pub use sealed::Sealed;
 pub use session::Session;
+
+pub use crate::job::{DEFAULT_SOURCE, Failure};

@@ -1,4 +1,4 @@
-//! A report as a function with its role's rights (V7): what lets the worker call aws_s3 and lend its own rights to nothing in the query.
+//! A report as a function with its role's rights (V8): what lets the worker call aws_s3 and lend its own rights to nothing in the query.
 
 use super::Session;
 use super::classify::{self, Phase};

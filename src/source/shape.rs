@@ -33,6 +33,16 @@ pub fn shaped(job: &ExportJob, columns: &[Column]) -> String {
     }
 }
 
+/// The plan of a query as JSON. In parentheses as COPY has it, so that nothing that writes is planned.
+pub fn explained(query: &str) -> String {
+    format!("explain (format json) select * from (\n{}\n) as line", bare(query))
+}
+
+/// The first rows of a query as JSON.
+pub fn first_rows(query: &str, rows: u32) -> String {
+    format!("select row_to_json(line.*) from (\n{}\n) as line limit {rows}", bare(query))
+}
+
 /// What COPY is told about the format: a column that is named there goes by its heading.
 pub fn copy_options(job: &ExportJob, columns: &[Column]) -> String {
     let mut options = job.options.clone();
@@ -111,7 +121,7 @@ fn needs_guard(column: &Column) -> bool {
     !harmless.contains(&column.data_type) && !matches!(column.data_type.kind(), Kind::Array(_) | Kind::Range(_) | Kind::Composite(_))
 }
 
-/// The call of a sealed report (V7), with the report's own headings. In the select list, and not flattened: so the server takes row by row from the function. In FROM it would first store them all.
+/// The call of a sealed report (V8), with the report's own headings. In the select list, and not flattened: so the server takes row by row from the function. In FROM it would first store them all.
 pub fn sealed_call(name: &str, columns: &[Column]) -> String {
     let name = quote_identifier(name);
     let list: Vec<String> = columns
@@ -129,7 +139,7 @@ pub fn sealed_call(name: &str, columns: &[Column]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Compression, FormatOptions};
+    use crate::job::{Compression, FormatOptions, Terms};
 
     fn job(format: Format, query: &str, recipients: i32) -> ExportJob {
         ExportJob {
@@ -143,6 +153,7 @@ mod tests {
             options: FormatOptions::default(),
             filename: None,
             sealed: None,
+            terms: Terms::default(),
         }
     }
 

@@ -51,8 +51,9 @@ pub(super) struct Signing {
 impl Store {
     /// Sign a GET of an object that a browser saves under `filename`.
     ///
-    /// `stored_at` is when the object was stored: its life counts from there. Wishes above 7 days are cut to 7 days. It is signed by the
-    /// store's clock as the store's last answer told it, so look at the object with [`Store::head`] before.
+    /// `stored_at` is when the object was stored: its life counts from there, and is the shorter of the bucket's and `object_life`. Wishes
+    /// above 7 days are cut to 7 days. It is signed by the store's clock as the store's last answer told it, so look at the object with
+    /// [`Store::head`] before.
     ///
     /// # Errors
     /// No credentials; or the link would live less than a minute, because the credentials are about to be replaced (worth a retry) or
@@ -64,13 +65,15 @@ impl Store {
         filename: &str,
         content_type: &str,
         stored_at: DateTime<Utc>,
+        object_life: Option<Duration>,
     ) -> Result<Link, Failure> {
         let credentials = self.signing_credentials().await?;
         // The signature counts whole seconds.
         let now = DateTime::from_timestamp(self.now().timestamp(), 0).expect("a second of today is in range");
+        let object_life = self.0.object_life.into_iter().chain(object_life).min();
         let ends = Ends {
             credentials: credentials.expiry().map(DateTime::from),
-            object: self.0.object_life.and_then(|life| stored_at.checked_add_signed(TimeDelta::from_std(life).ok()?)),
+            object: object_life.and_then(|life| stored_at.checked_add_signed(TimeDelta::from_std(life).ok()?)),
         };
         let (life, cut_by) = ends.life(now, wish);
         if let Some(cut_by) = cut_by.filter(|_| life < SHORTEST) {

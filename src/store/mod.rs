@@ -20,7 +20,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Builder, Region, ResponseChecksumValidation, StalledStreamProtectionConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::ChecksumMode;
+use aws_sdk_s3::types::{ChecksumMode, ServerSideEncryption};
 use aws_smithy_types::checksum_config::RequestChecksumCalculation;
 use aws_types::service_config::ServiceConfigKey;
 use base64::Engine;
@@ -66,6 +66,8 @@ pub struct NewObject {
     pub content_type: String,
     /// User metadata: ASCII, at most 2 KB together.
     pub metadata: Vec<(String, String)>,
+    /// The store encrypts it with this KMS key; none: as the bucket says.
+    pub kms_key: Option<String>,
 }
 
 /// What a HEAD says.
@@ -150,6 +152,8 @@ impl Store {
             .key(&object.key)
             .content_type(&object.content_type)
             .set_metadata(object.metadata())
+            .set_server_side_encryption(object.encryption())
+            .set_ssekms_key_id(object.kms_key.clone())
             .if_none_match("*")
             .set_checksum_crc32(self.checksum(crc32))
             .body(ByteStream::from(body));
@@ -243,6 +247,10 @@ impl Store {
 impl NewObject {
     fn metadata(&self) -> Option<std::collections::HashMap<String, String>> {
         (!self.metadata.is_empty()).then(|| self.metadata.iter().cloned().collect())
+    }
+
+    fn encryption(&self) -> Option<ServerSideEncryption> {
+        self.kms_key.as_ref().map(|_| ServerSideEncryption::AwsKms)
     }
 }
 

@@ -67,7 +67,9 @@ impl Store {
             .bucket(self.bucket())
             .key(&object.key)
             .content_type(&object.content_type)
-            .set_metadata(object.metadata());
+            .set_metadata(object.metadata())
+            .set_server_side_encryption(object.encryption())
+            .set_ssekms_key_id(object.kms_key.clone());
         if self.0.checksums {
             request = request.checksum_algorithm(ChecksumAlgorithm::Crc32).checksum_type(ChecksumType::FullObject);
         }

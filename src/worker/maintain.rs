@@ -7,7 +7,7 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::queue::{Queue, QueueError, Unswept};
-use crate::source::Source;
+use crate::source::Sources;
 use crate::store::Store;
 
 /// One attempt's leftovers; a store that hangs must not keep the others waiting.
@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(600);
 #[derive(Clone)]
 pub(super) struct Cleaner {
     queue: Queue,
-    source: Source,
+    sources: Sources,
     store: Store,
     turn: Arc<Mutex<()>>,
     turns: TaskTracker,
@@ -31,9 +31,9 @@ pub(super) struct Cleaner {
 }
 
 impl Cleaner {
-    pub(super) fn new(queue: Queue, source: Source, store: Store) -> Cleaner {
+    pub(super) fn new(queue: Queue, sources: Sources, store: Store) -> Cleaner {
         let next = Arc::new(watch::Sender::new(Instant::now() + LOOK));
-        Cleaner { queue, source, store, turn: Arc::default(), turns: TaskTracker::new(), next }
+        Cleaner { queue, sources, store, turn: Arc::default(), turns: TaskTracker::new(), next }
     }
 
     /// End the queries of lost attempts and remove what losing attempts stored.
@@ -100,7 +100,7 @@ impl Cleaner {
     async fn sweep(&self, attempt: &Unswept) -> Result<(), String> {
         if let Some((pid, started_at)) = attempt.backend {
             // First: a query that still runs may be what stores (aws_s3), and would go on to write.
-            match self.source.end_backend(pid, started_at).await {
+            match self.sources.end_backend(pid, started_at).await {
                 Ok(true) => tracing::info!(lease.token = %attempt.token, backend.pid = pid, "ended the query of a lost attempt"),
                 Ok(false) => {}
                 Err(failure) => return Err(format!("its query could not be ended: {}", failure.class)),

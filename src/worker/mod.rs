@@ -23,7 +23,7 @@ use crate::delivery::Courier;
 use crate::export::Exporter;
 use crate::job::{Kind, State, StopReason};
 use crate::queue::{Listener, Queue, QueueError, Room, Settled};
-use crate::source::Source;
+use crate::source::Sources;
 use crate::store::Store;
 
 /// How one process works.
@@ -101,9 +101,9 @@ struct Found {
 
 impl Worker {
     /// A worker over ready-made parts.
-    pub fn new(queue: Queue, source: Source, store: Store, exporter: Exporter, courier: Courier, options: WorkOptions) -> Worker {
+    pub fn new(queue: Queue, sources: Sources, store: Store, exporter: Exporter, courier: Courier, options: WorkOptions) -> Worker {
         let (exporter, courier) = (Arc::new(exporter), Arc::new(courier));
-        let cleaner = Cleaner::new(queue.clone(), source, store);
+        let cleaner = Cleaner::new(queue.clone(), sources, store);
         Worker { queue, exporter, courier, options, leases: Arc::new(Leases::default()), cleaner }
     }
 

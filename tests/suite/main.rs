@@ -27,6 +27,7 @@ mod outage;
 mod plans;
 mod poison;
 mod pooler;
+mod reports;
 mod rights;
 mod sandbox;
 mod sealed;

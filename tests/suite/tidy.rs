@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 /// Each room and what it may import; itself is understood. The sandbox stands beside them all, and only commands know it.
 const ROOMS: [(&str, &[&str]); 17] = [
-    ("cli", &["daemon", "config", "telemetry", "worker", "queue", "database", "failpoint", "secret", "sandbox"]),
-    ("daemon", &["config", "worker", "export", "delivery", "queue", "source", "store", "mail"]),
-    ("config", &["worker", "export", "queue", "mail", "database", "secret"]),
+    ("cli", &["daemon", "config", "telemetry", "worker", "queue", "source", "database", "failpoint", "secret", "sandbox"]),
+    ("daemon", &["config", "worker", "export", "delivery", "queue", "source", "store", "mail", "database"]),
+    ("config", &["worker", "export", "queue", "source", "mail", "database", "secret"]),
     ("worker", &["export", "delivery", "queue", "source", "store", "job"]),
     ("export", &["source", "store", "job"]),
     ("delivery", &["store", "mail", "job", "secret"]),

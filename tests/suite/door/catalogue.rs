@@ -17,7 +17,7 @@ async fn registered(operator: &Client, call: &str) -> i32 {
 #[tokio::test]
 async fn a_report_is_versioned_and_the_same_definition_again_changes_nothing() {
     let world = World::new().await;
-    let operator = world.login("operator", &["exportbox_operator"]).await;
+    let operator = world.login("operator", &["exportbox_operator", "app"]).await;
     let plain = "select exportbox.register_report('daily', 'select 1', run_as => 'app')";
     assert_eq!(registered(&operator, plain).await, 1);
     assert_eq!(registered(&operator, plain).await, 1);
@@ -57,7 +57,36 @@ const WRONG_REPORTS: &[(&str, &str)] = &[
     ("'r', 'select 1', '{\"month\": null}'", "month"),
     ("'r', 'select 1', '{\"month\": {}}'", "month"),
     ("'r', 'select 1', '{\"month\": {\"required\": true}}'", "month"),
-    ("'r', 'select 1', '{\"month\": {\"type\": \"date\", \"default\": \"today\"}}'", "unknown property"),
+    ("'r', 'select 1', '{\"month\": {\"type\": \"date\", \"defaults\": \"today\"}}'", "unknown property"),
+    ("'r', 'select 1', '{\"month\": {\"type\": \"date\", \"default\": \"soon\"}}'", "soon"),
+    ("'r', 'select 1', '{\"month\": {\"type\": \"date\", \"default\": \"today\", \"required\": true}}'", "contradicts"),
+    ("'r', 'select 1', '{\"n\": {\"type\": \"int\", \"values\": [1], \"min\": 1}}'", "contradicts"),
+    ("'r', 'select 1', '{\"n\": {\"type\": \"int\", \"values\": []}}'", "values"),
+    ("'r', 'select 1', '{\"n\": {\"type\": \"int\", \"values\": [1, null]}}'", "values"),
+    ("'r', 'select 1', '{\"n\": {\"type\": \"int\", \"values\": [1, \"x\"]}}'", "x"),
+    ("'r', 'select 1', '{\"n\": {\"type\": \"int\", \"min\": 5, \"max\": 4}}'", "does not allow its own"),
+    ("'r', 'select 1', '{\"n\": {\"type\": \"int\", \"default\": 7, \"max\": 4}}'", "does not allow its own 7"),
+    ("'r', 'select 1', '{\"n\": {\"type\": \"point\", \"min\": \"(0,0)\"}}'", "cannot be compared"),
+    ("'r', 'select 1', '{\"n\": {\"type\": \"int\", \"description\": 1}}'", "description"),
+    // What would be cut without a word.
+    ("'r', 'select 1', '{\"n\": \"varchar(3)\"}'", "usable type"),
+    ("'r', 'select 1', '{\"n\": \"bit\"}'", "usable type"),
+    ("'r', 'select 1', '{\"n\": \"character\"}'", "usable type"),
+    ("'r', 'select 1', '{\"n\": \"name[]\"}'", "usable type"),
+    ("'r', 'select 1', run_as => 'app', requesters => '{app,nobody}'", "nobody"),
+    ("'r', 'select 1', run_as => 'app', requesters => '{}'", "requesters"),
+    ("'r', 'select 1', run_as => 'app', formats => array['csv', null]", "formats"),
+    ("'r', 'select 1', run_as => 'app', max_rows => 0", "max_rows"),
+    ("'r', 'select 1', run_as => 'app', max_bytes => -1", "max_bytes"),
+    ("'r', 'select 1', run_as => 'app', timeout => '8 days'", "timeout"),
+    ("'r', 'select 1', run_as => 'app', recipient_domains => '{ann@example.com}'", "ann@example.com"),
+    ("'r', 'select 1', run_as => 'app', recipient_domains => '{*}'", "*"),
+    ("'r', 'select 1', run_as => 'app', max_recipients => 51", "max_recipients"),
+    ("'r', 'select 1', run_as => 'app', object_life => '1 second'", "object_life"),
+    ("'r', 'select 1', run_as => 'app', kms_key => 'a key'", "kms_key"),
+    ("'r', 'select 1', run_as => 'app', prefix => '/a'", "prefix"),
+    ("'r', 'select 1', run_as => 'app', prefix => 'a/../b'", "prefix"),
+    ("'r', 'select 1', run_as => 'app', source => 'The Replica'", "source"),
     ("'r', 'select 1', '{\"month\": {\"type\": \"date\", \"required\": \"yes\"}}'", "unknown property"),
     ("'r', 'select 1', '{\"month\": \"anyelement\"}'", "month"),
     ("'r', 'select 1', '{\"month\": \"exportbox.outbox\"}'", "month"),
@@ -66,7 +95,7 @@ const WRONG_REPORTS: &[(&str, &str)] = &[
 #[tokio::test]
 async fn a_wrong_report_is_refused_at_registration() {
     let world = World::new().await;
-    let operator = world.login("operator", &["exportbox_operator"]).await;
+    let operator = world.login("operator", &["exportbox_operator", "app"]).await;
     for (arguments, message) in WRONG_REPORTS {
         let said = refusal(&operator, &format!("select exportbox.register_report({arguments})")).await;
         assert_eq!(said.code, "EB060", "{arguments}: {said:?}");
@@ -94,7 +123,7 @@ const WRONG_PARAMS: &[(&str, &str, &str, &str)] = &[
 #[tokio::test]
 async fn a_request_to_a_report_brings_what_the_report_declares() {
     let world = World::new().await;
-    let operator = world.login("operator", &["exportbox_operator"]).await;
+    let operator = world.login("operator", &["exportbox_operator", "app"]).await;
     registered(&operator, MONTHLY).await;
     // A report needs no grant for ad-hoc queries.
     let requester = world.login("requester", &["exportbox_requester"]).await;
@@ -117,7 +146,7 @@ async fn a_request_to_a_report_brings_what_the_report_declares() {
 #[tokio::test]
 async fn a_value_that_cannot_be_cast_is_refused_whatever_its_type() {
     let world = World::new().await;
-    let operator = world.login("operator", &["exportbox_operator"]).await;
+    let operator = world.login("operator", &["exportbox_operator", "app"]).await;
     let types = [
         "jsonpath",
         "tsquery",
@@ -133,7 +162,7 @@ async fn a_value_that_cannot_be_cast_is_refused_whatever_its_type() {
         "inet",
         "xml",
         "daterange",
-        "bit(3)",
+        "bit varying",
         "jsonb",
         "bool[]",
         "point",
@@ -150,7 +179,7 @@ async fn a_value_that_cannot_be_cast_is_refused_whatever_its_type() {
 #[tokio::test]
 async fn a_report_without_parameters_says_so() {
     let world = World::new().await;
-    let operator = world.login("operator", &["exportbox_operator"]).await;
+    let operator = world.login("operator", &["exportbox_operator", "app"]).await;
     registered(&operator, "select exportbox.register_report('plain', 'select 1', run_as => 'app')").await;
     let said = refusal(&world.app().await, r#"select exportbox.request_export('plain', params => '{"a": 1}')"#).await;
     assert_eq!((said.code.as_str(), said.hint.as_str()), ("EB006", "It takes no parameters."));
@@ -159,21 +188,27 @@ async fn a_report_without_parameters_says_so() {
 #[tokio::test]
 async fn a_disabled_report_takes_no_requests_until_it_is_registered_again() {
     let world = World::new().await;
-    let operator = world.login("operator", &["exportbox_operator"]).await;
+    let operator = world.login("operator", &["exportbox_operator", "app"]).await;
     let register = "select exportbox.register_report('daily', 'select 1', run_as => 'app')";
     registered(&operator, register).await;
-    world.sql("update exportbox.report set disabled_at = now()").await;
+    assert_eq!(registered(&operator, "select exportbox.disable_report('daily')").await, 1);
+    assert_eq!(registered(&operator, "select exportbox.disable_report('daily')").await, 1, "once is enough");
+    assert_eq!(refusal(&operator, "select exportbox.disable_report('weekly')").await.code, "EB002");
     let said = refusal(&world.app().await, "select exportbox.request_export('daily')").await;
     assert_eq!(said.code, "EB002");
     assert!(said.message.contains("disabled"), "{said:?}");
     assert_eq!(registered(&operator, register).await, 2);
     world.app().await.batch_execute("select exportbox.request_export('daily')").await.unwrap();
+    let events = "select string_agg(kind || ': ' || detail || ' by ' || split_part(actor, '_', 1), ', ' order by id) from exportbox.event";
+    let expected = "report_registered: daily version 1 by operator, report_disabled: daily version 1 by operator, \
+        report_registered: daily version 2 by operator";
+    assert_eq!(world.text(events).await, expected);
 }
 
 #[tokio::test]
 async fn a_request_runs_the_version_of_its_report_that_was_current_when_it_was_made() {
     let world = World::new().await;
-    let operator = world.login("operator", &["exportbox_operator"]).await;
+    let operator = world.login("operator", &["exportbox_operator", "app"]).await;
     let mut ids: Vec<Uuid> = Vec::new();
     for version in ["first", "second"] {
         registered(&operator, &format!("select exportbox.register_report('versioned', 'select ''{version}'' as v', run_as => 'app')"))
@@ -188,7 +223,7 @@ async fn a_request_runs_the_version_of_its_report_that_was_current_when_it_was_m
 #[tokio::test]
 async fn a_report_runs_with_the_rights_of_its_role_and_the_values_of_its_request() {
     let world = World::new().await;
-    let operator = world.login("operator", &["exportbox_operator"]).await;
+    let operator = world.login("operator", &["exportbox_operator", "app"]).await;
     registered(&operator, MONTHLY).await;
     let whose = "select exportbox.register_report('whose', 'select current_user as who', run_as => 'app')";
     registered(&operator, whose).await;

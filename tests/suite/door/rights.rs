@@ -82,6 +82,28 @@ async fn a_function_of_the_callers_own_in_a_where_clause_sees_no_row_of_others()
     }
 }
 
+/// What decides who sees a row must not be read by the search path of whoever looks.
+#[tokio::test]
+async fn an_equality_of_the_callers_own_shows_no_row_of_others() {
+    let world = World::new().await;
+    let other = world.login("other", &["exportbox_requester"]).await;
+    world.request("select 1", &["ann@example.com"]).await;
+    world.drain().await;
+    world.sql("create schema mine; grant all on schema mine to public").await;
+    let equal = |left: &str, right: &str| {
+        format!(
+            "create function mine.yes({left}, {right}) returns boolean language sql as 'select true';
+             create operator mine.= (leftarg = {left}, rightarg = {right}, function = mine.yes);"
+        )
+    };
+    let operators: String = [("text", "name"), ("name", "name"), ("text", "text")].iter().map(|(left, right)| equal(left, right)).collect();
+    other.batch_execute(&format!("{operators} set search_path = mine, pg_catalog")).await.unwrap();
+    for (view, _) in VIEWS {
+        let rows: i64 = other.query_one(&format!("select count(*) from exportbox.{view}"), &[]).await.unwrap().get(0);
+        assert_eq!(rows, 0, "{view}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_private_stays_private() {
     let world = World::new().await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use exportbox::export::{ExportOptions, Exporter};
 use exportbox::job::{Attempt, ExportJob, Lease, LeaseClock, Note, Outcome, Progress, Stop};
-use exportbox::source::Source;
+use exportbox::source::{DEFAULT_SOURCE, Source, Sources};
 
 use super::World;
 
@@ -22,7 +22,8 @@ impl World {
     pub async fn go_on(&self, lease: &Lease, job: &ExportJob, silent_for: Duration) -> Outcome {
         let options =
             ExportOptions { choice: self.settings.exporter, prefix: self.settings.prefix.clone(), region: None, part_size: 5 << 20 };
-        let exporter = Exporter::new(Source::new(self.settings.source.clone()), self.store(), options);
+        let exporter =
+            Exporter::new(Sources::new([(DEFAULT_SOURCE.to_string(), Source::new(self.settings.source.clone()))]), self.store(), options);
         let heard_of = Instant::now().checked_sub(silent_for).unwrap();
         let attempt = Attempt {
             export_id: lease.export_id,

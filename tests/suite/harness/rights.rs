@@ -125,9 +125,9 @@ impl World {
         format!("{}_reports", self.database)
     }
 
-    /// Register a report that runs as that role, and request it as the application.
+    /// Register a report that runs as that role, whatever its query will come to, and request it as the application.
     pub async fn report(&self, name: &str, query: &str, more: &str) -> Uuid {
-        let register = "select exportbox.register_report($1, $2, '{\"who\": \"text\"}', $3)";
+        let register = "select exportbox.register_report($1, $2, '{\"who\": \"text\"}', $3, plan => false)";
         self.row(register, &[&name, &query, &self.reports()]).await;
         let comma = if more.is_empty() { "" } else { ", " };
         let request = format!("select exportbox.request_export(report => $1{comma}{more})");

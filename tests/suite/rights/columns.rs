@@ -26,14 +26,15 @@ enum Holds {
 use Holds::{Authored, Payload, Place, Role, Technical, Words};
 
 const COLUMNS: &[(&str, Holds, &str)] = &[
-    ("report", Technical, "name"),
+    ("report", Technical, "name formats recipient_domains kms_key prefix source"),
     ("report", Authored, "description query params"),
-    ("report", Role, "run_as created_by"),
+    ("report", Role, "run_as created_by requesters"),
     ("outbox", Technical, "report format compression"),
     ("outbox", Payload, "query params recipients format_options filename idempotency_key subject message metadata"),
     ("outbox", Role, "requested_by"),
     ("job", Technical, "kind state worker error_class"),
     ("job", Words, "error"),
+    ("job", Payload, "params"),
     ("attempt", Technical, "worker outcome exporter bucket upload_id error_class"),
     ("attempt", Words, "error"),
     ("attempt", Payload, "error_detail"),

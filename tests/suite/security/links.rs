@@ -52,7 +52,7 @@ async fn no_name_or_type_of_a_file_moves_its_link() {
     let store = Store::new(&world.store_config(), options);
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
     let signed = |key: &str, filename: &str, kind: &str| {
-        let signing = store.link(key, Duration::from_secs(3600), filename, kind, Utc::now());
+        let signing = store.link(key, Duration::from_secs(3600), filename, kind, Utc::now(), None);
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(signing)).unwrap()
     };
     let strategy = ("[ -~]{1,40}", any::<String>(), "[ -~]{0,40}");

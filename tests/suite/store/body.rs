@@ -9,7 +9,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use exportbox::export::body::{Body, BodyOptions, Stored, Unfinished};
 use exportbox::job::Progress;
-use exportbox::job::{Compression, Failure, FailureClass, LeaseToken, ObjectKey, Verdict};
+use exportbox::job::{Compression, Failure, FailureClass, LeaseToken, ObjectKey, Terms, Verdict};
 use exportbox::store::{MIN_PART, NewObject, PartPlan, Store};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -20,8 +20,9 @@ const PART: usize = MIN_PART as usize;
 
 fn options(compression: Compression) -> BodyOptions {
     let key = ObjectKey::new("exports", Uuid::new_v4(), LeaseToken(Uuid::new_v4()), "orders.csv");
-    let object = NewObject { key: key.full(), content_type: "text/csv".into(), metadata: vec![("export".into(), "1".into())] };
-    BodyOptions { object, compression, plan: PartPlan::default() }
+    let object =
+        NewObject { key: key.full(), content_type: "text/csv".into(), metadata: vec![("export".into(), "1".into())], kms_key: None };
+    BodyOptions { object, compression, plan: PartPlan::default(), terms: Terms::default() }
 }
 
 fn body(store: &Store, options: &BodyOptions) -> Body<'static> {

@@ -42,6 +42,8 @@ pub enum Fault {
 pub struct Recorded {
     pub call: Call,
     pub headers: Vec<String>,
+    /// What it says of encryption, and the key.
+    pub encryption: Option<(String, String)>,
 }
 
 #[derive(Clone)]
@@ -94,7 +96,9 @@ impl FakeS3 {
         let call = Call::of(&request);
         let of_upload = request.uri().query().is_some_and(|query| query.contains("uploadId="));
         let headers = request.headers().keys().map(ToString::to_string).collect();
-        self.requests.lock().unwrap().push(Recorded { call, headers });
+        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(ToString::to_string);
+        let encryption = header("x-amz-server-side-encryption").zip(header("x-amz-server-side-encryption-aws-kms-key-id"));
+        self.requests.lock().unwrap().push(Recorded { call, headers, encryption });
         let fault = {
             let mut script = self.script.lock().unwrap();
             let next = script.iter().position(|(kind, _)| *kind == call);

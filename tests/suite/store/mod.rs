@@ -26,7 +26,7 @@ fn key() -> ObjectKey {
 }
 
 fn object(key: &str) -> NewObject {
-    NewObject { key: key.into(), content_type: TYPE.into(), metadata: vec![] }
+    NewObject { key: key.into(), content_type: TYPE.into(), metadata: vec![], kms_key: None }
 }
 
 async fn put(store: &Store, key: &str) -> Result<(), Failure> {
@@ -149,6 +149,23 @@ async fn the_probe_tells_a_missing_bucket_from_one_that_is_there() {
     assert_eq!(kind(stranger.probe().await), (FailureClass::StoreAccess, Verdict::Hold));
 }
 
+#[tokio::test]
+async fn an_object_with_a_key_of_its_own_is_encrypted_with_it_however_it_is_stored() {
+    let s3 = s3().await;
+    let store = s3.store();
+    let sealed = |key: String| NewObject { kms_key: Some("alias/reports".into()), ..object(&key) };
+    store.put(&sealed(key().full()), Bytes::from_static(b"a"), crc32fast::hash(b"a")).await.unwrap();
+    let upload = store.begin(&sealed(key().full())).await.unwrap();
+    let part = upload.part(1, Bytes::from_static(b"a"), crc32fast::hash(b"a")).await.unwrap();
+    upload.complete(&[part], crc32fast::hash(b"a")).await.unwrap();
+    put(&store, &key().full()).await.unwrap();
+    let told =
+        |call| s3.requests().into_iter().filter(|request| request.call == call).map(|request| request.encryption).collect::<Vec<_>>();
+    let with_key = Some(("aws:kms".to_string(), "alias/reports".to_string()));
+    assert_eq!(told(Call::Put), [with_key.clone(), None]);
+    assert_eq!(told(Call::Begin), [with_key]);
+}
+
 /// The names of the checksum headers that a PUT and a multipart upload send.
 async fn checksum_headers(s3: &FakeS3, sdk: &SdkConfig) -> Vec<String> {
     let (store, seen) = (fake::store(sdk), s3.requests().len());
@@ -176,7 +193,7 @@ async fn checksums_are_sent_unless_the_store_is_not_to_see_any() {
 }
 
 async fn link(store: &Store, key: &str, wish_s: u64) -> Result<Link, Failure> {
-    store.link(key, Duration::from_secs(wish_s), "Umsätze \"März\".csv", TYPE, Utc::now()).await
+    store.link(key, Duration::from_secs(wish_s), "Umsätze \"März\".csv", TYPE, Utc::now(), None).await
 }
 
 #[tokio::test]
@@ -275,10 +292,10 @@ async fn a_link_dies_with_the_object() {
     let options = StoreOptions { bucket: BUCKET.into(), object_life: Some(Duration::from_secs(3600)), public_endpoint: None };
     let store = Store::new(&s3.sdk().build(), options);
     let stored_at = Utc::now() - chrono::TimeDelta::seconds(3000);
-    let link = store.link(&key().full(), Duration::from_secs(3600), "a.csv", TYPE, stored_at).await.unwrap();
+    let link = store.link(&key().full(), Duration::from_secs(3600), "a.csv", TYPE, stored_at, None).await.unwrap();
     assert_eq!(link.cut_by, Some("object"));
     assert!((stored_at + chrono::TimeDelta::seconds(3600) - link.expires_at).num_seconds() <= 1);
-    let gone = store.link(&key().full(), Duration::from_secs(3600), "a.csv", TYPE, stored_at - chrono::TimeDelta::seconds(600)).await;
+    let gone = store.link(&key().full(), Duration::from_secs(3600), "a.csv", TYPE, stored_at - chrono::TimeDelta::seconds(600), None).await;
     assert_eq!(kind(gone), (FailureClass::Verification, Verdict::Bury));
 }
 

@@ -163,11 +163,13 @@ declare
 begin
     select array_agg(o.id),
         coalesce(array_agg(o.id) filter (where cardinality(o.recipients) > 0 and who = all (select lower(r) from unnest(o.recipients) as r)), '{}'),
-        coalesce(array_agg(o.id) filter (where concat_ws(' ', o.query, o.params) ~* narrow), '{}')
+        coalesce(array_agg(o.id) filter (where concat_ws(' ', o.query, o.params, made.params) ~* narrow), '{}')
     into touched, alone, unmade
     from exportbox.outbox as o
+    -- The values as their types write them, with the report's defaults.
+    left join exportbox.job as made on made.export_id = o.id and made.kind = 'export'
     where exists (select from unnest(o.recipients) as r where lower(r) = who)
-        or concat_ws(' ', o.query, o.params, o.format_options, o.metadata, o.subject, o.message) ~* narrow
+        or concat_ws(' ', o.query, o.params, made.params, o.format_options, o.metadata, o.subject, o.message) ~* narrow
         or concat_ws(' ', o.filename, o.idempotency_key) ~* wide
         or exists (select from exportbox.delivery where delivery.export_id = o.id and lower(delivery.recipient) = who);
     touched := coalesce(touched, '{}');
@@ -204,6 +206,8 @@ begin
         -- Whole, so that two keys cannot become one.
         idempotency_key = case when idempotency_key ~* wide then 'erased:' || exportbox.address_hash(idempotency_key) else idempotency_key end
     where outbox.id = any (touched);
+    update exportbox.job set params = regexp_replace(job.params::text, narrow, mark, 'gi')::jsonb
+    where job.export_id = any (touched) and job.params::text ~* narrow;
     update exportbox.event set detail = regexp_replace(detail, wide, mark, 'gi') where event.detail ~* wide;
     perform set_config('exportbox.erasing', 'off', true);
 
@@ -271,8 +275,7 @@ comment on function exportbox.erase(text, text, boolean) is 'Take an address out
 create view exportbox.audit with (security_barrier) as
 select event.at, event.kind as what, event.actor, event.export_id, null::text as report, event.detail
 from exportbox.event
-where event.kind in ('report_registered', 'report_changed', 'report_disabled', 'report_enabled', 'cancel_requested', 'cancelled', 'requeued', 'held',
-        'released', 'paused', 'resumed', 'erased', 'legal_hold_placed', 'legal_hold_lifted')
+where event.kind in ('report_registered', 'report_disabled', 'cancel_requested', 'cancelled', 'requeued', 'held', 'released', 'paused', 'resumed', 'erased', 'legal_hold_placed', 'legal_hold_lifted')
     and pg_has_role(current_user, 'exportbox_reader', 'usage')
 union all
 select outbox.requested_at, 'requested', outbox.requested_by, outbox.id, outbox.report, null

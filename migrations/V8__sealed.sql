@@ -32,10 +32,10 @@ begin
     where r.name = seal_report.name and r.version = coalesce(seal_report.version, r.version)
     order by r.version desc limit 1;
     if not found then
-        raise exception using errcode = 'EB062', message = format('there is no report "%s"', seal_report.name), hint = 'Register it first.';
+        raise exception using errcode = 'EB064', message = format('there is no report "%s"', seal_report.name), hint = 'Register it first.';
     end if;
     if coalesce(entry.rolsuper, true) then
-        raise exception using errcode = 'EB062', message = format('report "%s" runs as a superuser or as a role that is gone', seal_report.name),
+        raise exception using errcode = 'EB064', message = format('report "%s" runs as a superuser or as a role that is gone', seal_report.name),
             hint = 'Register it with run_as set to a role that can read what it needs and no more.';
     end if;
     sealed := exportbox.sealed_name(seal_report.name, entry.version);
@@ -75,7 +75,7 @@ begin
         perform set_config('search_path', 'pg_catalog, pg_temp', true);
     exception when others then
         get stacked diagnostics detail = message_text;
-        raise exception using errcode = 'EB062', message = format('report "%s" cannot be sealed: %s', seal_report.name, detail),
+        raise exception using errcode = 'EB064', message = format('report "%s" cannot be sealed: %s', seal_report.name, detail),
             hint = 'It must be one SELECT with named built-in types, readable in the schemas that the role sees; it is exported by streaming until then.';
     end;
     select string_agg(format('c%s %s', a.attnum, format_type(a.atttypid, null)), ', ' order by a.attnum),
@@ -85,7 +85,7 @@ begin
     execute format('drop view exportbox.%I', probe);
     if columns is null or foreign_column is not null then
         -- Such a type's casts are somebody's code, and what wraps the report for a format would run it with the worker's rights.
-        raise exception using errcode = 'EB062', message = format('report "%s" has no columns, or one of a type that is not built in', seal_report.name),
+        raise exception using errcode = 'EB064', message = format('report "%s" has no columns, or one of a type that is not built in', seal_report.name),
             hint = 'Cast it to text in the report.';
     end if;
 
@@ -106,7 +106,7 @@ begin
         end if;
     exception when insufficient_privilege then
         select pg_class.relowner::regrole::text into taken from pg_class where pg_class.oid = 'exportbox.report'::regclass;
-        raise exception using errcode = 'EB062', message = format('the owner of the schema may not give a function to "%s"', entry.run_as),
+        raise exception using errcode = 'EB064', message = format('the owner of the schema may not give a function to "%s"', entry.run_as),
             hint = format('Run: grant %I to %s;', entry.run_as, taken);
     end;
     return sealed;

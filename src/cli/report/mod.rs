@@ -1,0 +1,245 @@
+//! `report add|list|show|disable|test`: the catalogue, from files fit for version control.
+
+mod file;
+mod rehearse;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use self::rehearse::TestArgs;
+use super::look::queue;
+use super::print::{field, printable, table};
+use super::usage;
+use crate::config::{DatabaseArgs, SourceArgs, SourceSettings};
+use crate::queue::{Definition, Queue, QueueError};
+
+#[derive(Subcommand)]
+pub(super) enum ReportCommand {
+    /// Register reports from files: plans each query where it will run, with the rights of its role. The same file again changes nothing
+    Add(AddArgs),
+    /// The reports that this login may see
+    List(JsonArgs),
+    /// One report with its parameters, limits and query
+    Show(ShowArgs),
+    /// Take no new requests for a report; `report add` enables it again
+    Disable(NameArgs),
+    /// Try a report without exporting: its columns, its plan and its first rows
+    Test(TestArgs),
+}
+
+#[derive(Args)]
+pub(super) struct AddArgs {
+    /// Files that hold one report each
+    #[arg(required = true, value_name = "FILE.toml")]
+    files: Vec<PathBuf>,
+    /// Check everything, change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print as one line of JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    sources: SourceArgs,
+}
+
+#[derive(Args)]
+pub(super) struct JsonArgs {
+    /// Print as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(super) struct NameArgs {
+    /// Name of the report
+    name: String,
+    /// Print as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(super) struct ShowArgs {
+    /// Name of the report
+    name: String,
+    /// An older version; default: the current one
+    #[arg(long)]
+    version: Option<i32>,
+    /// Print as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn report(database: &DatabaseArgs, command: &ReportCommand) -> anyhow::Result<ExitCode> {
+    let queue = queue(database).await?;
+    queue.check_schema().await?;
+    match command {
+        ReportCommand::Add(args) => add(database, &queue, args).await,
+        ReportCommand::List(args) => list(&queue, args).await,
+        ReportCommand::Show(args) => show(&queue, args).await,
+        ReportCommand::Disable(args) => disable(&queue, args).await,
+        ReportCommand::Test(args) => rehearse::test(database, &queue, args).await,
+    }
+}
+
+fn sources(database: &DatabaseArgs, args: &SourceArgs) -> anyhow::Result<SourceSettings> {
+    let database = database.database().map_err(usage)?;
+    SourceSettings::resolve(&database, args).map_err(usage)
+}
+
+/// A refusal that says which file it is about.
+fn refused(definitions: &[(PathBuf, Definition)], (name, error): (String, QueueError)) -> anyhow::Error {
+    match definitions.iter().find(|(_, definition)| definition.name == name) {
+        Some((path, _)) => anyhow::Error::new(error).context(path.display().to_string()),
+        None => error.into(),
+    }
+}
+
+async fn add(database: &DatabaseArgs, queue: &Queue, args: &AddArgs) -> anyhow::Result<ExitCode> {
+    let sources = crate::daemon::sources(&sources(database, &args.sources)?);
+    let mut read: Vec<(PathBuf, Definition)> = Vec::new();
+    for path in &args.files {
+        let definition = file::read(path).map_err(usage)?;
+        if let Some((other, _)) = read.iter().find(|(_, known)| known.name == definition.name) {
+            return Err(usage(anyhow!("{}: the report \"{}\" is in {}, too", path.display(), definition.name, other.display())));
+        }
+        read.push((path.clone(), definition));
+    }
+    let definitions: Vec<Definition> = read.iter().map(|(_, definition)| definition.clone()).collect();
+    // The words of the database first: what is wrong in a file is told before anything is planned.
+    queue.register_reports(&definitions, true).await.map_err(|error| refused(&read, error))?;
+    for (path, definition) in &read {
+        rehearse::plan(&sources, definition).await.with_context(|| path.display().to_string())?;
+    }
+    let registered = queue.register_reports(&definitions, args.dry_run).await.map_err(|error| refused(&read, error))?;
+    let results: Vec<Value> = registered
+        .iter()
+        .zip(&read)
+        .map(|(registered, (path, definition))| {
+            let result = match (registered.is_unchanged, args.dry_run) {
+                (true, _) => "unchanged",
+                (false, true) => "would register",
+                (false, false) => "registered",
+            };
+            json!({"file": path, "report": definition.name, "version": registered.version, "result": result})
+        })
+        .collect();
+    if args.json {
+        println!("{}", json!({ "reports": results }));
+    } else {
+        for result in &results {
+            println!("{}: {} version {}", field(result, "report"), field(result, "result"), result["version"]);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(queue: &Queue, args: &JsonArgs) -> anyhow::Result<ExitCode> {
+    let reports = queue.reports().await?;
+    if args.json {
+        println!("{}", json!({ "reports": reports }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if reports.is_empty() {
+        println!("no reports that this login may see: register one with exportbox report add FILE.toml");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows: Vec<Vec<String>> = reports
+        .iter()
+        .map(|report| {
+            let params = report["params"].as_object().map(|params| params.keys().cloned().collect::<Vec<_>>().join(", "));
+            let state = if report["disabled_at"].is_null() { "" } else { "disabled" };
+            let description = report["description"].as_str().and_then(|text| text.lines().next()).map(printable);
+            vec![
+                field(report, "name"),
+                field(report, "version"),
+                state.to_string(),
+                field(report, "run_as"),
+                params.unwrap_or_default(),
+                description.unwrap_or_default(),
+            ]
+        })
+        .collect();
+    table(&["REPORT", "VERSION", "STATE", "RUNS AS", "PARAMETERS", "DESCRIPTION"], &rows);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn no_such_report(name: &str) -> String {
+    format!("there is no report \"{name}\" of that version, or this login may not see it; list them with: exportbox report list")
+}
+
+/// Label and column of what is shown one a line.
+const SHOWN: [(&str, &str); 15] = [
+    ("version", "version"),
+    ("disabled", "disabled_at"),
+    ("about", "description"),
+    ("runs as", "run_as"),
+    ("on source", "source"),
+    ("requesters", "requesters"),
+    ("formats", "formats"),
+    ("max rows", "max_rows"),
+    ("max bytes", "max_bytes"),
+    ("timeout", "timeout"),
+    ("domains", "recipient_domains"),
+    ("recipients", "max_recipients"),
+    ("kept for", "object_life"),
+    ("KMS key", "kms_key"),
+    ("prefix", "prefix"),
+];
+
+async fn show(queue: &Queue, args: &ShowArgs) -> anyhow::Result<ExitCode> {
+    let report = queue.report(&args.name, args.version).await?.with_context(|| no_such_report(&args.name))?;
+    if args.json {
+        println!("{report}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("report      {}", field(&report, "name"));
+    for (label, column) in SHOWN.iter().filter(|(_, column)| !report[*column].is_null()) {
+        let value = match &report[*column] {
+            Value::Array(words) => words.iter().filter_map(Value::as_str).map(printable).collect::<Vec<_>>().join(", "),
+            _ => field(&report, column),
+        };
+        println!("{label:<10}  {value}");
+    }
+    println!("registered  {} UTC by {}", field(&report, "created_at"), field(&report, "created_by"));
+    if let Some(params) = report["params"].as_object().filter(|params| !params.is_empty()) {
+        println!("\nPARAMETERS");
+        let rows: Vec<Vec<String>> = params
+            .iter()
+            .map(|(name, declared)| {
+                let needed = if declared["required"] == true { "required".to_string() } else { field(declared, "default") };
+                let range = [("min", "from "), ("max", "to "), ("values", "one of ")]
+                    .iter()
+                    .filter(|(key, _)| !declared[*key].is_null())
+                    .map(|(key, word)| format!("{word}{}", field(declared, key)))
+                    .collect::<Vec<_>>()
+                    .join(" ");
+                let description = declared["description"].as_str().map(printable).unwrap_or_default();
+                vec![name.clone(), field(declared, "type"), needed, range, description]
+            })
+            .collect();
+        table(&["NAME", "TYPE", "DEFAULT", "ALLOWED", "DESCRIPTION"], &rows);
+    }
+    match report["query"].as_str() {
+        Some(query) => {
+            println!("\nQUERY");
+            query.trim_matches('\n').lines().for_each(|line| println!("  {}", printable(line)));
+        }
+        None => println!("\nThe query is for members of exportbox_operator."),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn disable(queue: &Queue, args: &NameArgs) -> anyhow::Result<ExitCode> {
+    let version = queue.disable_report(&args.name).await?;
+    if args.json {
+        println!("{}", json!({"report": args.name, "version": version, "result": "disabled"}));
+    } else {
+        println!("{}: version {version} takes no new requests; those already made go on", args.name);
+    }
+    Ok(ExitCode::SUCCESS)
+}
