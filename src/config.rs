@@ -215,7 +215,7 @@ pub struct Settings {
     pub source: DatabaseUrl,
     /// Where else, for reports that name their source.
     pub named_sources: Vec<(String, DatabaseUrl)>,
-    /// Where the queries of some roles run instead.
+    /// The same place over logins of their own, by role.
     pub source_for: Vec<(String, DatabaseUrl)>,
     /// Where files go.
     pub bucket: String,

@@ -137,3 +137,17 @@ async fn erase_says_which_reports_name_the_address() {
     let said: serde_json::Value = world.row("select exportbox.erase($1)", &[&ADDRESS]).await.get(0);
     assert_eq!(said["reports"], serde_json::json!(["of-ann"]));
 }
+
+#[tokio::test]
+async fn an_address_that_only_a_reports_default_brought_into_a_request_is_found_there() {
+    let world = World::new().await;
+    let params = format!(r#"{{"who": {{"type": "text", "default": "{ADDRESS}"}}}}"#);
+    let register = "select exportbox.register_report('of-one', 'select exportbox.param(''who'') as who', $1, 'app')";
+    world.row(register, &[&serde_json::from_str::<serde_json::Value>(&params).unwrap()]).await;
+    let id = world.request_report("of-one", serde_json::json!({}), "").await;
+    let said: serde_json::Value = world.operator().await.query_one("select exportbox.erase($1)", &[&ADDRESS]).await.unwrap().get(0);
+    assert_eq!((&said["requests"], &said["cancelled"]), (&1.into(), &1.into()), "{said}");
+    assert_eq!(world.places_of(ADDRESS).await, ["report.params"], "the author's own text stays, and is named");
+    assert_eq!(said["reports"], serde_json::json!(["of-one"]));
+    assert_eq!(world.export(id).await["state"], "cancelled");
+}
