@@ -177,3 +177,17 @@ async fn a_sealed_report_goes_row_by_row_and_leaves_no_temporary_file() {
     world.until("select true from pg_stat_force_next_flush() as f").await;
     assert_eq!(world.count("select temp_bytes from pg_stat_database where datname = current_database()").await, 0);
 }
+
+#[tokio::test]
+async fn a_sealed_reports_own_key_goes_with_the_call() {
+    let world = World::with_sealed_reports().await;
+    let register = "select exportbox.register_report('keyed', 'select n from public.item', run_as => $1, kms_key => 'alias/reports')";
+    world.row(register, &[&world.reports()]).await;
+    // Without the key there is no row, and no export.
+    world.answer_instead("select * from aws_s3.honest(query, bucket, file_path, region, options) where kms_key = 'alias/reports'").await;
+    world.sql(&format!("grant execute on all functions in schema aws_s3 to {}_daemon", world.database)).await;
+    let id = world.request_report("keyed", serde_json::json!({}), "").await;
+    world.complete(&[id]).await;
+    assert_eq!(world.exporters(id).await, ["aws_s3"]);
+    assert_eq!(world.stored(id).await.iter().filter(|byte| **byte == b'\n').count(), 21);
+}
