@@ -126,12 +126,13 @@ impl S3 {
     /// Key and size in bytes of every object of a bucket, by key. No such bucket is an error.
     pub async fn objects(&self, bucket: &str) -> anyhow::Result<Vec<(String, u64)>> {
         let root = self.store.bucket_dir(bucket);
-        let walk = tokio::task::spawn_blocking(move || s3_listings::files(&root));
+        anyhow::ensure!(root.is_dir(), "there is no bucket {bucket}");
+        let walk = tokio::task::spawn_blocking(move || s3_listings::files(&root, &root));
         let mut found: Vec<_> = walk
             .await?
             .context("read the bucket's directory")?
             .into_iter()
-            .map(|(name, size)| (self.store.names().real(name), size))
+            .map(|(name, file)| (self.store.names().real(name), file.len()))
             .collect();
         found.sort();
         Ok(found)

@@ -2,6 +2,8 @@
 //! no ListMultipartUploads, and a ListParts without ETags and order.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -183,16 +185,41 @@ pub(super) fn parts(uploads: &Uploads, input: ListPartsInput) -> S3Result<ListPa
     })
 }
 
-/// Every file below a bucket's directory: its name on disk as a key, and its bytes.
-pub(super) fn files(root: &Path) -> std::io::Result<Vec<(String, u64)>> {
-    let (mut found, mut dirs) = (Vec::new(), vec![root.to_owned()]);
+/// The objects on disk that can have a key with this prefix, under their names there.
+pub(super) fn below(bucket: &Path, prefix: &str) -> std::io::Result<Vec<Object>> {
+    let dir = prefix.rsplit_once('/').map_or("", |(dir, _)| dir);
+    // A prefix may say anything; what leads out of the bucket has no objects.
+    let is_plain = Path::new(dir).components().all(|component| matches!(component, std::path::Component::Normal(_)));
+    let mut names = if is_plain { files(bucket, &bucket.join(dir))? } else { Vec::new() };
+    if !dir.is_empty() {
+        names.extend(files(bucket, &bucket.join(LONG))?);
+    }
+    let object = |(key, file): (String, Metadata)| {
+        let last_modified = file.modified().ok().map(Timestamp::from);
+        Object { key: Some(key), size: i64::try_from(file.len()).ok(), last_modified, ..Default::default() }
+    };
+    Ok(names.into_iter().map(object).collect())
+}
+
+/// Every file of a bucket below one of its directories: its name on disk as a key, and what the disk says of it.
+pub(super) fn files(bucket: &Path, dir: &Path) -> std::io::Result<Vec<(String, Metadata)>> {
+    let (mut found, mut dirs) = (Vec::new(), vec![dir.to_owned()]);
     while let Some(dir) = dirs.pop() {
-        for entry in std::fs::read_dir(dir)? {
+        let entries = match std::fs::read_dir(dir) {
+            // Deleted meanwhile, or never there.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
+            entries => entries?,
+        };
+        for entry in entries {
             let entry = entry?;
-            if entry.file_type()?.is_dir() {
+            let file = match entry.metadata() {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                file => file?,
+            };
+            if file.is_dir() {
                 dirs.push(entry.path());
-            } else if let Ok(name) = entry.path().strip_prefix(root) {
-                found.push((name.to_string_lossy().into_owned(), entry.metadata()?.len()));
+            } else if let Ok(name) = entry.path().strip_prefix(bucket) {
+                found.push((name.to_string_lossy().into_owned(), file));
             }
         }
     }

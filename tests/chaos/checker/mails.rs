@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use futures_util::StreamExt;
 use mail_parser::MessageParser;
 use uuid::Uuid;
 
@@ -95,11 +96,11 @@ pub async fn check(world: &World, tables: &Tables, mailbox: &Mailbox, requests: 
         findings.violation(format_args!("silent: {doubled} mails too many, and only {injected} faults that can double one"));
     }
     let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
-    for mail in &mailbox.mails {
-        let downloaded = match mail.export_id.and_then(|id| by_id.get(&id)) {
-            Some(request) => download(world, &http, mail, request).await,
-            None => Err("it names no export of ours".into()),
-        };
+    let downloads = futures_util::stream::iter(&mailbox.mails).map(async |mail| match mail.export_id.and_then(|id| by_id.get(&id)) {
+        Some(request) => (mail, download(world, &http, mail, request).await),
+        None => (mail, Err("it names no export of ours".into())),
+    });
+    for (mail, downloaded) in downloads.buffer_unordered(8).collect::<Vec<_>>().await {
         if let Err(what) = downloaded {
             findings.violation(format_args!("link: a mail about {:?}: {what}", mail.export_id));
         }
