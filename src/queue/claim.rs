@@ -107,6 +107,10 @@ impl Queue {
             claimed.map(|claimed| (or_later(reaped, "reap"), or_later(expired, "expire"), claimed, began.elapsed()))
         };
         let answer = tokio::time::timeout(self.patience(), asking).await;
+        if thorough && !matches!(answer, Ok(Ok(_))) {
+            // What holds up a reap must not hold up the claims: the next ones do without, until it has its turn again.
+            self.looks().took(asked.elapsed(), Instant::now());
+        }
         let (reaped, expired, claimed, took) = match answer {
             Ok(answer) => answer?,
             Err(_) => return Err(self.give_up(connection)),
@@ -117,8 +121,15 @@ impl Queue {
         let mut seen = Vec::new();
         for row in claimed.iter().filter(|row| row.get::<_, Option<i64>>("id").is_some()) {
             let lease = lease_from(row, asked);
-            seen.push(Seen { kind: lease.kind, priority: row.get("priority"), run_at: row.get("run_at"), id: lease.job_id });
-            if row.get("on_last_chance") {
+            let on_last_chance = row.get("on_last_chance");
+            seen.push(Seen {
+                kind: lease.kind,
+                priority: row.get("priority"),
+                run_at: row.get("run_at"),
+                id: lease.job_id,
+                on_last_chance,
+            });
+            if on_last_chance {
                 looks.keep(lease.token, lease.deadline);
             }
             cycle.leases.push(lease);
@@ -126,7 +137,7 @@ impl Queue {
         if let Some(row) = claimed.first() {
             // A hold or the cap may have looked for fewer than there is room for.
             for (kind, slots) in [(Kind::Export, "export_slots"), (Kind::Delivery, "delivery_slots")] {
-                looks.found(kind, usize::try_from(row.get::<_, i32>(slots)).unwrap_or_default(), row.get("looked_at"), &seen);
+                looks.found(kind, thorough, usize::try_from(row.get::<_, i32>(slots)).unwrap_or_default(), row.get("looked_at"), &seen);
             }
         }
         if thorough {

@@ -39,6 +39,8 @@ pub(super) struct Seen {
     pub priority: i16,
     pub run_at: Option<DateTime<Utc>>,
     pub id: i64,
+    /// The next crash would bury it. Others like it may have been found and left alone.
+    pub on_last_chance: bool,
 }
 
 fn first_level(kind: Kind) -> usize {
@@ -76,20 +78,28 @@ impl Looks {
     }
 
     /// Move the marks of one kind to what a look with so many slots has found, in its order. A look that went back to a straggler stays there:
-    /// there may be more of them behind it.
-    pub(super) fn found(&mut self, kind: Kind, slots: usize, looked_at: DateTime<Utc>, seen: &[Seen]) {
+    /// there may be more of them behind it. A thorough look that had no room for the kind has not looked: the next one with room begins at the
+    /// start in its place.
+    pub(super) fn found(&mut self, kind: Kind, thorough: bool, slots: usize, looked_at: DateTime<Utc>, seen: &[Seen]) {
         if slots == 0 {
+            if thorough {
+                self.marks[first_level(kind)..][..LEVELS].fill(None);
+            }
             return;
         }
         let of_kind = || seen.iter().filter(|job| job.kind == kind);
         let levels = &mut self.marks[first_level(kind)..][..LEVELS];
         let level = |job: &Seen| usize::try_from(job.priority).unwrap_or_default().min(LEVELS - 1);
-        for job in of_kind() {
-            levels[level(job)] = job.run_at.map(|run_at| (run_at, job.id));
-        }
-        // Fewer than asked for: all levels are empty. Else those that come before the last one are.
-        let empty = if of_kind().count() < slots { LEVELS } else { of_kind().next_back().map_or(0, level) };
         let passed = (looked_at - TimeDelta::milliseconds(OPEN_TRANSACTIONS_MS), 0);
+        for job in of_kind() {
+            levels[level(job)] = job.run_at.map(|run_at| (run_at, job.id).min(passed));
+        }
+        // Fewer than asked for: all levels are empty. Else those that come before the last one are. Unless some were found and left alone.
+        let empty = match of_kind().next_back() {
+            _ if seen.iter().any(|job| job.on_last_chance) => 0,
+            _ if of_kind().count() < slots => LEVELS,
+            last => last.map_or(0, level),
+        };
         for mark in &mut levels[..empty] {
             *mark = (*mark).max(Some(passed));
         }
@@ -121,7 +131,7 @@ mod tests {
     }
 
     fn export(priority: i16, second: i64, id: i64) -> Seen {
-        Seen { kind: Kind::Export, priority, run_at: Some(at(second)), id }
+        Seen { kind: Kind::Export, priority, run_at: Some(at(second)), id, on_last_chance: false }
     }
 
     #[test]
@@ -143,7 +153,7 @@ mod tests {
     #[test]
     fn a_look_begins_behind_the_last_job_of_each_level_and_a_thorough_one_at_the_start() {
         let mut looks = Looks::default();
-        looks.found(Kind::Export, 3, at(100), &[export(2, 10, 7), export(5, 3, 1), export(5, 4, 2)]);
+        looks.found(Kind::Export, false, 3, at(100), &[export(2, 10, 7), export(5, 3, 1), export(5, 4, 2)]);
         let (run_at, id) = looks.begin(false);
         assert_eq!((run_at[5], id[5]), (Some(at(4)), 2));
         assert_eq!(run_at[2], Some(at(99)), "what comes before a level that was reached is empty, but for the last second");
@@ -154,20 +164,44 @@ mod tests {
     #[test]
     fn an_empty_kind_is_passed_over_up_to_a_second_ago_and_never_back() {
         let mut looks = Looks::default();
-        looks.found(Kind::Delivery, 1, at(100), &[]);
+        looks.found(Kind::Delivery, false, 1, at(100), &[]);
         assert_eq!(looks.begin(false).0, [vec![None; 10], vec![Some(at(99)); 10]].concat());
-        looks.found(Kind::Delivery, 1, at(50), &[]);
+        looks.found(Kind::Delivery, false, 1, at(50), &[]);
         assert_eq!(looks.begin(false).0[10], Some(at(99)));
-        looks.found(Kind::Delivery, 0, at(200), &[]);
+        looks.found(Kind::Delivery, false, 0, at(200), &[]);
         assert_eq!(looks.begin(false).0[10], Some(at(99)), "without a slot nothing was looked at");
     }
 
     #[test]
     fn a_mark_goes_back_to_a_straggler_so_that_those_behind_it_follow() {
         let mut looks = Looks::default();
-        looks.found(Kind::Export, 1, at(100), &[export(5, 90, 9)]);
-        looks.found(Kind::Export, 1, at(101), &[export(5, 1, 3)]);
+        looks.found(Kind::Export, false, 1, at(100), &[export(5, 90, 9)]);
+        looks.found(Kind::Export, false, 1, at(101), &[export(5, 1, 3)]);
         assert_eq!((looks.begin(false).0[5], looks.begin(false).1[5]), (Some(at(1)), 3));
+    }
+
+    #[test]
+    fn a_mark_stays_a_second_behind_so_that_commits_out_of_order_are_not_passed_over() {
+        let mut looks = Looks::default();
+        looks.found(Kind::Export, false, 1, at(100), &[export(5, 100, 9)]);
+        assert_eq!(looks.begin(false).0[5], Some(at(99)));
+    }
+
+    #[test]
+    fn where_jobs_were_left_alone_no_level_counts_as_empty() {
+        let mut looks = Looks::default();
+        looks.found(Kind::Export, false, 4, at(100), &[Seen { on_last_chance: true, ..export(5, 10, 1) }]);
+        assert_eq!(looks.begin(false).0.iter().flatten().collect::<Vec<_>>(), [&at(10)]);
+    }
+
+    #[test]
+    fn a_thorough_look_without_room_for_a_kind_leaves_it_to_the_next_one_with_room() {
+        let mut looks = Looks::default();
+        looks.found(Kind::Export, false, 1, at(100), &[]);
+        looks.found(Kind::Delivery, false, 1, at(100), &[]);
+        looks.found(Kind::Export, true, 0, at(200), &[]);
+        looks.found(Kind::Delivery, true, 1, at(200), &[]);
+        assert_eq!(looks.begin(false).0, [vec![None; 10], vec![Some(at(199)); 10]].concat());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, watch};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use crate::job::FailureClass;
 use crate::queue::{Queue, QueueError, Unswept};
 use crate::source::Sources;
 use crate::store::Store;
@@ -103,6 +104,8 @@ impl Cleaner {
             match self.sources.end_backend(pid, started_at).await {
                 Ok(true) => tracing::info!(lease.token = %attempt.token, backend.pid = pid, "ended the query of a lost attempt"),
                 Ok(false) => {}
+                // Said once by the source. What is stored goes all the same, and is looked for once more later.
+                Err(failure) if failure.class == FailureClass::Permission => {}
                 Err(failure) => return Err(format!("its query could not be ended: {}", failure.class)),
             }
             step!("worker.ended_query");

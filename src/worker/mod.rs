@@ -26,6 +26,9 @@ use crate::queue::{Listener, Queue, QueueError, Room, Settled};
 use crate::source::Sources;
 use crate::store::Store;
 
+/// The most that one run of `reap` or `expire` ends.
+const MOST_ENDED: usize = 100;
+
 /// How one process works.
 #[derive(Debug, Clone)]
 pub struct WorkOptions {
@@ -95,6 +98,8 @@ struct Turn {
 /// What a look found.
 struct Found {
     jobs: usize,
+    /// As many leases or requests were ended as one statement ends.
+    has_more_to_end: bool,
     /// There may be more that only a thorough look finds, and one is due after this long.
     thorough_in: Option<Duration>,
 }
@@ -173,6 +178,10 @@ impl Worker {
                 },
             };
             outage = Outage { reached: true, ..Outage::default() };
+            if found.has_more_to_end {
+                self.queue.be_thorough();
+                continue;
+            }
             let room = budget.limit(turn.free, &turn.tally);
             if found.jobs > 0 && !room.is_full() {
                 // There may be more behind what was just taken.
@@ -218,7 +227,7 @@ impl Worker {
             step!("worker.reaped");
             self.cleaner.clean_up();
         }
-        let found = cycle.leases.len();
+        let (found, reaped) = (cycle.leases.len(), cycle.reaped.len());
         for lease in cycle.leases {
             match lease.kind {
                 Kind::Export => {
@@ -243,7 +252,8 @@ impl Worker {
                 tracing::debug!(%error, "could not wake another worker");
             }
         }
-        Ok(Found { jobs: found, thorough_in: cycle.thorough_in })
+        let has_more_to_end = cycle.expired.max(reaped) >= MOST_ENDED;
+        Ok(Found { jobs: found, has_more_to_end, thorough_in: cycle.thorough_in })
     }
 
     async fn account(&self, turn: &mut Turn, finished: Result<Finished, tokio::task::JoinError>) {
@@ -282,6 +292,10 @@ impl Worker {
                 },
                 () = &mut grace, if !grace.is_elapsed() => self.leases.stop_all(StopReason::Shutdown),
             }
+        }
+        if self.queue.policy().source_slots.is_some() {
+            // The places of this process are free now, and it takes none of them any more.
+            let _ = self.queue.wake_another().await;
         }
         self.cleaner.done(self.options.grace).await;
         ended.map(|()| turn.tally)

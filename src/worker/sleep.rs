@@ -61,7 +61,9 @@ impl Sleeper {
             return Ok(poll);
         }
         if let Some(soon) = thorough_in {
-            return Ok(soon.min(poll));
+            // Nobody wakes a process that is not marked as asleep, and until then it looks at what is new by itself.
+            let look = if room.exports > 0 { Duration::from_secs(1) } else { poll };
+            return Ok(soon.min(poll).min(look));
         }
         let due = self.queue.next_due(room).await?;
         if due == Some(Duration::ZERO) {

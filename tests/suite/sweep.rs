@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use exportbox::job::{Note, StopReason};
 use exportbox::sandbox::{Action, Rule};
 
 use crate::harness::World;
@@ -79,4 +80,20 @@ async fn a_losing_attempt_inside_the_database_is_looked_at_once_more() {
     assert_eq!(world.exporters(id).await, ["aws_s3"]);
     let last_look = "select count(*) from exportbox.attempt where swept_at is not null and sweep_after between now() + interval '9 minutes' and now() + interval '10 minutes'";
     assert_eq!(world.count(last_look).await, 1, "its query might have outlived its connection");
+}
+
+#[tokio::test]
+async fn every_losing_attempt_is_looked_at_once_more() {
+    let world = World::new().await;
+    let lease = world.claimed("one", &[]).await;
+    let (token, key) = (lease.token, world.made_by(&lease).parts[0].key.clone());
+    let note = Note::Store { bucket: "exports".into(), key, upload_id: None };
+    world.queue("one").note(token, &note).await.unwrap();
+    world.queue("one").settle(lease, StopReason::Shutdown.into()).await.unwrap();
+    world.drain().await;
+    let again = format!(
+        "select swept_at is not null and sweep_after > now() and sweep_after < 'infinity' from exportbox.attempt where lease_token = '{}'",
+        token.0
+    );
+    assert!(world.row(&again, &[]).await.get::<_, bool>(0));
 }
