@@ -247,6 +247,12 @@ begin
                 hint = 'run_as is the role whose rights the query has; requesters are roles whose members may request it.';
         end if;
     end loop;
+    if report.run_as ~ '^pg_' or report.run_as in ('exportbox_worker', 'exportbox_operator', 'exportbox_reader', 'exportbox_requester', 'exportbox_adhoc')
+        or exists (select from pg_class where pg_class.oid = 'exportbox.report'::regclass and pg_class.relowner = quote_ident(report.run_as)::regrole
+            and not pg_has_role(exportbox.acting_role(), pg_class.relowner, 'member')) then
+        raise exception using errcode = 'EB060', message = format('no report runs as "%s"', report.run_as),
+            hint = 'Set run_as to a role that can read what the query needs and no more.';
+    end if;
     foreach word in array coalesce(report.formats, '{}') loop
         perform exportbox.check_format(word, 'none', '{}');
     end loop;
@@ -313,11 +319,11 @@ begin
     report.version := coalesce(latest.version, 0) + 1;
     report.created_at := now();
     report.created_by := exportbox.acting_role();
-    insert into exportbox.report select report.*;
-    insert into exportbox.event (kind, detail) values ('report_registered', format('%s version %s', report.name, report.version));
-    -- The role that runs the report must be able to read its parameters.
+    -- The role that runs the report must be able to read its parameters, and sealing reads the query as that role.
     execute format('grant usage on schema exportbox to %I', report.run_as);
     execute format('grant execute on function exportbox.param(text) to %I', report.run_as);
+    insert into exportbox.report select report.*;
+    insert into exportbox.event (kind, detail) values ('report_registered', format('%s version %s', report.name, report.version));
     return report.version;
 end
 $$;

@@ -6,109 +6,170 @@
 
 create function exportbox.sealed_name(report text, version integer) returns text
 language sql immutable parallel safe
-as $$ select 'sealed_' || pg_catalog.left(pg_catalog.md5(report), 20) || '_' || version $$;
+return 'sealed_' || left(md5(report), 20) || '_' || version;
 comment on function exportbox.sealed_name(text, integer) is 'Name of the function that is this version of a report, sealed.';
+
+create function exportbox.sealed_path(role text) returns text
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    -- Where anybody may create, anybody could put his function in place of the one that the report means.
+    select coalesce(string_agg(quote_ident(named.schema), ', ' order by named.position) || ', ', '') || 'pg_temp'
+    from (
+        select found.position, case found.token[1] when '"$user"' then sealed_path.role else (parse_ident(found.token[1]))[1] end as schema
+        from regexp_matches(coalesce((
+            select substr(setting, length('search_path=') + 1)
+            from pg_db_role_setting, unnest(setconfig) as setting
+            where setdatabase = (select oid from pg_database where datname = current_database()) and setrole = 0 and setting like 'search_path=%'),
+            '"$user", public'), '"(?:[^"]|"")+"|[^",[:space:]]+', 'g') with ordinality as found (token, position)
+    ) as named
+    join pg_namespace on pg_namespace.nspname = named.schema and pg_namespace.nspname !~ '^pg_temp'
+    where not has_schema_privilege('public', pg_namespace.oid, 'create')
+$$;
+comment on function exportbox.sealed_path(text) is 'The database''s search_path as a role''s sealed reports have it: the schemas that are there and that not everybody may create in.';
+
+create function exportbox.assert_may_seal_for(role text) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    owned_by oid := (select relowner from pg_class where oid = 'exportbox.report'::regclass);
+begin
+    if not exists (select from pg_roles where rolname = role and not rolsuper) then
+        raise exception using errcode = 'EB064', message = 'the report runs as a superuser or as a role that is gone',
+            hint = 'Register it with run_as set to a role that can read what it needs and no more.';
+    end if;
+    -- Whoever may become one of these could read or do with the report what the schema keeps from operators.
+    if pg_has_role(role, owned_by, 'member') or role ~ '^pg_' or exists (
+            select from pg_roles where rolname in ('exportbox_worker', 'exportbox_operator', 'exportbox_reader', 'exportbox_requester', 'exportbox_adhoc')
+                and pg_has_role(role, pg_roles.oid, 'member')) then
+        raise exception using errcode = 'EB064', message = format('the report runs as "%s", which has rights of exportbox or of the server', role),
+            hint = 'Register it with run_as set to a role that can read what it needs and no more.';
+    end if;
+    -- What the schema's owner may become is no right of whoever asks.
+    if not pg_has_role(exportbox.acting_role(), role, 'member') and not exists (
+            select from pg_roles as login
+            where login.rolcanlogin and not login.rolsuper and not pg_has_role(login.oid, owned_by, 'member')
+                and pg_has_role(login.oid, 'exportbox_worker', 'member') and pg_has_role(login.oid, role, 'member')) then
+        raise exception using errcode = 'EB064', message = format('neither "%s" nor a daemon''s login may become "%s"', exportbox.acting_role(), role),
+            hint = format('Grant %I to the daemon''s login, or have it sealed by a member.', role);
+    end if;
+end
+$$;
+comment on function exportbox.assert_may_seal_for(text) is 'Whom a sealed report may run as: a role that its sealer or a daemon may become anyway.';
+
+create function exportbox.give_function(name text, role text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Who is to own a function must be able to create one; the caller takes that back.
+    execute format('grant create on schema exportbox to %I', role);
+    execute format('alter function exportbox.%s owner to %I', name, role);
+exception when insufficient_privilege then
+    raise exception using errcode = 'EB064', message = format('the owner of the schema may not give a function to "%s"', role),
+        hint = format('Run: grant %I to %s;', role, (select relowner::regrole from pg_class where oid = 'exportbox.report'::regclass));
+end
+$$;
+comment on function exportbox.give_function(text, text) is 'Make a role the owner of a function here. For seal_report, which has checked who may.';
 
 create function exportbox.seal_report(name text, version integer default null) returns text
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set check_function_bodies = on
+-- The text of a report is never read here: reading alone can run code, such as a domain's check of a constant.
+set search_path = pg_catalog, pg_temp set check_function_bodies = off
 as $$
 declare
     entry record;
     sealed text;
     bare text;
     probe text;
-    found_as record;
-    taken text;
     path text;
+    types oid[];
     columns text;
-    foreign_column text;
-    aliases integer := 0;
-    may_create boolean;
+    found_as record;
+    could_create boolean;
     detail text;
 begin
-    select r.version, r.query, r.run_as, pg_roles.rolsuper into entry
-    from exportbox.report as r left join pg_roles on pg_roles.rolname = r.run_as
+    select r.version, r.query, r.run_as into entry
+    from exportbox.report as r
     where r.name = seal_report.name and r.version = coalesce(seal_report.version, r.version)
     order by r.version desc limit 1;
     if not found then
         raise exception using errcode = 'EB064', message = format('there is no report "%s"', seal_report.name), hint = 'Register it first.';
     end if;
-    if coalesce(entry.rolsuper, true) then
-        raise exception using errcode = 'EB064', message = format('report "%s" runs as a superuser or as a role that is gone', seal_report.name),
-            hint = 'Register it with run_as set to a role that can read what it needs and no more.';
-    end if;
+    perform exportbox.assert_may_seal_for(entry.run_as);
     sealed := exportbox.sealed_name(seal_report.name, entry.version);
-    probe := 'sealing_' || pg_backend_pid();
+    probe := format('sealing_%s', pg_backend_pid());
     bare := regexp_replace(entry.query, '[\s;]+$', '');
-    path := coalesce((
-        select substr(setting, length('search_path=') + 1)
-        from pg_db_role_setting, unnest(setconfig) as setting
-        where setdatabase = (select oid from pg_database where datname = current_database()) and setrole = 0 and setting like 'search_path=%'),
-        '"$user", public') || ', pg_temp';
-    select p.proowner::regrole::text as owner, p.prosrc, p.proconfig into found_as
-    from pg_proc as p where p.pronamespace = 'exportbox'::regnamespace and p.proname = sealed;
-    if found and found_as.owner = quote_ident(entry.run_as) and found_as.prosrc = bare then
-        return sealed;
-    elsif found then
-        execute format('drop function exportbox.%I()', sealed);
-    end if;
+    path := exportbox.sealed_path(entry.run_as);
+    could_create := has_schema_privilege(entry.run_as, 'exportbox', 'create');
 
     begin
-        perform set_config('search_path', path, true);
-        -- Three readings, none of which plans or runs anything. Alone the text is whole statements; inside parentheses it is one SELECT; what is
-        -- both cannot break out of the view, which tells the types of its columns.
-        execute pg_catalog.format('create function exportbox.%I() returns setof record language sql as %L', probe, bare);
-        execute pg_catalog.format('drop function exportbox.%I()', probe);
-        execute pg_catalog.format('create function exportbox.%I() returns setof record language sql as %L', probe, E'select 1 from (\n' || bare || E'\n) as q');
-        execute pg_catalog.format('drop function exportbox.%I()', probe);
-        loop
+        -- A function of our text that the role owns, so that it reads the report with its rights. It tells types, never text: the role's code
+        -- may have run in it. However this block ends, it is rolled back with all that such code has made or set.
+        execute format('create function exportbox.%I(query text, path text, probe text) returns oid[] language plpgsql security definer
+            set search_path = pg_catalog, pg_temp set check_function_bodies = on as %L', probe, $probe$
+            declare
+                aliases integer := 0;
+                types oid[];
             begin
-                execute pg_catalog.format(E'create view exportbox.%I as select * from (\n%s\n) as q%s', probe, bare, (
-                    select ' (' || pg_catalog.string_agg('exportbox_c' || n, ', ') || ')' from pg_catalog.generate_series(1, aliases) as n));
-                exit;
-            exception when duplicate_column then
-                -- Two columns of one name: a file may have that, a view may not.
-                aliases := aliases operator(pg_catalog.+) 1;
-            end;
-        end loop;
-        perform set_config('search_path', 'pg_catalog, pg_temp', true);
-    exception when others then
-        get stacked diagnostics detail = message_text;
-        raise exception using errcode = 'EB064', message = format('report "%s" cannot be sealed: %s', seal_report.name, detail),
-            hint = 'It must be one SELECT with named built-in types, readable in the schemas that the role sees; it is exported by streaming until then.';
+                perform pg_catalog.set_config('search_path', path, true);
+                -- Three readings, none of which plans or runs the query. Alone the text is whole statements; inside parentheses it is one SELECT;
+                -- what is both cannot break out of the view, which tells the types of its columns.
+                execute pg_catalog.format('create function exportbox.%I() returns setof record language sql as %L', probe, query);
+                execute pg_catalog.format('create or replace function exportbox.%I() returns setof record language sql as %L', probe,
+                    pg_catalog.format(E'select 1 from (\n%s\n) as q', query));
+                loop
+                    begin
+                        execute pg_catalog.format(E'create view exportbox.%I as select * from (\n%s\n) as q%s', probe, query, (
+                            select pg_catalog.format(' (%s)', pg_catalog.string_agg(pg_catalog.format('exportbox_c%s', n), ', '))
+                            from pg_catalog.generate_series(1, aliases) as n having pg_catalog.count(*) operator(pg_catalog.>) 0));
+                        exit;
+                    exception when duplicate_column then
+                        -- Two columns of one name: a file may have that, a view may not.
+                        aliases := aliases operator(pg_catalog.+) 1;
+                    end;
+                end loop;
+                perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+                select array_agg(a.atttypid order by a.attnum) into types
+                from pg_attribute as a where a.attrelid = format('exportbox.%I', probe)::regclass and a.attnum > 0;
+                return types;
+            end
+            $probe$);
+        execute format('grant execute on function exportbox.%I(text, text, text) to public', probe);
+        perform exportbox.give_function(format('%I(text, text, text)', probe), entry.run_as);
+        execute format('select exportbox.%I($1, $2, $3)', probe) into types using bare, path, probe;
+        raise exception using errcode = 'EB00P';
+    exception
+        when sqlstate 'EB00P' then null;
+        when sqlstate 'EB064' then raise;
+        when others then
+            get stacked diagnostics detail = message_text;
+            raise exception using errcode = 'EB064', message = format('report "%s" cannot be sealed: %s', seal_report.name, detail),
+                hint = 'It must be one SELECT with named built-in types, readable in the schemas that the role sees; it is exported by streaming until then.';
     end;
-    select string_agg(format('c%s %s', a.attnum, format_type(a.atttypid, null)), ', ' order by a.attnum),
-        min(a.attname) filter (where a.atttypid >= 16384)
-    into columns, foreign_column
-    from pg_attribute as a where a.attrelid = format('exportbox.%I', probe)::regclass and a.attnum > 0;
-    execute format('drop view exportbox.%I', probe);
-    if columns is null or foreign_column is not null then
+    if coalesce(cardinality(types), 0) = 0 or exists (select from unnest(types) as t (oid) where coalesce(t.oid, 16384) >= 16384) then
         -- Such a type's casts are somebody's code, and what wraps the report for a format would run it with the worker's rights.
         raise exception using errcode = 'EB064', message = format('report "%s" has no columns, or one of a type that is not built in', seal_report.name),
             hint = 'Cast it to text in the report.';
     end if;
 
+    select p.proowner::regrole::text as owner, p.prosrc, p.prosecdef, p.proconfig, p.proallargtypes into found_as
+    from pg_proc as p where p.pronamespace = 'exportbox'::regnamespace and p.proname = sealed and p.pronargs = 0;
+    if found and found_as.owner = quote_ident(entry.run_as) and found_as.prosrc = bare and found_as.prosecdef
+        and found_as.proconfig = array[format('search_path=%s', path)] and found_as.proallargtypes = types then
+        return sealed;
+    elsif found then
+        execute format('drop function exportbox.%I()', sealed);
+    end if;
+    select string_agg(format('c%s %s', t.position, format_type(t.oid, null)), ', ' order by t.position) into columns
+    from unnest(types) with ordinality as t (oid, position);
     execute format('create function exportbox.%I() returns table (%s) language sql stable security definer set search_path = %s as %L',
         sealed, columns, path, bare);
     execute format('comment on function exportbox.%I() is %L', sealed, format('Report %s, version %s, sealed.', seal_report.name, entry.version));
     execute format('revoke all on function exportbox.%I() from public', sealed);
     execute format('grant execute on function exportbox.%I() to exportbox_worker', sealed);
-    begin
-        -- Who is to own a function must be able to create one; until the end of this statement it is.
-        may_create := has_schema_privilege(entry.run_as, 'exportbox', 'create');
-        if not may_create then
-            execute format('grant create on schema exportbox to %I', entry.run_as);
-        end if;
-        execute format('alter function exportbox.%I() owner to %I', sealed, entry.run_as);
-        if not may_create then
-            execute format('revoke create on schema exportbox from %I', entry.run_as);
-        end if;
-    exception when insufficient_privilege then
-        select pg_class.relowner::regrole::text into taken from pg_class where pg_class.oid = 'exportbox.report'::regclass;
-        raise exception using errcode = 'EB064', message = format('the owner of the schema may not give a function to "%s"', entry.run_as),
-            hint = format('Run: grant %I to %s;', entry.run_as, taken);
-    end;
+    perform exportbox.give_function(format('%I()', sealed), entry.run_as);
+    if not could_create then
+        execute format('revoke create on schema exportbox from %I', entry.run_as);
+    end if;
     return sealed;
 end
 $$;
@@ -133,6 +194,7 @@ comment on function exportbox.report_seal() is 'Seals a report when it is regist
 create trigger report_seal after insert on exportbox.report
     for each row execute function exportbox.report_seal();
 
+revoke all on function exportbox.sealed_path(text), exportbox.assert_may_seal_for(text), exportbox.give_function(text, text) from public;
 revoke all on function exportbox.sealed_name(text, integer), exportbox.seal_report(text, integer), exportbox.report_seal() from public;
 grant execute on function exportbox.seal_report(text, integer) to exportbox_operator;
 grant execute on function exportbox.sealed_name(text, integer) to exportbox_worker;

@@ -165,6 +165,60 @@ async fn only_one_select_of_built_in_types_is_sealed_and_nothing_runs_while_it_i
 }
 
 #[tokio::test]
+async fn what_reading_a_reports_text_runs_has_the_rights_of_its_role() {
+    let world = World::with_sealed_reports().await;
+    let reports = world.reports();
+    // The check of a domain runs where a constant of an array of it is read, before anything is planned.
+    let check = format!(
+        "create function public.whose() returns boolean language plpgsql as $$ begin
+         perform set_config('search_path', 'public', false);
+         if current_user <> '{reports}' then raise exception 'ran as %', current_user; end if; return true; end $$;
+         create domain public.d as integer check (public.whose())"
+    );
+    world.sql(&check).await;
+    world
+        .row(
+            "select exportbox.register_report('read', 'select cardinality(''{1}''::public.d[]) as n', run_as => $1, plan => false)",
+            &[&reports],
+        )
+        .await;
+    let sealed = world.text("select exportbox.seal_report('read')").await;
+    assert_eq!(world.count(&format!("select count(*) from pg_proc where proname = '{sealed}'")).await, 1);
+}
+
+#[tokio::test]
+async fn an_operator_gets_no_rights_of_the_schemas_owner_by_sealing() {
+    let world = World::with_sealed_reports().await;
+    let operator = world.operator().await;
+    let own = format!("{}_own", world.database);
+    world.sql(&format!("create role {own}; create role {own}_worker; grant exportbox_worker to {own}_worker")).await;
+    for role in [own.clone(), "exportbox_worker".into(), format!("{own}_worker"), "pg_read_all_data".into(), "postgres".into()] {
+        let register = "select exportbox.register_report($1, 'select 1 as n', run_as => $2, plan => false)";
+        // Some are refused at once.
+        let _ = operator.execute(register, &[&role, &role]).await;
+        let said = refusal(&operator, &format!("select exportbox.seal_report('{role}')")).await;
+        assert_eq!(said.code, "EB064", "{role}: {said:?}");
+        assert_eq!(world.count("select count(*) from pg_proc where proname like 'sealed!_%!_1' escape '!'").await, 0, "{role}");
+    }
+}
+
+#[tokio::test]
+async fn a_sealed_function_that_was_changed_is_made_anew_and_looks_into_no_schema_open_to_everybody() {
+    let world = World::with_sealed_reports().await;
+    world.row("select exportbox.register_report('items', 'select n from public.item', run_as => $1)", &[&world.reports()]).await;
+    let sealed = world.text("select exportbox.seal_report('items')").await;
+    let looks = format!("select array_to_string(proconfig, ' ') || ' ' || prosecdef from pg_proc where proname = '{sealed}'");
+    assert_eq!(world.text(&looks).await, "search_path=public, pg_temp true");
+    world
+        .sql(&format!("alter function exportbox.{sealed}() security invoker; alter function exportbox.{sealed}() set search_path = 'elsewhere'"))
+        .await;
+    world.sql("select exportbox.seal_report('items')").await;
+    assert_eq!(world.text(&looks).await, "search_path=public, pg_temp true");
+    world.sql("grant create on schema public to public; select exportbox.seal_report('items')").await;
+    assert_eq!(world.text(&looks).await, "search_path=pg_temp true");
+}
+
+#[tokio::test]
 async fn a_sealed_report_goes_row_by_row_and_leaves_no_temporary_file() {
     let world = World::with_sealed_reports().await;
     world.sql(&format!("create table public.wide as select n, repeat(md5(n::text), 10) as word from generate_series(1, 60000) as n; grant select on public.wide to {}", world.reports())).await;
