@@ -3,21 +3,19 @@
 
 create function exportbox.new_id() returns uuid
 language sql volatile parallel safe
-as $$
-    -- RFC 9562 version 7: 48 bits of milliseconds, then random bits, with version and variant set.
-    select encode(
+-- RFC 9562 version 7: 48 bits of milliseconds, then random bits, with version and variant set.
+return encode(
         set_bit(set_bit(
             overlay(uuid_send(gen_random_uuid())
                 placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
                 from 1 for 6),
             52, 1), 53, 1),
-        'hex')::uuid
-$$;
+        'hex')::uuid;
 comment on function exportbox.new_id() is 'A time-ordered id (UUID version 7), so that the primary key of the outbox grows at one end.';
 
 create function exportbox.acting_role() returns text
 language sql stable
-as $$ select coalesce(nullif(pg_catalog.current_setting('role'), 'none'), session_user) $$;
+return coalesce(nullif(current_setting('role'), 'none'), session_user);
 comment on function exportbox.acting_role() is 'Who acts: the role of SET ROLE, else the login. Inside a SECURITY DEFINER function, where current_user is its owner, only this tells.';
 
 create table exportbox.report (

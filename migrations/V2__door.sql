@@ -3,7 +3,7 @@
 
 create function exportbox.param(name text) returns text
 language sql stable parallel safe
-as $$ select pg_catalog.current_setting('exportbox.param_' || name, true) $$;
+return current_setting('exportbox.param_' || name, true);
 comment on function exportbox.param(text) is 'Read a parameter in a report: exportbox.param(''month'')::date. Null when the request gave none.';
 
 create function exportbox.wake(due timestamptz) returns void
@@ -27,17 +27,15 @@ comment on function exportbox.wake(timestamptz) is 'Wake one idle worker that wo
 
 create function exportbox.is_copy_byte(value jsonb) returns boolean
 language sql immutable parallel safe
-as $$ select jsonb_typeof(value) = 'string' and octet_length(value #>> '{}') = 1 and value #>> '{}' not in (E'\n', E'\r') $$;
+return jsonb_typeof(value) = 'string' and octet_length(value #>> '{}') = 1 and value #>> '{}' not in (E'\n', E'\r');
 comment on function exportbox.is_copy_byte(jsonb) is 'One single-byte character that COPY takes as delimiter, quote or escape.';
 
 create function exportbox.is_copy_encoding(encoding text) returns boolean
 language sql stable parallel safe
-as $$
-    -- SQL_ASCII, encoding 0, means "as it is"; some encodings have a name but no conversion from this database's.
-    select pg_char_to_encoding(encoding) in (0, pg_char_to_encoding(getdatabaseencoding())) or exists (
+-- SQL_ASCII, encoding 0, means "as it is"; some encodings have a name but no conversion from this database's.
+return pg_char_to_encoding(encoding) in (0, pg_char_to_encoding(getdatabaseencoding())) or exists (
         select from pg_catalog.pg_conversion
-        where condefault and conforencoding = pg_char_to_encoding(getdatabaseencoding()) and contoencoding = pg_char_to_encoding(encoding))
-$$;
+        where condefault and conforencoding = pg_char_to_encoding(getdatabaseencoding()) and contoencoding = pg_char_to_encoding(encoding));
 comment on function exportbox.is_copy_encoding(text) is 'An encoding that COPY in this database can write.';
 
 create function exportbox.check_format(format text, compression text, options jsonb) returns void

@@ -9,10 +9,7 @@ comment on function exportbox.may_see(text) is 'Readers see every export, others
 
 create function exportbox.mask(address text) returns text
 language sql immutable parallel safe
-as $$
-    select case when address like 'erased:%' then 'erased'
-        else pg_catalog.left(address, 1) || '***@' || pg_catalog.split_part(address, '@', 2) end
-$$;
+return case when address like 'erased:%' then 'erased' else left(address, 1) || '***@' || split_part(address, '@', 2) end;
 comment on function exportbox.mask(text) is 'a***@example.com';
 
 create function exportbox.assert_may_operate(export_id uuid) returns void

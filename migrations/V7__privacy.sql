@@ -88,6 +88,11 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$ select outbox.recipients from exportbox.outbox where outbox.id = recipients_now.export_id $$;
 comment on function exportbox.recipients_now(uuid) is 'The recipients as this moment has them: volatile, so that a statement that had to wait sees what was erased meanwhile.';
 
+create function exportbox.is_erased(export_id uuid) returns boolean
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$ select exists (select from exportbox.erased_export where erased_export.export_id = is_erased.export_id) $$;
+comment on function exportbox.is_erased(uuid) is 'Whether an address was taken out of a request, as this moment has it: volatile, for statements that had to wait for that.';
+
 create function exportbox.address_hash(address text) returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -101,9 +106,12 @@ language sql immutable set search_path = pg_catalog, pg_temp
 as $$
     -- An address that is the end of a longer one is another's: joann@, mary-ann@. In names of files and keys words are glued together, and
     -- too much is better than too little there.
-    select case when is_wide then '(?<![A-Za-z0-9.+])' else '(?<![A-Za-z0-9.+_-])' end
+    -- Before an address may stand what JSON writes for a line break, and dots that no address begins with; after it a word in hyphens, if no
+    -- domain comes of it.
+    select '(?:' || case when is_wide then '(?<![A-Za-z0-9.+])' else '(?<![A-Za-z0-9.+_-])' end
+        || '|(?<=[^\\](?:\\\\)*\\[bfnrt])|(?<=\\u00[01][0-9a-f])|(?<=[^A-Za-z0-9+_-][.])|(?<=^[.]))'
         || regexp_replace(address, '([^A-Za-z0-9])', '\\\1', 'g')
-        || case when is_wide then '(?![A-Za-z0-9])' else '(?![A-Za-z0-9-]|\.[A-Za-z0-9])' end
+        || case when is_wide then '(?![A-Za-z0-9])' else '(?![A-Za-z0-9]|-[A-Za-z0-9-]*\.[A-Za-z0-9]|\.[A-Za-z0-9])' end
 $$;
 comment on function exportbox.address_pattern(text, boolean) is 'A regular expression that finds an address in text.';
 
@@ -117,6 +125,8 @@ begin
         raise exception using errcode = 'EB072', message = 'a legal hold is on one export or one address, and has a reason without addresses',
             hint = 'For example: select exportbox.place_legal_hold(''case 4711'', address => ''ann@example.com'');';
     end if;
+    -- Either a hold is seen by an erasure, or it comes after it.
+    perform pg_advisory_xact_lock(hashtext('exportbox'), hashtext('hold'));
     insert into exportbox.legal_hold (export_id, address_hash, reason)
     values (place_legal_hold.export_id, exportbox.address_hash(place_legal_hold.address), place_legal_hold.reason)
     returning legal_hold.id into hold;
@@ -161,9 +171,10 @@ declare
     counts jsonb;
     entry bigint;
 begin
+    perform pg_advisory_xact_lock(hashtext('exportbox'), hashtext('hold'));
     select array_agg(o.id),
         coalesce(array_agg(o.id) filter (where cardinality(o.recipients) > 0 and who = all (select lower(r) from unnest(o.recipients) as r)), '{}'),
-        coalesce(array_agg(o.id) filter (where concat_ws(' ', o.query, o.params, made.params) ~* narrow), '{}')
+        coalesce(array_agg(o.id) filter (where concat_ws(' ', o.query, o.params, made.params) ~* narrow or o.filename ~* wide), '{}')
     into touched, alone, unmade
     from exportbox.outbox as o
     -- The values as their types write them, with the report's defaults.
@@ -289,11 +300,11 @@ comment on column exportbox.audit.export_id is 'The export concerned, if one.';
 comment on column exportbox.audit.report is 'Of a request: the report''s name, null for an ad-hoc query.';
 comment on column exportbox.audit.detail is 'One sentence without personal data.';
 
-revoke all on function exportbox.is_append_only(), exportbox.recipients_now(uuid), exportbox.address_hash(text),
+revoke all on function exportbox.is_append_only(), exportbox.recipients_now(uuid), exportbox.is_erased(uuid), exportbox.address_hash(text),
     exportbox.address_pattern(text, boolean), exportbox.place_legal_hold(text, uuid, text), exportbox.lift_legal_hold(bigint),
     exportbox.erase_now(text, text), exportbox.erase(text, text, boolean) from public;
 grant execute on function exportbox.erase(text, text, boolean), exportbox.place_legal_hold(text, uuid, text), exportbox.lift_legal_hold(bigint),
     exportbox.address_hash(text) to exportbox_operator;
-grant execute on function exportbox.recipients_now(uuid) to exportbox_worker;
+grant execute on function exportbox.recipients_now(uuid), exportbox.is_erased(uuid) to exportbox_worker;
 grant select on exportbox.erasure, exportbox.legal_hold to exportbox_operator;
 grant select on exportbox.audit to exportbox_reader, exportbox_operator;

@@ -16,7 +16,9 @@ settled as (
 ),
 closed as (
     update exportbox.attempt
-    set finished_at = now(), outcome = 'buried', error_class = $3::text, error = $4::text, error_detail = $5::text
+    set finished_at = now(), outcome = 'buried', error_class = $3::text, error = $4::text,
+        -- What this attempt still knew of somebody who has been erased meanwhile is not written down again.
+        error_detail = case when not exportbox.is_erased(settled.export_id) then $5::text end
     from settled
     where attempt.lease_token = $2::uuid
 ),

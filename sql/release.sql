@@ -22,7 +22,9 @@ settled as (
 closed as (
     update exportbox.attempt
     set finished_at = now(), outcome = case settled.state when 'pending' then 'released' else 'cancelled' end,
-        error_class = $4::text, error = $5::text, error_detail = $6::text
+        error_class = $4::text, error = $5::text,
+        -- What this attempt still knew of somebody who has been erased meanwhile is not written down again.
+        error_detail = case when not exportbox.is_erased(settled.export_id) then $6::text end
     from settled
     where attempt.lease_token = $2::uuid
 ),

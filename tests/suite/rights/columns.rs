@@ -95,9 +95,11 @@ async fn an_erased_address_is_in_no_column_of_any_table() {
             ("delivery", "recipient") => format!("case when recipient = '{ADDRESS}' then 'Ann@Example.com' else recipient end"),
             ("outbox", "recipients") => "recipients".into(),
             ("outbox", "idempotency_key") => format!("id || '-{ADDRESS}'"),
-            (_, "params" | "metadata" | "format_options") => format!("'{{\"to\": [\"{ADDRESS}\"], \"{ADDRESS}\": 1}}'"),
+            (_, "params" | "metadata" | "format_options") => {
+                format!("'{{\"to\": [\"{ADDRESS}\", \"a\\n{ADDRESS}\\tb\", \"\\u0001{ADDRESS}\"], \"{ADDRESS}\": 1}}'")
+            },
             (_, "filename") => format!("'statement_{ADDRESS}.csv'"),
-            _ => format!("'<{ADDRESS}> and (Ann@EXAMPLE.com), email=''{ADDRESS}''.'"),
+            _ => format!("'<{ADDRESS}> and (Ann@EXAMPLE.com), email=''{ADDRESS}'', ..{ADDRESS} {ADDRESS}-2026 {ADDRESS}-'"),
         };
         world.sql(&format!("update exportbox.{table} set {column} = {value}")).await;
     }

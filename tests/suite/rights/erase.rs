@@ -135,6 +135,32 @@ async fn a_legal_hold_on_the_address_or_on_an_export_keeps_both_until_it_is_lift
 }
 
 #[tokio::test]
+async fn a_hold_that_is_being_placed_is_seen_by_an_erasure_that_has_begun() {
+    let world = World::new().await;
+    let (placing, erasing) = (world.another_admin().await, world.another_admin().await);
+    placing.batch_execute("begin; select exportbox.place_legal_hold('case 7', address => 'ann@example.com')").await.unwrap();
+    let erased = tokio::spawn(async move { refusal(&erasing, "select exportbox.erase('ann@example.com')").await });
+    world.until("select exists (select from pg_stat_activity where query like '%exportbox.erase%' and wait_event_type = 'Lock' and datname = current_database())").await;
+    placing.batch_execute("commit").await.unwrap();
+    assert_eq!(erased.await.unwrap().code, "EB071");
+}
+
+#[tokio::test]
+async fn what_a_running_attempt_remembers_of_an_erased_person_is_not_written_again() {
+    let world = World::new().await;
+    let gate = world.gate().await;
+    let named = world.request_with(GATED, &[BOB], "filename => 'of_ann@example.com.csv'").await;
+    let running = world.start().await;
+    world.until_at_gate(named).await;
+    world.operator().await.execute("select exportbox.erase($1)", &[&ANN]).await.unwrap();
+    gate.open().await;
+    world.until_state(named, "cancelled").await;
+    running.stop().await;
+    assert_eq!(world.places_of(ANN).await, Vec::<String>::new());
+    assert_eq!(world.count("select count(*) from exportbox.object").await, 0);
+}
+
+#[tokio::test]
 async fn only_operators_erase_and_a_dry_run_changes_nothing() {
     let world = World::new().await;
     let id = world.request("select 1 as one", &[ANN]).await;

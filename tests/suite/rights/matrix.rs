@@ -19,6 +19,14 @@ async fn nobody_may_do_anything() {
 }
 
 #[tokio::test]
+async fn no_function_is_read_by_the_search_path_of_whoever_calls_it() {
+    let world = World::new().await;
+    let loose = "select coalesce(string_agg(proname, ' '), '') from pg_proc join pg_language on pg_language.oid = prolang
+        where pronamespace = 'exportbox'::regnamespace and lanname in ('sql', 'plpgsql') and proconfig is null and prosqlbody is null";
+    assert_eq!(world.text(loose).await, "");
+}
+
+#[tokio::test]
 async fn a_new_object_is_noticed() {
     let world = World::new().await;
     let before = world.rights().await;
