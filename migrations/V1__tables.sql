@@ -327,6 +327,7 @@ create table exportbox.event (
     job_id    bigint,
     kind      text not null,
     actor     text not null default exportbox.acting_role(),
+    login     text not null default session_user,
     detail    text,
     constraint event_pkey primary key (id)
 );
@@ -337,6 +338,7 @@ comment on column exportbox.event.export_id is 'The export concerned, if one.';
 comment on column exportbox.event.job_id is 'The job concerned, if one.';
 comment on column exportbox.event.kind is 'A past participle or a noun: requeued, cancel_requested, reaped, unknown, link_cut, held, …';
 comment on column exportbox.event.actor is 'The role that acted.';
+comment on column exportbox.event.login is 'The login that it acted over: the same, unless somebody had become the role.';
 comment on column exportbox.event.detail is 'One sentence without personal data.';
 create index event_export on exportbox.event (export_id, id);
 comment on index exportbox.event_export is 'Read by show.';

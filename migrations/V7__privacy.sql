@@ -83,6 +83,20 @@ create trigger event_is_append_only before update or delete or truncate on expor
 create trigger erasure_is_append_only before update or delete or truncate on exportbox.erasure
     for each statement execute function exportbox.is_append_only();
 
+create function exportbox.outbox_pruned() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into exportbox.event (export_id, kind, detail)
+    select gone.id, 'pruned', format('requested by %I at %s', gone.requested_by, to_char(gone.requested_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+    from gone;
+    return null;
+end
+$$;
+comment on function exportbox.outbox_pruned() is 'Leaves who requested what in the history when a request is deleted.';
+create trigger outbox_pruned after delete on exportbox.outbox referencing old table as gone
+    for each statement execute function exportbox.outbox_pruned();
+
 create function exportbox.recipients_now(export_id uuid) returns text[]
 language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$ select outbox.recipients from exportbox.outbox where outbox.id = recipients_now.export_id $$;
@@ -284,23 +298,24 @@ $$;
 comment on function exportbox.erase(text, text, boolean) is 'Take an address out of requests, deliveries and events, remove the files made for it alone, and leave a keyed hash. Returns what was touched; a dry run only says it.';
 
 create view exportbox.audit with (security_barrier) as
-select event.at, event.kind as what, event.actor, event.export_id, null::text as report, event.detail
+select event.at, event.kind as what, event.actor, event.login, event.export_id, null::text as report, event.detail
 from exportbox.event
-where event.kind in ('report_registered', 'report_disabled', 'cancel_requested', 'cancelled', 'requeued', 'held', 'released', 'paused', 'resumed', 'erased', 'legal_hold_placed', 'legal_hold_lifted')
+where event.kind in ('report_registered', 'report_disabled', 'cancel_requested', 'cancelled', 'requeued', 'held', 'released', 'paused', 'resumed', 'erased', 'legal_hold_placed', 'legal_hold_lifted', 'pruned')
     and pg_has_role(current_user, 'exportbox_reader', 'usage')
 union all
-select outbox.requested_at, 'requested', outbox.requested_by, outbox.id, outbox.report, null
+select outbox.requested_at, 'requested', outbox.requested_by, null, outbox.id, outbox.report, null
 from exportbox.outbox
 where pg_has_role(current_user, 'exportbox_reader', 'usage');
-comment on view exportbox.audit is 'Who registered, changed, requested, cancelled, requeued, paused, held and erased what, and when. No addresses, no queries, no values.';
+comment on view exportbox.audit is 'Who registered, changed, requested, cancelled, requeued, paused, held, erased and deleted what, and when. No addresses, no queries, no values.';
 comment on column exportbox.audit.at is 'When.';
 comment on column exportbox.audit.what is 'requested, or a kind of event.';
 comment on column exportbox.audit.actor is 'The role that acted.';
+comment on column exportbox.audit.login is 'The login that it acted over; null for a request.';
 comment on column exportbox.audit.export_id is 'The export concerned, if one.';
 comment on column exportbox.audit.report is 'Of a request: the report''s name, null for an ad-hoc query.';
 comment on column exportbox.audit.detail is 'One sentence without personal data.';
 
-revoke all on function exportbox.is_append_only(), exportbox.recipients_now(uuid), exportbox.is_erased(uuid), exportbox.address_hash(text),
+revoke all on function exportbox.is_append_only(), exportbox.outbox_pruned(), exportbox.recipients_now(uuid), exportbox.is_erased(uuid), exportbox.address_hash(text),
     exportbox.address_pattern(text, boolean), exportbox.place_legal_hold(text, uuid, text), exportbox.lift_legal_hold(bigint),
     exportbox.erase_now(text, text), exportbox.erase(text, text, boolean) from public;
 grant execute on function exportbox.erase(text, text, boolean), exportbox.place_legal_hold(text, uuid, text), exportbox.lift_legal_hold(bigint),

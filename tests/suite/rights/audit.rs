@@ -45,6 +45,19 @@ async fn who_registered_and_disabled_a_report_is_in_the_audit() {
 }
 
 #[tokio::test]
+async fn who_became_another_role_and_who_requested_what_was_deleted_stay_known() {
+    let world = World::new().await;
+    let operator = world.operator().await;
+    let id = world.request("select 1 as one", &[]).await;
+    operator.batch_execute(&format!("set role exportbox_operator; select exportbox.cancel('{id}')")).await.unwrap();
+    let line = "select actor || ' ' || login from exportbox.audit where what = 'cancelled'";
+    assert_eq!(world.text(line).await, format!("exportbox_operator operator_{}", world.database));
+    world.sql(&format!("delete from exportbox.outbox where id = '{id}'")).await;
+    let line = format!("select split_part(detail, ' at ', 1) from exportbox.audit where what = 'pruned' and export_id = '{id}'");
+    assert_eq!(world.text(&line).await, "requested by app");
+}
+
+#[tokio::test]
 async fn nobody_who_acts_can_rewrite_the_history_even_where_somebody_granted_it() {
     let world = World::new().await;
     let id = world.request("select 1 as one", &[]).await;

@@ -46,7 +46,7 @@ const COLUMNS: &[(&str, Holds, &str)] = &[
     ("delivery", Technical, "status provider message_id link_cut_by error_class"),
     ("delivery", Words, "error"),
     ("event", Technical, "kind"),
-    ("event", Role, "actor"),
+    ("event", Role, "actor login"),
     ("event", Words, "detail"),
     ("control", Technical, "scope error_class"),
     ("control", Words, "reason"),
