@@ -55,7 +55,7 @@ create table exportbox.legal_hold (
     -- Without a cascade: what is held cannot be pruned either.
     constraint legal_hold_export_fkey foreign key (export_id) references exportbox.outbox (id)
 );
-comment on table exportbox.legal_hold is 'What must be kept for now: neither erased nor deleted.';
+comment on table exportbox.legal_hold is 'What must be kept for now: an address is not erased, an export neither erased nor deleted.';
 comment on column exportbox.legal_hold.id is 'For lifting it.';
 comment on column exportbox.legal_hold.export_id is 'A request, with all that hangs on it; or';
 comment on column exportbox.legal_hold.address_hash is 'exportbox.address_hash of an address that must not be erased.';
@@ -148,7 +148,7 @@ begin
     return hold;
 end
 $$;
-comment on function exportbox.place_legal_hold(text, uuid, text) is 'Keep an export or an address from being erased or deleted. Returns the number for lifting it.';
+comment on function exportbox.place_legal_hold(text, uuid, text) is 'Keep an export from being erased and deleted, or an address from being erased. Returns the number for lifting it.';
 
 create function exportbox.lift_legal_hold(id bigint) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp

@@ -210,7 +210,9 @@ async fn a_sealed_function_that_was_changed_is_made_anew_and_looks_into_no_schem
     let looks = format!("select array_to_string(proconfig, ' ') || ' ' || prosecdef from pg_proc where proname = '{sealed}'");
     assert_eq!(world.text(&looks).await, "search_path=public, pg_temp true");
     world
-        .sql(&format!("alter function exportbox.{sealed}() security invoker; alter function exportbox.{sealed}() set search_path = 'elsewhere'"))
+        .sql(&format!(
+            "alter function exportbox.{sealed}() security invoker; alter function exportbox.{sealed}() set search_path = 'elsewhere'"
+        ))
         .await;
     world.sql("select exportbox.seal_report('items')").await;
     assert_eq!(world.text(&looks).await, "search_path=public, pg_temp true");

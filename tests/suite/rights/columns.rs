@@ -97,7 +97,7 @@ async fn an_erased_address_is_in_no_column_of_any_table() {
             ("outbox", "idempotency_key") => format!("id || '-{ADDRESS}'"),
             (_, "params" | "metadata" | "format_options") => {
                 format!("'{{\"to\": [\"{ADDRESS}\", \"a\\n{ADDRESS}\\tb\", \"\\u0001{ADDRESS}\"], \"{ADDRESS}\": 1}}'")
-            },
+            }
             (_, "filename") => format!("'statement_{ADDRESS}.csv'"),
             _ => format!("'<{ADDRESS}> and (Ann@EXAMPLE.com), email=''{ADDRESS}'', ..{ADDRESS} {ADDRESS}-2026 {ADDRESS}-'"),
         };
