@@ -2,6 +2,7 @@
 //!
 //! `queue` and `source` connect through here; only `daemon.rs` and the commands build one.
 
+mod cancel;
 mod limits;
 
 use std::fmt;
@@ -171,11 +172,6 @@ impl DatabaseUrl {
     /// The database's or the network's.
     pub async fn connect(&self) -> Result<(Client, DatabaseConnection), tokio_postgres::Error> {
         self.config.connect(self.tls.clone()).await
-    }
-
-    /// The TLS connector, for a cancel request.
-    pub fn tls(&self) -> MakeRustlsConnect {
-        self.tls.clone()
     }
 
     /// The user that logs in.

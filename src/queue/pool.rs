@@ -67,14 +67,22 @@ pub(super) fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+fn patience(lease: Duration) -> Duration {
+    (lease / 2).clamp(Duration::from_secs(2), Duration::from_secs(45))
+}
+
 impl Queue {
     /// A queue for one process. Connects lazily.
     pub fn new(database: &DatabaseUrl, worker: String, policy: Policy) -> Queue {
         // Bookkeeping is a matter of milliseconds: what takes longer waits for somebody's lock, and everything behind it would wait, too. The
         // mark at the end shows whether a pooler in between has lost the options. With one that is known, `sql/limits.sql` sets the limits.
-        let options = "-c statement_timeout=30s -c lock_timeout=10s -c exportbox.direct=on";
+        // Each statement ends by itself before this process loses patience: what is sent together goes on without the one that was held up, and
+        // nothing is claimed by a connection that was given up.
+        let patience = patience(policy.lease);
+        let (statement, lock) = (ms(patience * 2 / 3).min(30_000), ms(patience / 3).min(10_000));
+        let options = format!("-c statement_timeout={statement}ms -c lock_timeout={lock}ms -c exportbox.direct=on");
         let named = database.named(&format!("exportbox {worker}"));
-        let (config, tls) = if database.is_pooled() { named } else { named.with_options(options) }.parts();
+        let (config, tls) = if database.is_pooled() { named } else { named.with_options(&options) }.parts();
         let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let seconds = |s| Some(Duration::from_secs(s));
         let pool = Pool::builder(manager)
@@ -123,9 +131,9 @@ impl Queue {
     /// A server that has stopped answering while its network lives (frozen, or behind a stuck pooler) is away like any other. Its connection
     /// owes an answer, and goes; what it still runs is cancelled, should the server hear that.
     pub(super) fn give_up(&self, connection: Object) -> QueueError {
-        let (connection, tls) = (Object::take(connection), self.database.tls());
+        let (connection, database) = (Object::take(connection), self.database.clone());
         tokio::spawn(async move {
-            let _ = tokio::time::timeout(Duration::from_secs(5), connection.cancel_token().cancel_query(tls)).await;
+            let _ = tokio::time::timeout(Duration::from_secs(5), database.cancel(&connection.cancel_token())).await;
         });
         QueueError::Unavailable("no answer in time".into())
     }
@@ -133,7 +141,7 @@ impl Queue {
     /// How long an answer is waited for: what comes after half a lease is of no use any more. Longer than the server's own limits, so that it
     /// ends only what hangs outside of a living server.
     pub(super) fn patience(&self) -> Duration {
-        (self.policy.lease / 2).clamp(Duration::from_secs(2), Duration::from_secs(45))
+        patience(self.policy.lease)
     }
 
     /// The same for statements that return one row or none.

@@ -10,10 +10,8 @@ const OBEY: Duration = Duration::from_secs(5);
 impl Session {
     /// Ask the server to stop what runs. Best effort: `end` makes sure.
     pub async fn interrupt(&self) {
-        let cancel = self.cancel.clone();
-        let asking = cancel.cancel_query(self.source.database().tls());
         // Whatever comes of it, `end` is called next.
-        let _ = tokio::time::timeout(OBEY, asking).await;
+        let _ = tokio::time::timeout(OBEY, self.source.database().cancel(&self.cancel)).await;
     }
 
     /// Cancel what runs, wait until the backend has rolled back, and if it does not, terminate it.
@@ -21,10 +19,10 @@ impl Session {
         let (source, cancel, pid, started_at) = (self.source.clone(), self.cancel.clone(), self.backend_pid, self.backend_start);
         let (client, connection) = self.into_parts();
         // The cancel request is a message of its own protocol; RDS Proxy does not pass it on, so what follows does not rely on it.
-        let asked = tokio::time::timeout(OBEY, cancel.cancel_query(source.database().tls())).await;
+        let asked = tokio::time::timeout(OBEY, source.database().cancel(&cancel)).await;
         drop(client);
         let Some(mut connection) = connection else { return };
-        let obeyed = matches!(asked, Ok(Ok(()))) && tokio::time::timeout(OBEY, &mut connection).await.is_ok();
+        let obeyed = asked == Ok(true) && tokio::time::timeout(OBEY, &mut connection).await.is_ok();
         if !obeyed {
             connection.abort();
             match source.end_backend(pid, started_at).await {

@@ -135,3 +135,20 @@ async fn lost_leases_that_cannot_be_reaped_now_do_not_hide_the_others() {
     world.sql("commit").await;
     assert_eq!([world.reap().await.len(), world.reap().await.len(), world.reap().await.len()], [100, 10, 0]);
 }
+
+#[tokio::test]
+async fn a_reap_that_somebody_holds_up_keeps_nobody_from_claiming() {
+    let mut world = World::new().await;
+    world.settings.policy.lease = Duration::from_secs(4);
+    world.may_leave_running = true;
+    let lost = world.claimed("lost", &[]).await;
+    world.let_leases_lapse().await;
+    world.request("select 1 as one", &[]).await;
+    let somebody = world.another_admin().await;
+    let held = format!("begin; select from exportbox.attempt where lease_token = '{}' for update", lost.token.0);
+    somebody.batch_execute(&held).await.unwrap();
+    let cycle = world.queue("one").cycle(Room { exports: 1, deliveries: 0 }).await.unwrap();
+    assert_eq!((cycle.reaped.len(), cycle.leases.len()), (0, 1));
+    somebody.batch_execute("rollback").await.unwrap();
+    assert_eq!(world.reap().await.len(), 1);
+}

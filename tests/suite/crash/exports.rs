@@ -53,11 +53,15 @@ async fn crash_and_converge(case: Case) -> Scene {
     world.converge(scene.id, &[]).await;
     scene.assert_converged().await;
     assert_eq!(world.outcomes(scene.id).await, case.outcomes);
-    assert_eq!(
-        world.served(scene.id).await,
-        ["ann@example.com: accepted, completed, 1 mails", "bob@example.com: accepted, completed, 1 mails"]
-    );
-    let reaped: &[&str] = if case.outcomes.starts_with("reaped") { &["reaped 1"] } else { &[] };
+    let mut served = world.served(scene.id).await;
+    let mut lost = usize::from(case.outcomes.starts_with("reaped"));
+    if case.point == "export.settled" {
+        // The mails are due from that commit on, and the dying process may have claimed one before its end: it has a lost attempt then.
+        lost += served.iter().filter(|line| line.contains("reaped, ")).count();
+        served.iter_mut().for_each(|line| *line = line.replace("reaped, ", ""));
+    }
+    assert_eq!(served, ["ann@example.com: accepted, completed, 1 mails", "bob@example.com: accepted, completed, 1 mails"]);
+    let reaped: Vec<String> = (lost > 0).then(|| format!("reaped {lost}")).into_iter().collect();
     assert_eq!(world.events().await, reaped);
     let exporter = if case.path == Path::AwsS3 { "aws_s3" } else { "copy" };
     assert_eq!(world.exporters(scene.id).await.last().unwrap(), exporter);
