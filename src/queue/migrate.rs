@@ -15,6 +15,12 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("V6__catalogue", include_str!("../../migrations/V6__catalogue.sql")),
     ("V7__privacy", include_str!("../../migrations/V7__privacy.sql")),
     ("V8__sealed", include_str!("../../migrations/V8__sealed.sql")),
+    ("V9__pause", include_str!("../../migrations/V9__pause.sql")),
+    ("V10__operate_many", include_str!("../../migrations/V10__operate_many.sql")),
+    ("V11__notices", include_str!("../../migrations/V11__notices.sql")),
+    ("V12__schedules", include_str!("../../migrations/V12__schedules.sql")),
+    ("V13__retention", include_str!("../../migrations/V13__retention.sql")),
+    ("V14__figures", include_str!("../../migrations/V14__figures.sql")),
 ];
 
 /// refinery's own table, inside our schema.

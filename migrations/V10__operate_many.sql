@@ -1,0 +1,2 @@
+-- Operating many at once.
+select 1;

@@ -1,0 +1,2 @@
+-- Failure notices and the operator's digest.
+select 1;

@@ -1,0 +1,2 @@
+-- Retention.
+select 1;

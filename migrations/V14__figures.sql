@@ -1,0 +1,2 @@
+-- Figures for metrics.
+select 1;

@@ -1,0 +1,2 @@
+-- Pauses, and why a job waits.
+select 1;
