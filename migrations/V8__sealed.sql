@@ -38,8 +38,8 @@ begin
             hint = 'Register it with run_as set to a role that can read what it needs and no more.';
     end if;
     -- Whoever may become one of these could read or do with the report what the schema keeps from operators.
-    if pg_has_role(role, owned_by, 'member') or role ~ '^pg_' or exists (
-            select from pg_roles where rolname in ('exportbox_worker', 'exportbox_operator', 'exportbox_reader', 'exportbox_requester', 'exportbox_adhoc')
+    if pg_has_role(role, owned_by, 'member') or role ~ '^(pg_|exportbox_)' or exists (
+            select from pg_roles where rolname in ('exportbox_worker', 'exportbox_operator', 'exportbox_reader')
                 and pg_has_role(role, pg_roles.oid, 'member')) then
         raise exception using errcode = 'EB064', message = format('the report runs as "%s", which has rights of exportbox or of the server', role),
             hint = 'Register it with run_as set to a role that can read what it needs and no more.';

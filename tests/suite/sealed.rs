@@ -192,7 +192,14 @@ async fn an_operator_gets_no_rights_of_the_schemas_owner_by_sealing() {
     let operator = world.operator().await;
     let own = format!("{}_own", world.database);
     world.sql(&format!("create role {own}; create role {own}_worker; grant exportbox_worker to {own}_worker")).await;
-    for role in [own.clone(), "exportbox_worker".into(), format!("{own}_worker"), "pg_read_all_data".into(), "postgres".into()] {
+    for role in [
+        own.clone(),
+        "exportbox_worker".into(),
+        "exportbox_requester".into(),
+        format!("{own}_worker"),
+        "pg_read_all_data".into(),
+        "postgres".into(),
+    ] {
         let register = "select exportbox.register_report($1, 'select 1 as n', run_as => $2, plan => false)";
         // Some are refused at once.
         let _ = operator.execute(register, &[&role, &role]).await;
