@@ -6,8 +6,7 @@ use crate::harness::World;
 use crate::harness::requests::refusal;
 
 /// Who a report is, at its top and in a function that it calls.
-const WHO: &str =
-    "select current_user::text as who, public.inner_who() as inner_who, n, n, exportbox.param('who') as param from public.item where n < 3";
+const WHO: &str = "select current_user::text as who, public.inner_who() as inner_who, n, n as again, exportbox.param('who') as param from public.item where n < 3";
 const INNER: &str = "create function public.inner_who() returns text language plpgsql as $$ begin return current_user; end $$";
 
 #[tokio::test]
@@ -23,7 +22,7 @@ async fn the_worker_calls_aws_s3_and_everything_in_the_report_runs_as_its_role()
     assert_eq!(world.exporters(id).await, ["aws_s3"]);
     let file = String::from_utf8(world.stored(id).await).unwrap();
     let expected = format!(
-        "who,inner_who,n,n,param\n{reports},{reports},1,1,x'; drop table item; --\n{reports},{reports},2,2,x'; drop table item; --\n"
+        "who,inner_who,n,again,param\n{reports},{reports},1,1,x'; drop table item; --\n{reports},{reports},2,2,x'; drop table item; --\n"
     );
     assert_eq!(file, expected);
     world.assert_store_is_clean().await;
@@ -71,7 +70,10 @@ async fn nothing_in_a_sealed_report_can_take_another_role_or_write_to_s3_by_itse
             "create function public.becomes(who text) returns text language plpgsql as $$
              begin perform set_config('role', who, true); return current_user; end $$;
              create function public.uploads() returns bigint language plpgsql as $$
-             begin return (select bytes_uploaded from aws_s3.query_export_to_s3('select 1', 'exports', 'stolen', 'eu-west-1')); end $$",
+             begin return (select bytes_uploaded from aws_s3.query_export_to_s3('select 1', 'exports', 'stolen', 'eu-west-1')); end $$;
+             create function public.steals(text) returns boolean language plpgsql as $$
+             begin if session_user like '%!_daemon' escape '!' then perform public.becomes('none'), public.uploads(); end if; return true; end $$;
+             create domain public.tag as text check (public.steals(value))",
         )
         .await;
     let mut exports = Vec::new();
@@ -82,12 +84,15 @@ async fn nothing_in_a_sealed_report_can_take_another_role_or_write_to_s3_by_itse
         ("uploads", "select public.uploads() as bytes".into()),
         ("authid", "select rolname::text from pg_authid".into()),
         ("requests", "select query from exportbox.outbox".into()),
+        // Reading such a constant runs the domain's check.
+        ("read", "select cardinality('{x}'::public.tag[]) as n".into()),
     ] {
         exports.push((name, world.report(name, &query, "").await));
     }
     world.drain().await;
     for (name, id) in exports {
-        assert_eq!(world.exporters(id).await, ["aws_s3"], "{name}");
+        // Some do not come so far as to be exported at all.
+        assert_ne!(world.exporters(id).await, ["copy"], "{name}");
         assert_eq!(world.death(id).await.0, "permission", "{name}");
     }
     assert_eq!(world.s3.objects("exports").await.unwrap(), []);
@@ -144,6 +149,7 @@ async fn only_one_select_of_built_in_types_is_sealed_and_nothing_runs_while_it_i
         ("opened", "select 1 /* "),
         ("mood", "select 'good'::public.mood as mood"),
         ("row", "select i from public.item as i"),
+        ("same", "select n, n from public.item"),
         ("nothing", "select from public.item"),
     ];
     for (name, query) in refused {
@@ -192,21 +198,26 @@ async fn an_operator_gets_no_rights_of_the_schemas_owner_by_sealing() {
     let operator = world.operator().await;
     let own = format!("{}_own", world.database);
     world.sql(&format!("create role {own}; create role {own}_worker; grant exportbox_worker to {own}_worker")).await;
+    let daemon = format!("{}_daemon", world.database);
+    let register = "select exportbox.register_report($1, 'select 1 as n', run_as => $1, plan => false)";
     for role in [
-        own.clone(),
         "exportbox_worker".into(),
         "exportbox_requester".into(),
         format!("{own}_worker"),
         "pg_read_all_data".into(),
         "postgres".into(),
+        daemon,
     ] {
-        let register = "select exportbox.register_report($1, 'select 1 as n', run_as => $2, plan => false)";
-        // Some are refused at once.
-        let _ = operator.execute(register, &[&role, &role]).await;
+        assert_eq!(operator.execute(register, &[&role]).await.unwrap_err().code().unwrap().code(), "EB060", "{role}");
+    }
+    // The daemon may become this one, and the operator may not: reading the text would run code with its rights in the operator's session.
+    for role in [own, world.reports()] {
+        operator.execute(register, &[&role]).await.unwrap();
         let said = refusal(&operator, &format!("select exportbox.seal_report('{role}')")).await;
         assert_eq!(said.code, "EB064", "{role}: {said:?}");
-        assert_eq!(world.count("select count(*) from pg_proc where proname like 'sealed!_%!_1' escape '!'").await, 0, "{role}");
+        assert!(said.message.contains("may not become"), "{said:?}");
     }
+    assert_eq!(world.count("select count(*) from pg_proc where proname like 'sealed!_%!_1' escape '!'").await, 0);
 }
 
 #[tokio::test]

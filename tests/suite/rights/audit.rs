@@ -36,12 +36,17 @@ async fn every_act_leaves_a_line_with_who_and_when() {
 }
 
 #[tokio::test]
-async fn who_registered_and_disabled_a_report_is_in_the_audit() {
+async fn who_registered_sealed_and_disabled_a_report_is_in_the_audit() {
     let world = World::new().await;
-    // What the functions of the catalogue write.
-    world.sql("insert into exportbox.event (kind, detail) values ('report_registered', 'monthly version 1'), ('report_disabled', 'monthly version 1')").await;
-    let lines = "select string_agg(what || ' ' || detail || ' by ' || actor, ', ' order by at) from exportbox.audit";
-    assert_eq!(world.text(lines).await, "report_registered monthly version 1 by postgres, report_disabled monthly version 1 by postgres");
+    let operator = world.login("operator", &["exportbox_operator", "app"]).await;
+    for call in ["register_report('monthly', 'select 1 as n', run_as => 'app')", "seal_report('monthly')", "disable_report('monthly')"] {
+        operator.batch_execute(&format!("select exportbox.{call}")).await.unwrap();
+    }
+    let lines = "select string_agg(what || ' ' || detail || ' by ' || split_part(actor, '_', 1), ', ' order by at) from exportbox.audit";
+    assert_eq!(
+        world.text(lines).await,
+        "report_registered monthly version 1 by operator, report_sealed monthly version 1 by operator, report_disabled monthly version 1 by operator"
+    );
 }
 
 #[tokio::test]

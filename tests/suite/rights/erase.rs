@@ -146,6 +146,32 @@ async fn a_hold_that_is_being_placed_is_seen_by_an_erasure_that_has_begun() {
 }
 
 #[tokio::test]
+async fn what_is_said_of_a_held_export_is_held_with_it() {
+    let world = World::new().await;
+    let held = world.request("select 1 as one", &[BOB]).await;
+    world.complete(&[held]).await;
+    world.sql(&format!("select exportbox.place_legal_hold('case 8', export_id => '{held}')")).await;
+    world.sql("update exportbox.attempt set error_detail = 'Key (email)=(ann@example.com)' where exporter is not null").await;
+    assert_eq!(refusal(&world.admin, "select exportbox.erase('ann@example.com')").await.code, "EB071");
+    assert_eq!(world.places_of(ANN).await, ["attempt.error_detail"]);
+}
+
+#[tokio::test]
+async fn neither_hold_nor_erasure_is_decided_by_an_older_snapshot() {
+    let world = World::new().await;
+    let _ = world.request("select 1 as one", &[ANN]).await;
+    for level in ["repeatable read", "serializable"] {
+        for ask in
+            ["select exportbox.erase('ann@example.com')", "select exportbox.place_legal_hold('case 9', address => 'ann@example.com')"]
+        {
+            let older = world.another_admin().await;
+            older.batch_execute(&format!("begin isolation level {level}; select count(*) from exportbox.exports")).await.unwrap();
+            assert_eq!(refusal(&older, ask).await.code, "EB072", "{level}: {ask}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_a_running_attempt_remembers_of_an_erased_person_is_not_written_again() {
     let world = World::new().await;
     let gate = world.gate().await;
