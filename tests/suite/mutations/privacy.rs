@@ -127,7 +127,10 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         file: "migrations/V7__privacy.sql",
         search: "select job.id from exportbox.job where job.export_id = any (alone || unmade)\n",
         replace: "select 0::bigint\n",
-        tests: &["rights::erase::an_export_that_runs_for_an_erased_person_is_stopped_and_leaves_nothing"],
+        tests: &[
+            "rights::erase::an_export_that_runs_for_an_erased_person_is_stopped_and_leaves_nothing",
+            "rights::erase::what_a_running_attempt_remembers_of_an_erased_person_is_not_written_again",
+        ],
     },
     Mutation {
         name: "an erasure does not wait for what is being completed",
@@ -281,5 +284,12 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         search: "actor     text not null default exportbox.acting_role(),\n    login",
         replace: "actor     text not null default 'exportbox',\n    login",
         tests: &["rights::audit::a_worker_writes_history_in_its_own_name_only"],
+    },
+    Mutation {
+        name: "a new column for text that nobody has classified",
+        file: "migrations/V7__privacy.sql",
+        search: "    reason       text,\n    counts",
+        replace: "    reason       text,\n    note         text,\n    counts",
+        tests: &["rights::columns::every_column_that_can_hold_text_is_classified"],
     },
 ];

@@ -154,4 +154,14 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             "rights::matrix::each_role_may_do_with_each_object_what_the_table_says_and_nothing_else",
         ],
     },
+    Mutation {
+        name: "whoever may request may send queries",
+        file: "migrations/V5__roles.sql",
+        search: "grant exportbox_reader to exportbox_operator;",
+        replace: "grant exportbox_reader to exportbox_operator; grant exportbox_adhoc to exportbox_requester;",
+        tests: &[
+            "rights::roles::a_master_user_who_is_no_superuser_makes_the_roles_and_a_second_database_finds_them",
+            "door::rights::a_role_without_the_grants_may_not_ask",
+        ],
+    },
 ];

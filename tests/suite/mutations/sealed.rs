@@ -95,14 +95,20 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         file: "migrations/V8__sealed.sql",
         search: "language sql stable security definer set search_path = %s as %L'",
         replace: "language sql stable set search_path = %s as %L'",
-        tests: &["sealed::the_worker_calls_aws_s3_and_everything_in_the_report_runs_as_its_role"],
+        tests: &[
+            "sealed::the_worker_calls_aws_s3_and_everything_in_the_report_runs_as_its_role",
+            "sealed::nothing_in_a_sealed_report_can_take_another_role_or_write_to_s3_by_itself",
+        ],
     },
     Mutation {
         name: "a sealed report is the schema owner's",
         file: "migrations/V8__sealed.sql",
         search: "perform exportbox.give_function(format('%I()', sealed), entry.run_as);",
         replace: "",
-        tests: &["sealed::the_worker_calls_aws_s3_and_everything_in_the_report_runs_as_its_role"],
+        tests: &[
+            "sealed::the_worker_calls_aws_s3_and_everything_in_the_report_runs_as_its_role",
+            "sealed::nothing_in_a_sealed_report_can_take_another_role_or_write_to_s3_by_itself",
+        ],
     },
     Mutation {
         name: "a sealed report looks into schemas that are open to everybody",
