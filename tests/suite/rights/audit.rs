@@ -101,13 +101,17 @@ async fn a_worker_writes_history_in_its_own_name_only() {
 async fn the_audit_is_for_readers_and_operators_and_holds_nobodys_data() {
     let world = World::new().await;
     let more = "params => '{\"secret\": \"canary-7431\"}', metadata => '{\"secret\": \"canary-7431\"}', subject => 'canary-7431'";
-    world.request_with("select 'canary-7431' as one", &["ann@example.com"], more).await;
+    let id = world.request_with("select 'canary-7431' as one", &["ann@example.com"], more).await;
+    world.sql(&format!("select exportbox.place_legal_hold('case 7', export_id => '{id}')")).await;
     world.drain().await;
     for role in ["exportbox_reader", "exportbox_operator"] {
         let client = world.login(role, &[role]).await;
         let said: String =
             client.query_one("select string_agg(to_jsonb(a)::text, '') from exportbox.audit as a", &[]).await.unwrap().get(0);
-        assert!(said.contains("requested") && !said.contains("canary") && !said.contains("ann@"), "{said}");
+        assert!(
+            said.contains("requested") && said.contains("legal_hold_placed") && !said.contains("canary") && !said.contains("ann@"),
+            "{said}"
+        );
     }
     let app = world.app().await;
     assert_eq!(refusal(&app, "select 1 from exportbox.audit").await.code, "42501");
