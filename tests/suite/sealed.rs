@@ -263,13 +263,13 @@ async fn a_sealed_function_that_was_changed_is_made_anew_and_looks_into_no_schem
         "select concat_ws('; ', array_to_string(proconfig, ' '), prosecdef, proowner::regrole, prosrc, pg_get_function_result(oid),
             case when has_function_privilege('public', oid, 'execute') then 'for everybody' end) from pg_proc where proname = '{sealed}'"
     );
-    let as_sealed = |path: &str, n: &str| format!("search_path={path}; t; {}; select n from public.item; TABLE(c1 {n})", world.reports());
+    let as_sealed = |path: &str, n: &str| format!("search_path={path}; t; {}; select n from public.item; TABLE(n {n})", world.reports());
     assert_eq!(world.text(&looks).await, as_sealed("public, pg_temp", "integer"));
     for change in [
         "alter function exportbox.SEALED() security invoker",
         "alter function exportbox.SEALED() set search_path = 'elsewhere'",
         "alter function exportbox.SEALED() owner to app; alter function exportbox.SEALED_fits() owner to app",
-        "create or replace function exportbox.SEALED() returns table (c1 integer) language sql stable security definer
+        "create or replace function exportbox.SEALED() returns table (n integer) language sql stable security definer
             set search_path = public, pg_temp as 'select 1'",
     ] {
         world.sql(&change.replace("SEALED", &sealed)).await;
