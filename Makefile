@@ -2,7 +2,7 @@
 # make sandbox  private services to develop against  make help   this list
 # make lint-iam the IAM policies of docs/iam, with parliament
 # make chaos SEED=7 MINUTES=30   a long round of everything at once; its last line has the figures
-# make mutations  take each guard away and see a test miss it (ten minutes)
+# make mutations  take each guard away and see a test miss it (half an hour)
 
 CARGO ?= cargo
 EXPORTBOX = ./target/debug/exportbox

@@ -3,7 +3,9 @@
 
 create function exportbox.param(name text) returns text
 language sql stable parallel safe
-return current_setting('exportbox.param_' || name, true);
+-- A session that once had a setting reads it as '' afterwards, and a pooler gives such sessions to everybody: '' is a value only where it was given.
+return coalesce(nullif(current_setting('exportbox.param_' || name, true), ''),
+    case when name = any (string_to_array(current_setting('exportbox.empty_params', true), ',')) then '' end);
 comment on function exportbox.param(text) is 'Read a parameter in a report: exportbox.param(''month'')::date. Null when the request gave none.';
 
 create function exportbox.wake(due timestamptz) returns void

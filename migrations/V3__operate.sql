@@ -84,6 +84,9 @@ declare
     requeued integer;
 begin
     perform exportbox.assert_may_operate(requeue.export_id);
+    -- A statement of its own: the next one sees what an erasure that held these has done.
+    perform from exportbox.job where job.export_id = requeue.export_id order by job.id for update;
+    perform exportbox.assert_still_allowed(requeue.export_id);
     with back as (
         update exportbox.job set state = 'pending', run_at = now(), not_after = null, attempt = 0, crashes = 0,
             finished_at = null, cancel_requested_at = null, error_class = null, error = null

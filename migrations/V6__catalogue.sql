@@ -145,6 +145,35 @@ end
 $$;
 comment on function exportbox.check_limits(exportbox.outbox, exportbox.report) is 'What a report allows of formats and recipients.';
 
+create function exportbox.assert_still_allowed(export_id uuid) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    request exportbox.outbox;
+    latest exportbox.report;
+begin
+    -- Operators act in their own right.
+    if pg_has_role(exportbox.acting_role(), 'exportbox_operator', 'usage') then
+        return;
+    end if;
+    select o.* into request from exportbox.outbox as o where o.id = assert_still_allowed.export_id;
+    if request.report is null then
+        if not exists (select from pg_roles where rolname = request.requested_by and pg_has_role(request.requested_by, 'exportbox_adhoc', 'usage')) then
+            raise exception using errcode = 'EB003', message = format('role "%s" may not send queries of its own any more', request.requested_by),
+                hint = 'Ask an operator.';
+        end if;
+        return;
+    end if;
+    select r.* into latest from exportbox.report as r where r.name = request.report order by r.version desc limit 1;
+    if latest.disabled_at is not null then
+        raise exception using errcode = 'EB002', message = format('report "%s" takes no requests any more', request.report), hint = 'Ask an operator.';
+    end if;
+    perform exportbox.check_requester(request, latest);
+    perform exportbox.check_limits(request, latest);
+end
+$$;
+comment on function exportbox.assert_still_allowed(uuid) is 'Refuse to bring back a request that would be refused today: a parked request is no store of old rights.';
+
 create function exportbox.declare_params(params jsonb) returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -227,6 +256,19 @@ end
 $$;
 comment on function exportbox.declare_params(jsonb) is 'Check the declarations of a report''s parameters, and write them in their long form.';
 
+create function exportbox.may_run(role text) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    -- What the daemon, operators and readers have of exportbox, and what the server keeps for itself, no author of a report lends himself. His own
+    -- rights he has.
+    select role !~ '^(pg_|exportbox_)' and (role = exportbox.acting_role() or not exists (
+        select from pg_roles as reserved
+        where pg_has_role(role, reserved.oid, 'member') and (
+            reserved.rolname in ('exportbox_worker', 'exportbox_operator', 'exportbox_reader')
+            or reserved.oid = (select relowner from pg_class where pg_class.oid = 'exportbox.report'::regclass))))
+$$;
+comment on function exportbox.may_run(text) is 'Whether reports may run as this role.';
+
 create function exportbox.check_report(report exportbox.report) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -247,9 +289,7 @@ begin
                 hint = 'run_as is the role whose rights the query has; requesters are roles whose members may request it.';
         end if;
     end loop;
-    if report.run_as ~ '^pg_' or report.run_as in ('exportbox_worker', 'exportbox_operator', 'exportbox_reader', 'exportbox_requester', 'exportbox_adhoc')
-        or exists (select from pg_class where pg_class.oid = 'exportbox.report'::regclass and pg_class.relowner = quote_ident(report.run_as)::regrole
-            and not pg_has_role(exportbox.acting_role(), pg_class.relowner, 'member')) then
+    if not exportbox.may_run(report.run_as) then
         raise exception using errcode = 'EB060', message = format('no report runs as "%s"', report.run_as),
             hint = 'Set run_as to a role that can read what the query needs and no more.';
     end if;
@@ -320,8 +360,12 @@ begin
     report.created_at := now();
     report.created_by := exportbox.acting_role();
     -- The role that runs the report must be able to read its parameters, and sealing reads the query as that role.
-    execute format('grant usage on schema exportbox to %I', report.run_as);
-    execute format('grant execute on function exportbox.param(text) to %I', report.run_as);
+    if not has_schema_privilege(report.run_as, 'exportbox', 'usage') or not has_function_privilege(report.run_as, 'exportbox.param(text)', 'execute') then
+        -- Two grants on one object at once: the second would fail.
+        perform pg_advisory_xact_lock(hashtext('exportbox'), hashtext('grant'));
+        execute format('grant usage on schema exportbox to %I', report.run_as);
+        execute format('grant execute on function exportbox.param(text) to %I', report.run_as);
+    end if;
     insert into exportbox.report select report.*;
     insert into exportbox.event (kind, detail) values ('report_registered', format('%s version %s', report.name, report.version));
     return report.version;

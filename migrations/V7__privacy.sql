@@ -139,6 +139,10 @@ begin
         raise exception using errcode = 'EB072', message = 'a legal hold is on one export or one address, and has a reason without addresses',
             hint = 'For example: select exportbox.place_legal_hold(''case 4711'', address => ''ann@example.com'');';
     end if;
+    -- An older snapshot would not see what the lock was waited for.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception using errcode = 'EB072', message = 'this needs a transaction of its own, in READ COMMITTED', hint = 'Run it outside of a REPEATABLE READ or SERIALIZABLE transaction.';
+    end if;
     -- Either a hold is seen by an erasure, or it comes after it.
     perform pg_advisory_xact_lock(hashtext('exportbox'), hashtext('hold'));
     insert into exportbox.legal_hold (export_id, address_hash, reason)
@@ -200,7 +204,14 @@ begin
     touched := coalesce(touched, '{}');
 
     select string_agg(format('%s (%s)', legal_hold.id, legal_hold.reason), ', ' order by legal_hold.id) into holds
-    from exportbox.legal_hold where legal_hold.address_hash = hashed or legal_hold.export_id = any (touched);
+    from exportbox.legal_hold
+    where legal_hold.address_hash = hashed or legal_hold.export_id = any (touched)
+        -- What is said of an export is held with it.
+        or exists (select from exportbox.event where event.export_id = legal_hold.export_id and event.detail ~* wide)
+        or exists (select from exportbox.object where object.export_id = legal_hold.export_id and object.filename ~* wide)
+        or exists (select from exportbox.delivery where delivery.export_id = legal_hold.export_id and delivery.error ~* wide)
+        or exists (select from exportbox.job left join exportbox.attempt on attempt.job_id = job.id
+            where job.export_id = legal_hold.export_id and concat_ws(' ', job.error, attempt.error, attempt.error_detail) ~* wide);
     if holds is not null then
         raise exception using errcode = 'EB071', message = format('the address is under a legal hold: %s', holds),
             hint = 'Nothing was erased. When the hold has ended: select exportbox.lift_legal_hold(number);';
@@ -283,6 +294,10 @@ begin
     if erase.reason ~ '@' then
         raise exception using errcode = 'EB072', message = 'the reason must not hold an address', hint = 'Name a ticket or a case.';
     end if;
+    -- An older snapshot would not see what the lock was waited for.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception using errcode = 'EB072', message = 'this needs a transaction of its own, in READ COMMITTED', hint = 'Run it outside of a REPEATABLE READ or SERIALIZABLE transaction.';
+    end if;
     begin
         said := exportbox.erase_now(lower(btrim(erase.address)), erase.reason);
         if erase.dry_run then
@@ -300,7 +315,7 @@ comment on function exportbox.erase(text, text, boolean) is 'Take an address out
 create view exportbox.audit with (security_barrier) as
 select event.at, event.kind as what, event.actor, event.login, event.export_id, null::text as report, event.detail
 from exportbox.event
-where event.kind in ('report_registered', 'report_disabled', 'cancel_requested', 'cancelled', 'requeued', 'held', 'released', 'paused', 'resumed', 'erased', 'legal_hold_placed', 'legal_hold_lifted', 'pruned')
+where event.kind in ('report_registered', 'report_disabled', 'report_sealed', 'cancel_requested', 'cancelled', 'requeued', 'held', 'released', 'paused', 'resumed', 'erased', 'legal_hold_placed', 'legal_hold_lifted', 'pruned')
     and pg_has_role(current_user, 'exportbox_reader', 'usage')
 union all
 select outbox.requested_at, 'requested', outbox.requested_by, null, outbox.id, outbox.report, null

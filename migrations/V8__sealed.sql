@@ -9,6 +9,12 @@ language sql immutable parallel safe
 return 'sealed_' || left(md5(report), 20) || '_' || version;
 comment on function exportbox.sealed_name(text, integer) is 'Name of the function that is this version of a report, sealed.';
 
+create function exportbox.sealed_check(sealed text) returns text
+language sql immutable parallel safe
+-- RETURN QUERY compares types and converts none, before the first row, of which it asks for none.
+return format($$begin return query execute pg_catalog.format(E'select * from (\n%%s\n) as q limit 0', (select prosrc from pg_catalog.pg_proc where oid = 'exportbox.%s()'::regprocedure)); end$$, sealed);
+comment on function exportbox.sealed_check(text) is 'Body of the function that fails when a sealed report''s columns have other types by now.';
+
 create function exportbox.sealed_path(role text) returns text
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -30,31 +36,23 @@ comment on function exportbox.sealed_path(text) is 'The database''s search_path 
 create function exportbox.assert_may_seal_for(role text) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
-declare
-    owned_by oid := (select relowner from pg_class where oid = 'exportbox.report'::regclass);
 begin
     if not exists (select from pg_roles where rolname = role and not rolsuper) then
         raise exception using errcode = 'EB064', message = 'the report runs as a superuser or as a role that is gone',
             hint = 'Register it with run_as set to a role that can read what it needs and no more.';
     end if;
-    -- Whoever may become one of these could read or do with the report what the schema keeps from operators.
-    if pg_has_role(role, owned_by, 'member') or role ~ '^pg_' or exists (
-            select from pg_roles where rolname in ('exportbox_worker', 'exportbox_operator', 'exportbox_reader', 'exportbox_requester', 'exportbox_adhoc')
-                and pg_has_role(role, pg_roles.oid, 'member')) then
+    if not exportbox.may_run(role) then
         raise exception using errcode = 'EB064', message = format('the report runs as "%s", which has rights of exportbox or of the server', role),
             hint = 'Register it with run_as set to a role that can read what it needs and no more.';
     end if;
-    -- What the schema's owner may become is no right of whoever asks.
-    if not pg_has_role(exportbox.acting_role(), role, 'member') and not exists (
-            select from pg_roles as login
-            where login.rolcanlogin and not login.rolsuper and not pg_has_role(login.oid, owned_by, 'member')
-                and pg_has_role(login.oid, 'exportbox_worker', 'member') and pg_has_role(login.oid, role, 'member')) then
-        raise exception using errcode = 'EB064', message = format('neither "%s" nor a daemon''s login may become "%s"', exportbox.acting_role(), role),
-            hint = format('Grant %I to the daemon''s login, or have it sealed by a member.', role);
+    -- Reading the text runs code of the role, whose words and side effects reach the session that seals.
+    if not pg_has_role(exportbox.acting_role(), role, 'member') then
+        raise exception using errcode = 'EB064', message = format('"%s" may not become "%s"', exportbox.acting_role(), role),
+            hint = format('Have a member of it call exportbox.seal_report, or grant %I to %I.', role, exportbox.acting_role());
     end if;
 end
 $$;
-comment on function exportbox.assert_may_seal_for(text) is 'Whom a sealed report may run as: a role that its sealer or a daemon may become anyway.';
+comment on function exportbox.assert_may_seal_for(text) is 'Whom a sealed report may run as: a role that its sealer may become anyway.';
 
 create function exportbox.give_function(name text, role text) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -82,8 +80,9 @@ declare
     probe text;
     path text;
     types oid[];
+    names name[];
     columns text;
-    found_as record;
+    part text;
     could_create boolean;
     detail text;
 begin
@@ -99,43 +98,31 @@ begin
     probe := format('sealing_%s', pg_backend_pid());
     bare := regexp_replace(entry.query, '[\s;]+$', '');
     path := exportbox.sealed_path(entry.run_as);
+    perform pg_advisory_xact_lock(hashtext('exportbox'), hashtext('grant'));
     could_create := has_schema_privilege(entry.run_as, 'exportbox', 'create');
 
     begin
-        -- A function of our text that the role owns, so that it reads the report with its rights. It tells types, never text: the role's code
-        -- may have run in it. However this block ends, it is rolled back with all that such code has made or set.
-        execute format('create function exportbox.%I(query text, path text, probe text) returns oid[] language plpgsql security definer
+        -- A function of our text that the role owns, so that it reads the report with its rights. However this block ends, it is rolled back with
+        -- all tables, functions and settings that code of the role may have made; what PostgreSQL keeps all the same (prepared statements,
+        -- locks of the session) is in the session of a member of that role.
+        execute format('create function exportbox.%I(query text, path text, probe text, out types oid[], out names name[]) language plpgsql security definer
             set search_path = pg_catalog, pg_temp set check_function_bodies = on as %L', probe, $probe$
-            declare
-                aliases integer := 0;
-                types oid[];
             begin
                 perform pg_catalog.set_config('search_path', path, true);
                 -- Three readings, none of which plans or runs the query. Alone the text is whole statements; inside parentheses it is one SELECT;
-                -- what is both cannot break out of the view, which tells the types of its columns.
+                -- what is both cannot break out of the view, which tells names and types of its columns.
                 execute pg_catalog.format('create function exportbox.%I() returns setof record language sql as %L', probe, query);
                 execute pg_catalog.format('create or replace function exportbox.%I() returns setof record language sql as %L', probe,
                     pg_catalog.format(E'select 1 from (\n%s\n) as q', query));
-                loop
-                    begin
-                        execute pg_catalog.format(E'create view exportbox.%I as select * from (\n%s\n) as q%s', probe, query, (
-                            select pg_catalog.format(' (%s)', pg_catalog.string_agg(pg_catalog.format('exportbox_c%s', n), ', '))
-                            from pg_catalog.generate_series(1, aliases) as n having pg_catalog.count(*) operator(pg_catalog.>) 0));
-                        exit;
-                    exception when duplicate_column then
-                        -- Two columns of one name: a file may have that, a view may not.
-                        aliases := aliases operator(pg_catalog.+) 1;
-                    end;
-                end loop;
+                execute pg_catalog.format(E'create view exportbox.%I as select * from (\n%s\n) as q', probe, query);
                 perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-                select array_agg(a.atttypid order by a.attnum) into types
+                select array_agg(a.atttypid order by a.attnum), array_agg(a.attname order by a.attnum) into types, names
                 from pg_attribute as a where a.attrelid = format('exportbox.%I', probe)::regclass and a.attnum > 0;
-                return types;
             end
             $probe$);
         execute format('grant execute on function exportbox.%I(text, text, text) to public', probe);
         perform exportbox.give_function(format('%I(text, text, text)', probe), entry.run_as);
-        execute format('select exportbox.%I($1, $2, $3)', probe) into types using bare, path, probe;
+        execute format('select * from exportbox.%I($1, $2, $3)', probe) into types, names using bare, path, probe;
         raise exception using errcode = 'EB00P';
     exception
         when sqlstate 'EB00P' then null;
@@ -143,7 +130,7 @@ begin
         when others then
             get stacked diagnostics detail = message_text;
             raise exception using errcode = 'EB064', message = format('report "%s" cannot be sealed: %s', seal_report.name, detail),
-                hint = 'It must be one SELECT with named built-in types, readable in the schemas that the role sees; it is exported by streaming until then.';
+                hint = 'It must be one SELECT, each column with a name of its own and a built-in type, readable in the schemas that the role sees; until then it is streamed.';
     end;
     if coalesce(cardinality(types), 0) = 0 or exists (select from unnest(types) as t (oid) where coalesce(t.oid, 16384) >= 16384) then
         -- Such a type's casts are somebody's code, and what wraps the report for a format would run it with the worker's rights.
@@ -151,25 +138,29 @@ begin
             hint = 'Cast it to text in the report.';
     end if;
 
-    select p.proowner::regrole::text as owner, p.prosrc, p.prosecdef, p.proconfig, p.proallargtypes into found_as
-    from pg_proc as p where p.pronamespace = 'exportbox'::regnamespace and p.proname = sealed and p.pronargs = 0;
-    if found and found_as.owner = quote_ident(entry.run_as) and found_as.prosrc = bare and found_as.prosecdef
-        and found_as.proconfig = array[format('search_path=%s', path)] and found_as.proallargtypes = types then
-        return sealed;
-    elsif found then
-        execute format('drop function exportbox.%I()', sealed);
-    end if;
-    select string_agg(format('c%s %s', t.position, format_type(t.oid, null)), ', ' order by t.position) into columns
+    select string_agg(format('%I %s', names[t.position], format_type(t.oid, null)), ', ' order by t.position) into columns
     from unnest(types) with ordinality as t (oid, position);
-    execute format('create function exportbox.%I() returns table (%s) language sql stable security definer set search_path = %s as %L',
-        sealed, columns, path, bare);
-    execute format('comment on function exportbox.%I() is %L', sealed, format('Report %s, version %s, sealed.', seal_report.name, entry.version));
-    execute format('revoke all on function exportbox.%I() from public', sealed);
-    execute format('grant execute on function exportbox.%I() to exportbox_worker', sealed);
-    perform exportbox.give_function(format('%I()', sealed), entry.run_as);
+    -- Alike and untouched, both of them: then there is nothing to do.
+    if (select count(*) from pg_proc as p join pg_language on pg_language.oid = p.prolang
+            where p.pronamespace = 'exportbox'::regnamespace and p.pronargs = 0 and p.proowner::regrole::text = quote_ident(entry.run_as) and p.prosecdef
+                and p.proconfig = array[format('search_path=%s', path)] and p.proallargtypes = types and p.proargnames = names::text[]
+                and (p.proname, lanname, p.prosrc) in ((sealed, 'sql', bare), (sealed || '_fits', 'plpgsql', exportbox.sealed_check(sealed)))) = 2 then
+        return sealed;
+    end if;
+    foreach part in array array[sealed, sealed || '_fits'] loop
+        execute format('drop function if exists exportbox.%I()', part);
+        execute format('create function exportbox.%I() returns table (%s) language %s stable security definer set search_path = %s as %L', part, columns,
+            case part when sealed then 'sql' else 'plpgsql' end, path, case part when sealed then bare else exportbox.sealed_check(sealed) end);
+        execute format('comment on function exportbox.%I() is %L', part, format('Report %s, version %s, sealed%s.', seal_report.name, entry.version,
+            case part when sealed then '' else ': fails when its columns have other types' end));
+        execute format('revoke all on function exportbox.%I() from public', part);
+        execute format('grant execute on function exportbox.%I() to exportbox_worker', part);
+        perform exportbox.give_function(format('%I()', part), entry.run_as);
+    end loop;
     if not could_create then
         execute format('revoke create on schema exportbox from %I', entry.run_as);
     end if;
+    insert into exportbox.event (kind, detail) values ('report_sealed', format('%s version %s', seal_report.name, entry.version));
     return sealed;
 end
 $$;
@@ -194,7 +185,7 @@ comment on function exportbox.report_seal() is 'Seals a report when it is regist
 create trigger report_seal after insert on exportbox.report
     for each row execute function exportbox.report_seal();
 
-revoke all on function exportbox.sealed_path(text), exportbox.assert_may_seal_for(text), exportbox.give_function(text, text) from public;
+revoke all on function exportbox.sealed_check(text), exportbox.sealed_path(text), exportbox.assert_may_seal_for(text), exportbox.give_function(text, text) from public;
 revoke all on function exportbox.sealed_name(text, integer), exportbox.seal_report(text, integer), exportbox.report_seal() from public;
 grant execute on function exportbox.seal_report(text, integer) to exportbox_operator;
 grant execute on function exportbox.sealed_name(text, integer) to exportbox_worker;

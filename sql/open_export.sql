@@ -2,8 +2,8 @@
 -- First statement of an export's transaction on the source: everything is local to it. Parameters travel as settings, never as text.
 -- $1 text: role
 -- $2 text: statement timeout, ms
--- $3 text[]: names of the settings that carry parameters
--- $4 text[]: their values; null leaves one unset, which reads as null (a setting that is set to null reads as '')
+-- $3 text[]: names of parameters
+-- $4 text[]: their values; null leaves one unset, which reads as null
 select
     pg_backend_pid() as backend_pid,
     (select pg_stat_activity.backend_start from pg_catalog.pg_stat_activity where pg_stat_activity.pid = pg_backend_pid()) as backend_start,
@@ -16,6 +16,8 @@ select
         then set_config('client_connection_check_interval', '5s', true) end,
     set_config('timezone', 'UTC', true),
     set_config('datestyle', 'ISO, MDY', true),
-    (select count(set_config(param.name, param.value, true)) from unnest($3::text[], $4::text[]) as param (name, value)
+    (select count(set_config('exportbox.param_' || param.name, param.value, true)) from unnest($3::text[], $4::text[]) as param (name, value)
         where param.value is not null),
+    set_config('exportbox.empty_params', array_to_string(array(
+        select param.name from unnest($3::text[], $4::text[]) as param (name, value) where param.value = ''), ','), true),
     set_config('role', $1::text, true)

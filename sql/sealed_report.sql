@@ -1,22 +1,32 @@
 -- name: sealed_report
--- The column types of a report's sealed function, where the login may have aws_s3 export it. No row: stream it. Checked anew for each export, as
--- the function's owner can alter it: it must still be this text, run with that role's rights, whoever calls it.
+-- Columns of a report's sealed function, where the login may have aws_s3 export it. No row: stream it. Checked anew for each export, as
+-- the function's owner can alter it: it must still be this text, run with that role's rights, whoever calls it; and so must what checks its types.
 -- $1 text: the function's name
 -- $2 text: the report's role
 -- $3 text: the report's text
-select sealed.proallargtypes as types
+-- $4 text: the body of the function that checks its types
+select sealed.proallargtypes as types, sealed.proargnames as names
 from pg_catalog.pg_proc as sealed
 join pg_catalog.pg_namespace as ours on ours.oid = sealed.pronamespace
-join pg_catalog.pg_language on pg_language.oid = sealed.prolang
+join pg_catalog.pg_proc as fits on fits.pronamespace = sealed.pronamespace
+join pg_catalog.pg_roles as owner on owner.oid = sealed.proowner
 where ours.nspname = 'exportbox'
     and sealed.proname = $1::text
     and sealed.pronargs = 0
-    and pg_language.lanname = 'sql'
+    and sealed.prolang = (select pg_language.oid from pg_catalog.pg_language where pg_language.lanname = 'sql')
     and sealed.prosecdef
-    and sealed.proowner = (select pg_roles.oid from pg_catalog.pg_roles where pg_roles.rolname = $2::text)
+    and owner.rolname = $2::text
     and sealed.prosrc = $3::text
+    and fits.proname = $1::text || '_fits'
+    and fits.pronargs = 0
+    and fits.prolang = (select pg_language.oid from pg_catalog.pg_language where pg_language.lanname = 'plpgsql')
+    and fits.prosecdef
+    and fits.proowner = sealed.proowner
+    and fits.prosrc = $4::text
+    and (fits.proallargtypes, fits.proconfig) = (sealed.proallargtypes, sealed.proconfig)
     and has_schema_privilege(session_user, ours.oid, 'usage')
     and has_function_privilege(session_user, sealed.oid, 'execute')
+    and has_function_privilege(session_user, fits.oid, 'execute')
     and exists (
         select
         from pg_catalog.pg_proc as exporter

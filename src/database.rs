@@ -145,6 +145,16 @@ impl DatabaseUrl {
         with
     }
 
+    /// The same with names that mean the system's own wherever they are not qualified, whatever the login, the database or the URL says: where
+    /// anybody may create in a schema of the path, an operator of his would run with the rights of this login.
+    #[must_use]
+    pub fn pinned(&self) -> DatabaseUrl {
+        let mut pinned = self.clone();
+        let own = self.config.get_options().map(|own| format!("{own} ")).unwrap_or_default();
+        pinned.config.options(format!("{own}-c search_path=pg_catalog,pg_temp"));
+        pinned
+    }
+
     /// Whether both log in to the same database of the same server as the same user: what they use counts together.
     pub fn is_same_login(&self, other: &DatabaseUrl) -> bool {
         let login = |url: &DatabaseUrl| {

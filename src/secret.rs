@@ -43,23 +43,35 @@ impl FromStr for Secret {
     }
 }
 
-/// Query parameters of a signed link that are worth something, and what begins a login in a URL.
-const WORTH: [&str; 4] = ["X-Amz-Signature=", "X-Amz-Credential=", "X-Amz-Security-Token=", "://"];
+/// What stands before a secret, in any case: query parameters of a signed link, a password of libpq, and the login in a URL.
+const WORTH: [&str; 8] = [
+    "x-amz-signature=",
+    "x-amz-credential=",
+    "x-amz-security-token=",
+    "x-amz-signature%3d",
+    "x-amz-credential%3d",
+    "x-amz-security-token%3d",
+    "password=",
+    "://",
+];
 
-/// A text of somebody else without the secrets that he may have echoed: signed links lose their signature, URLs their login.
+/// A text of somebody else without the secrets that he may have echoed: signed links lose their signature, URLs their login, and libpq's
+/// settings their password.
 pub fn hushed(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((at, worth)) = WORTH.iter().filter_map(|worth| rest.find(worth).map(|at| (at, *worth))).min() {
+    while let Some((at, worth)) = first(rest) {
         let (before, after) = rest.split_at(at + worth.len());
         kept.push_str(before);
-        let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '&' | '\\' | ')' | ',');
-        let word = &after[..after.find(ends).unwrap_or(after.len())];
-        let secret = if worth == "://" {
-            let authority = &word[..word.find(['/', '?', '#']).unwrap_or(word.len())];
-            authority.rfind('@').unwrap_or_default()
-        } else {
-            word.len()
+        // A password may hold anything but what ends a word for sure.
+        let word = &after[..after.find(|c: char| c.is_whitespace() || c == '"').unwrap_or(after.len())];
+        let secret = match worth {
+            "password=" if after.starts_with('\'') => after[1..].find('\'').map_or(after.len(), |end| end + 2),
+            "password=" => word.len(),
+            // What follows an address of the web may hold an @ of its own; the login of a server's URL ends at the last one.
+            "://" if has_web_scheme(before) => word[..word.find(['/', '?', '#']).unwrap_or(word.len())].rfind('@').unwrap_or_default(),
+            "://" => word.rfind('@').unwrap_or_default(),
+            _ => word.find(['\'', '<', '>', '&', '\\', ')', ',']).unwrap_or(word.len()),
         };
         if secret > 0 {
             kept.push('…');
@@ -67,6 +79,17 @@ pub fn hushed(text: &str) -> String {
         rest = &after[secret..];
     }
     kept + rest
+}
+
+/// The first place behind which a secret may stand.
+fn first(text: &str) -> Option<(usize, &'static str)> {
+    let text = text.to_ascii_lowercase();
+    WORTH.iter().filter_map(|worth| text.find(worth).map(|at| (at, *worth))).min()
+}
+
+fn has_web_scheme(before: &str) -> bool {
+    let before = before.to_ascii_lowercase();
+    before.ends_with("http://") || before.ends_with("https://")
 }
 
 #[cfg(test)]
@@ -105,6 +128,11 @@ mod tests {
             ("postgres://ann:hunter2@host/shop and smtp://u:p@h", "postgres://…@host/shop and smtp://…@h"),
             ("postgres://ann:hun@ter2@host/shop", "postgres://…@host/shop"),
             ("X-Amz-Signature=", "X-Amz-Signature="),
+            ("postgres://ann:hu,n&t)e'r/2@host/shop \"x\"", "postgres://…@host/shop \"x\""),
+            ("https://ann:hun,ter2@host/x?y=a@b", "https://…@host/x?y=a@b"),
+            ("host=h password=hun,ter2 user=a", "host=h password=… user=a"),
+            ("host=h password='hun ter2' user=a", "host=h password=… user=a"),
+            ("x-amz-signature=0f, X-Amz-Signature%3D0f%26x", "x-amz-signature=…, X-Amz-Signature%3D…"),
         ] {
             assert_eq!(hushed(said), kept, "{said}");
         }

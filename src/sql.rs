@@ -43,7 +43,9 @@ statements! {
     NEXT_DUE = "next_due";
     NEXT_SWEEP = "next_sweep";
     OPEN_EXPORT = "open_export";
+    OWN_PATH = "own_path";
     POSTPONE_SWEEP = "postpone_sweep";
+    QUERY_PATH = "query_path";
     READ_REPORT_PARAMS = "read_report_params";
     REAP = "reap";
     RECORD_BACKEND = "record_backend";

@@ -150,16 +150,21 @@ fn charset(encoding: &str) -> Option<&'static str> {
     })
 }
 
-/// The name that the browser saves: the requester's wish with the endings that the content needs, or one made from the report's name.
+/// Endings of files that are opened and not run, whatever is in them.
+const ENDINGS: [&str; 7] = [".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".log"];
+
+/// The name that the browser saves: the requester's wish with the endings that the content needs, or one made from the report's name. What a
+/// machine would run by its ending (`.hta`, `.pdf.exe`) or show by it gets the content's behind it.
 pub fn download_name(wish: Option<&str>, report: Option<&str>, format: Format, compression: Compression) -> String {
-    let mut name = match wish {
-        Some(wish) => wish.to_string(),
-        None => format!("{}.{}", report.unwrap_or("export"), format.extension()),
-    };
-    if compression == Compression::Gzip && !name.to_ascii_lowercase().ends_with(".gz") {
-        name.push_str(".gz");
+    let ends_with = |name: &str, ending: &str| name.to_ascii_lowercase().ends_with(ending);
+    let wish = wish.map(|wish| wish.trim_end_matches(|c: char| c == '.' || c.is_whitespace())).filter(|wish| !wish.is_empty());
+    let mut name = wish.or(report).unwrap_or("export").to_string();
+    let gz = if wish.is_some() && ends_with(&name, ".gz") { name.split_off(name.len() - 3) } else { String::new() };
+    if wish.is_none() || !ENDINGS.iter().any(|ending| ends_with(&name, ending)) {
+        name = format!("{name}.{}", format.extension());
     }
-    name
+    let gz = if gz.is_empty() && compression == Compression::Gzip { ".gz" } else { &gz };
+    name + gz
 }
 
 /// A string literal that means the same whatever `standard_conforming_strings` says.
@@ -198,6 +203,12 @@ mod tests {
         assert_eq!(name(None, Some("orders"), Compression::None), "orders.csv");
         assert_eq!(name(None, None, Compression::Gzip), "export.csv.gz");
         assert_eq!(name(Some("März.csv"), None, Compression::Gzip), "März.csv.gz");
-        assert_eq!(name(Some("a.GZ"), None, Compression::Gzip), "a.GZ");
+        assert_eq!(name(Some("a.GZ"), None, Compression::Gzip), "a.csv.GZ");
+        assert_eq!(name(Some("a.Txt"), None, Compression::None), "a.Txt");
+        for bites in ["invoice.hta", "Rechnung.pdf.exe", "orders", "a.html", "x.csv.lnk. "] {
+            let wish = bites.trim_end_matches(['.', ' ']);
+            assert_eq!(name(Some(bites), None, Compression::None), format!("{wish}.csv"));
+        }
+        assert_eq!(name(Some("a.hta.gz"), None, Compression::Gzip), "a.hta.csv.gz");
     }
 }

@@ -25,9 +25,12 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
 
 /// refinery's own table, inside our schema.
 const HISTORY: &str = "exportbox.schema_history";
+/// Nobody's function or operator of the same name is bound into ours, or runs with the rights of whoever migrates.
+const PATH: &str = "set search_path = pg_catalog, pg_temp;";
 const CREATE_SCHEMA: &str = "create schema if not exists exportbox";
 /// The same, and refinery's table as refinery makes it, for people who read a dry run or try it by hand.
-const SETUP: &str = "create schema if not exists exportbox;
+const SETUP: &str = "set search_path = pg_catalog, pg_temp;
+create schema if not exists exportbox;
 create table if not exists exportbox.schema_history (
     version integer primary key, name varchar(255), applied_on varchar(255), checksum varchar(255)
 );";
@@ -41,7 +44,7 @@ pub struct Report {
     pub version: i64,
     /// Names of the migrations that ran, or would run.
     pub applied: Vec<String>,
-    /// What runs before the first of them; none when the schema is there.
+    /// What runs before the first of them; none when nothing is missing.
     #[serde(skip)]
     pub setup: Option<&'static str>,
     /// Their text, with a dry run.
@@ -99,7 +102,9 @@ async fn migrate_with(client: &mut tokio_postgres::Client, dry_run: bool) -> Res
     if !client.query_one(is_direct, &[]).await?.get::<_, bool>(0) {
         return Err(QueueError::Pooler("the session did not get its startup options".into()));
     }
-    client.batch_execute(&format!("set client_min_messages = warning; set lock_timeout = '60s'; select pg_advisory_lock({LOCK})")).await?;
+    client
+        .batch_execute(&format!("{PATH} set client_min_messages = warning; set lock_timeout = '60s'; select pg_advisory_lock({LOCK})"))
+        .await?;
     let known: bool = client.query_one(&format!("select to_regclass('{HISTORY}') is not null"), &[]).await?.get(0);
     let applied: Vec<i64> = if known {
         let rows = client.query(crate::sql::SCHEMA_VERSIONS, &[]).await?;
@@ -114,7 +119,7 @@ async fn migrate_with(client: &mut tokio_postgres::Client, dry_run: bool) -> Res
     let missing = &MIGRATIONS[usize::try_from(have).unwrap_or(0)..];
     let report = Report {
         version: latest(),
-        setup: (have == 0).then_some(SETUP),
+        setup: (!missing.is_empty()).then_some(if have == 0 { SETUP } else { PATH }),
         applied: missing.iter().map(|(name, _)| (*name).to_string()).collect(),
         sql: missing.iter().map(|(_, sql)| *sql).collect(),
     };

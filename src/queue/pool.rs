@@ -82,7 +82,7 @@ impl Queue {
         let (statement, lock) = (ms(patience * 2 / 3).min(30_000), ms(patience / 3).min(10_000));
         let options = format!("-c statement_timeout={statement}ms -c lock_timeout={lock}ms -c exportbox.direct=on");
         let named = database.named(&format!("exportbox {worker}"));
-        let (config, tls) = if database.is_pooled() { named } else { named.with_options(&options) }.parts();
+        let (config, tls) = if database.is_pooled() { named } else { named.with_options(&options).pinned() }.parts();
         let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let seconds = |s| Some(Duration::from_secs(s));
         let pool = Pool::builder(manager)

@@ -18,6 +18,8 @@ pub struct Session {
     pub(super) client: Client,
     pub(super) cancel: CancelToken,
     pub(super) source: Source,
+    /// The login's own search path.
+    path: String,
     connection: Option<JoinHandle<()>>,
     /// The server process.
     pub backend_pid: i32,
@@ -50,16 +52,23 @@ impl Session {
         });
         let cancel = client.cancel_token();
         let opening = |error: tokio_postgres::Error| classify::failure(&error, Phase::Open);
-        client.batch_execute(sql::BEGIN_EXPORT).await.map_err(opening)?;
         let (names, values): (Vec<String>, Vec<Option<&str>>) =
-            job.params.iter().map(|(name, value)| (format!("exportbox.param_{name}"), value.as_deref())).unzip();
+            job.params.iter().map(|(name, value)| (name.clone(), value.as_deref())).unzip();
         // 0 would mean no limit at all.
         let timeout_ms = time_left.as_millis().max(1).min(i32::MAX as u128).to_string();
         // Unnamed, like all that is asked here: behind a pooler a named statement could outlive the transaction on a connection of others.
         let params = sql::typed(sql::OPEN_EXPORT, &[&job.run_as, &timeout_ms, &names, &values]);
-        let row = client.query_typed_one(sql::OPEN_EXPORT, &params).await.map_err(opening)?;
+        // Sent together, in this order.
+        let (begun, path, row) = tokio::join!(
+            client.batch_execute(sql::BEGIN_EXPORT),
+            client.query_typed_one(sql::OWN_PATH, &[]),
+            client.query_typed_one(sql::OPEN_EXPORT, &params)
+        );
+        begun.map_err(opening)?;
+        let path = path.map_err(opening)?.get("path");
+        let row = row.map_err(opening)?;
         let (backend_pid, backend_start, as_of) = (row.get("backend_pid"), row.get("backend_start"), row.get("as_of"));
-        Ok(Session { client, cancel, source, connection: Some(connection), backend_pid, backend_start, as_of })
+        Ok(Session { client, cancel, source, path, connection: Some(connection), backend_pid, backend_start, as_of })
     }
 
     /// Check that the text is one statement by itself, and see its columns. What parses alone cannot break out of the parentheses of COPY.
@@ -67,7 +76,11 @@ impl Session {
     /// # Errors
     /// The query's own fault, most likely.
     pub async fn describe(&self, query: &str) -> Result<Vec<Column>, Failure> {
-        let statement: Statement = self.client.prepare(query).await.map_err(|error| classify::failure(&error, Phase::Query))?;
+        let failed = |error: tokio_postgres::Error| classify::failure(&error, Phase::Query);
+        let path = sql::typed(sql::QUERY_PATH, &[&self.path]);
+        let (path, statement) = tokio::join!(self.client.query_typed(sql::QUERY_PATH, &path), self.client.prepare(query));
+        path.map_err(failed)?;
+        let statement: Statement = statement.map_err(failed)?;
         if !statement.params().is_empty() {
             let sentence = "The query has a $ placeholder; read parameters with exportbox.param('name').";
             return Err(Failure::new(FailureClass::Query, Verdict::Bury, sentence));

@@ -121,19 +121,29 @@ fn needs_guard(column: &Column) -> bool {
     !harmless.contains(&column.data_type) && !matches!(column.data_type.kind(), Kind::Array(_) | Kind::Range(_) | Kind::Composite(_))
 }
 
-/// The call of a sealed report (V8), with the report's own headings. In the select list, and not flattened: so the server takes row by row from the function. In FROM it would first store them all.
+/// The call of a sealed report (V8). In the select list, and not flattened: so the server takes row by row from the function. In FROM it would
+/// first store them all.
 pub fn sealed_call(name: &str, columns: &[Column]) -> String {
-    let name = quote_identifier(name);
-    let list: Vec<String> = columns
-        .iter()
-        .zip(1..)
-        .map(|(column, number)| {
-            // A function of one column gives the value itself, not a row.
-            let value = if columns.len() == 1 { "sealed.line".to_string() } else { format!("(sealed.line).c{number}") };
-            format!("{value} as {}", quote_identifier(&column.name))
-        })
-        .collect();
-    format!("select {} from (select exportbox.{name}() as line offset 0) as sealed", list.join(", "))
+    let cell = |column: &Column| {
+        let heading = quote_identifier(&column.name);
+        // A function of one column gives the value itself, not a row.
+        if columns.len() == 1 { format!("sealed.line as {heading}") } else { format!("(sealed.line).{heading}") }
+    };
+    let list: Vec<String> = columns.iter().map(cell).collect();
+    format!("select {} from (select exportbox.{}() as line offset 0) as sealed", list.join(", "), quote_identifier(name))
+}
+
+/// The call that fails when the types of a sealed report's columns have changed.
+pub fn sealed_fits(name: &str) -> String {
+    format!("select from exportbox.{}()", quote_identifier(&format!("{name}_fits")))
+}
+
+/// What that function's body is: `exportbox.sealed_check` writes it.
+pub fn sealed_check(name: &str) -> String {
+    format!(
+        "begin return query execute pg_catalog.format(E'select * from (\\n%s\\n) as q limit 0', \
+         (select prosrc from pg_catalog.pg_proc where oid = 'exportbox.{name}()'::regprocedure)); end"
+    )
 }
 
 #[cfg(test)]
@@ -169,11 +179,11 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_report_keeps_its_headings_also_where_two_are_the_same() {
-        let call = sealed_call("sealed_a_1", &[column("n", Type::INT4), column("n", Type::INT4)]);
+    fn a_sealed_report_keeps_its_headings() {
+        let call = sealed_call("sealed_a_1", &[column("n", Type::INT4), column("a\"b", Type::INT4)]);
         assert_eq!(
             call,
-            "select (sealed.line).c1 as \"n\", (sealed.line).c2 as \"n\" from (select exportbox.\"sealed_a_1\"() as line offset 0) as sealed"
+            "select (sealed.line).\"n\", (sealed.line).\"a\"\"b\" from (select exportbox.\"sealed_a_1\"() as line offset 0) as sealed"
         );
         assert!(sealed_call("sealed_a_1", &[column("a\"b", Type::TEXT)]).starts_with("select sealed.line as \"a\"\"b\" from "));
     }

@@ -45,6 +45,23 @@ async fn a_worker_whose_own_clock_has_run_out_publishes_nothing() {
 }
 
 #[tokio::test]
+async fn a_courier_whose_stamp_came_back_after_its_own_clock_had_run_out_sends_nothing() {
+    let mut world = World::new().await;
+    world.may_leave_running = true;
+    world.request("select 1 as one", &["ann@example.com"]).await;
+    world.hold_deliveries().await;
+    world.drain().await;
+    world.let_deliveries_go().await;
+    let lease = world.claim("one", 0, 1).await.pop().unwrap();
+    let outcome = world.deliver_by_hand(&lease, world.settings.policy.lease * 2 / 3).await;
+    assert!(matches!(outcome, Outcome::Stopped { .. }), "{outcome:?}");
+    let sent = || std::fs::read_dir(world.dir().join("by-hand")).map_or(0, Iterator::count);
+    assert_eq!(sent(), 0);
+    assert!(matches!(world.deliver_by_hand(&lease, Duration::ZERO).await, Outcome::Sent(_)), "else the refusal proves nothing");
+    assert_eq!(sent(), 1);
+}
+
+#[tokio::test]
 async fn an_attempt_that_hangs_in_the_store_ends_at_its_deadline() {
     let world = World::new().await;
     world.s3.faults().add(Rule::on("UploadPart", Action::Hang));

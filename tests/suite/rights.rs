@@ -4,4 +4,5 @@ mod audit;
 mod columns;
 mod erase;
 mod matrix;
+mod requeue;
 mod roles;

@@ -6,8 +6,7 @@ use crate::harness::World;
 use crate::harness::requests::refusal;
 
 /// Who a report is, at its top and in a function that it calls.
-const WHO: &str =
-    "select current_user::text as who, public.inner_who() as inner_who, n, n, exportbox.param('who') as param from public.item where n < 3";
+const WHO: &str = "select current_user::text as who, public.inner_who() as inner_who, n, n as again, exportbox.param('who') as param from public.item where n < 3";
 const INNER: &str = "create function public.inner_who() returns text language plpgsql as $$ begin return current_user; end $$";
 
 #[tokio::test]
@@ -23,7 +22,7 @@ async fn the_worker_calls_aws_s3_and_everything_in_the_report_runs_as_its_role()
     assert_eq!(world.exporters(id).await, ["aws_s3"]);
     let file = String::from_utf8(world.stored(id).await).unwrap();
     let expected = format!(
-        "who,inner_who,n,n,param\n{reports},{reports},1,1,x'; drop table item; --\n{reports},{reports},2,2,x'; drop table item; --\n"
+        "who,inner_who,n,again,param\n{reports},{reports},1,1,x'; drop table item; --\n{reports},{reports},2,2,x'; drop table item; --\n"
     );
     assert_eq!(file, expected);
     world.assert_store_is_clean().await;
@@ -71,7 +70,10 @@ async fn nothing_in_a_sealed_report_can_take_another_role_or_write_to_s3_by_itse
             "create function public.becomes(who text) returns text language plpgsql as $$
              begin perform set_config('role', who, true); return current_user; end $$;
              create function public.uploads() returns bigint language plpgsql as $$
-             begin return (select bytes_uploaded from aws_s3.query_export_to_s3('select 1', 'exports', 'stolen', 'eu-west-1')); end $$",
+             begin return (select bytes_uploaded from aws_s3.query_export_to_s3('select 1', 'exports', 'stolen', 'eu-west-1')); end $$;
+             create function public.steals(text) returns boolean language plpgsql as $$
+             begin if session_user like '%!_daemon' escape '!' then perform public.becomes('none'), public.uploads(); end if; return true; end $$;
+             create domain public.tag as text check (public.steals(value))",
         )
         .await;
     let mut exports = Vec::new();
@@ -82,12 +84,15 @@ async fn nothing_in_a_sealed_report_can_take_another_role_or_write_to_s3_by_itse
         ("uploads", "select public.uploads() as bytes".into()),
         ("authid", "select rolname::text from pg_authid".into()),
         ("requests", "select query from exportbox.outbox".into()),
+        // Reading such a constant runs the domain's check.
+        ("read", "select cardinality('{x}'::public.tag[]) as n".into()),
     ] {
         exports.push((name, world.report(name, &query, "").await));
     }
     world.drain().await;
     for (name, id) in exports {
-        assert_eq!(world.exporters(id).await, ["aws_s3"], "{name}");
+        // Some do not come so far as to be exported at all.
+        assert_ne!(world.exporters(id).await, ["copy"], "{name}");
         assert_eq!(world.death(id).await.0, "permission", "{name}");
     }
     assert_eq!(world.s3.objects("exports").await.unwrap(), []);
@@ -97,7 +102,8 @@ async fn nothing_in_a_sealed_report_can_take_another_role_or_write_to_s3_by_itse
 async fn what_its_owner_has_changed_is_no_sealed_report_any_more_and_is_streamed() {
     for change in [
         "alter function exportbox.SEALED() security invoker",
-        "alter function exportbox.SEALED() owner to app",
+        "alter function exportbox.SEALED() owner to app; alter function exportbox.SEALED_fits() owner to app",
+        "create or replace function exportbox.SEALED() returns table (n integer, word text) language sql stable security definer set search_path = public, pg_temp as 'select 1, ''x'''",
         "drop function exportbox.SEALED()",
         "alter table public.item alter column n type bigint",
         "revoke execute on all functions in schema aws_s3 from DAEMON",
@@ -109,6 +115,23 @@ async fn what_its_owner_has_changed_is_no_sealed_report_any_more_and_is_streamed
         world.complete(&[id]).await;
         assert_eq!(world.exporters(id).await, ["copy"], "{change}");
     }
+}
+
+#[tokio::test]
+async fn what_wraps_a_sealed_report_for_its_format_is_the_servers_own_whatever_stands_before_it() {
+    let world = World::with_sealed_reports().await;
+    let id = world.report("items", "select word from public.item where n = 1", "recipients => '{ann@example.com}'").await;
+    // It would run with the rights of the daemon's login.
+    let before = format!(
+        "create function public.spies(text, text) returns boolean language plpgsql as $$ begin raise exception 'ran as %', current_user; end $$;
+         create operator public.~ (leftarg = text, rightarg = text, function = public.spies);
+         alter role {0}_daemon in database {0} set search_path = public, pg_catalog",
+        world.database
+    );
+    world.sql(&before).await;
+    world.complete(&[id]).await;
+    assert_eq!(world.exporters(id).await, ["aws_s3"]);
+    assert_eq!(world.stored(id).await, b"word\nitem 1\n");
 }
 
 #[tokio::test]
@@ -142,8 +165,10 @@ async fn only_one_select_of_built_in_types_is_sealed_and_nothing_runs_while_it_i
         ("out", "select 1) as q; drop table public.item; select * from (select 1"),
         ("writes", "delete from public.item returning n"),
         ("opened", "select 1 /* "),
+        ("both", "select 1 as n) as q; select * from (select 1 as n"),
         ("mood", "select 'good'::public.mood as mood"),
         ("row", "select i from public.item as i"),
+        ("same", "select n, n from public.item"),
         ("nothing", "select from public.item"),
     ];
     for (name, query) in refused {
@@ -191,15 +216,42 @@ async fn an_operator_gets_no_rights_of_the_schemas_owner_by_sealing() {
     let world = World::with_sealed_reports().await;
     let operator = world.operator().await;
     let own = format!("{}_own", world.database);
-    world.sql(&format!("create role {own}; create role {own}_worker; grant exportbox_worker to {own}_worker")).await;
-    for role in [own.clone(), "exportbox_worker".into(), format!("{own}_worker"), "pg_read_all_data".into(), "postgres".into()] {
-        let register = "select exportbox.register_report($1, 'select 1 as n', run_as => $2, plan => false)";
-        // Some are refused at once.
-        let _ = operator.execute(register, &[&role, &role]).await;
+    // The operator may become all but the first and the last, and is told of each why it is not sealed.
+    let roles = format!(
+        "create role {own}; create role {own}_worker; create role {own}_owner;
+         grant exportbox_worker to {own}_worker; grant postgres to {own}_owner;
+         grant {own}_worker, {own}_owner, pg_read_all_data to operator_{}",
+        world.database
+    );
+    world.sql(&roles).await;
+    let (daemon, reports) = (format!("{}_daemon", world.database), world.reports());
+    let has_rights = "which has rights of exportbox or of the server";
+    for (role, why) in [
+        (own.as_str(), "may not become"),
+        ("exportbox_operator", has_rights),
+        ("exportbox_requester", has_rights),
+        (&format!("{own}_worker"), has_rights),
+        (&format!("{own}_owner"), has_rights),
+        (&daemon, has_rights),
+        ("pg_read_all_data", has_rights),
+        ("postgres", "superuser"),
+        // The daemon may become this one: reading the text would run code with its rights in the operator's session.
+        (&reports, "may not become"),
+    ] {
+        let register = "select exportbox.register_report($1, 'select 1 as n', run_as => $1, plan => false)";
+        let registered = operator.execute(register, &[&role]).await;
+        if why == "may not become" {
+            registered.unwrap();
+        } else {
+            assert_eq!(registered.unwrap_err().code().unwrap().code(), "EB060", "{role}");
+            // Past what registering refuses.
+            let insert = "insert into exportbox.report (name, version, query, run_as) values ($1, 1, 'select 1 as n', $1)";
+            world.admin.execute(insert, &[&role]).await.unwrap();
+        }
         let said = refusal(&operator, &format!("select exportbox.seal_report('{role}')")).await;
-        assert_eq!(said.code, "EB064", "{role}: {said:?}");
-        assert_eq!(world.count("select count(*) from pg_proc where proname like 'sealed!_%!_1' escape '!'").await, 0, "{role}");
+        assert!(said.code == "EB064" && said.message.contains(why), "{role}: {said:?}");
     }
+    assert_eq!(world.count("select count(*) from pg_proc where proname like 'sealed!_%!_1' escape '!'").await, 0);
 }
 
 #[tokio::test]
@@ -207,17 +259,28 @@ async fn a_sealed_function_that_was_changed_is_made_anew_and_looks_into_no_schem
     let world = World::with_sealed_reports().await;
     world.row("select exportbox.register_report('items', 'select n from public.item', run_as => $1)", &[&world.reports()]).await;
     let sealed = world.text("select exportbox.seal_report('items')").await;
-    let looks = format!("select array_to_string(proconfig, ' ') || ' ' || prosecdef from pg_proc where proname = '{sealed}'");
-    assert_eq!(world.text(&looks).await, "search_path=public, pg_temp true");
-    world
-        .sql(&format!(
-            "alter function exportbox.{sealed}() security invoker; alter function exportbox.{sealed}() set search_path = 'elsewhere'"
-        ))
-        .await;
-    world.sql("select exportbox.seal_report('items')").await;
-    assert_eq!(world.text(&looks).await, "search_path=public, pg_temp true");
+    let looks = format!(
+        "select concat_ws('; ', array_to_string(proconfig, ' '), prosecdef, proowner::regrole, prosrc, pg_get_function_result(oid),
+            case when has_function_privilege('public', oid, 'execute') then 'for everybody' end) from pg_proc where proname = '{sealed}'"
+    );
+    let as_sealed = |path: &str, n: &str| format!("search_path={path}; t; {}; select n from public.item; TABLE(n {n})", world.reports());
+    assert_eq!(world.text(&looks).await, as_sealed("public, pg_temp", "integer"));
+    for change in [
+        "alter function exportbox.SEALED() security invoker",
+        "alter function exportbox.SEALED() set search_path = 'elsewhere'",
+        "alter function exportbox.SEALED() owner to app; alter function exportbox.SEALED_fits() owner to app",
+        "create or replace function exportbox.SEALED() returns table (n integer) language sql stable security definer
+            set search_path = public, pg_temp as 'select 1'",
+    ] {
+        world.sql(&change.replace("SEALED", &sealed)).await;
+        assert_ne!(world.text(&looks).await, as_sealed("public, pg_temp", "integer"), "{change}");
+        world.sql("select exportbox.seal_report('items')").await;
+        assert_eq!(world.text(&looks).await, as_sealed("public, pg_temp", "integer"), "{change}");
+    }
+    world.sql("alter table public.item alter column n type bigint; select exportbox.seal_report('items')").await;
+    assert_eq!(world.text(&looks).await, as_sealed("public, pg_temp", "bigint"));
     world.sql("grant create on schema public to public; select exportbox.seal_report('items')").await;
-    assert_eq!(world.text(&looks).await, "search_path=pg_temp true");
+    assert_eq!(world.text(&looks).await, as_sealed("pg_temp", "bigint"));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod canary;
 mod files;
+mod hijack;
 mod injection;
 mod links;
 mod papers;

@@ -189,5 +189,9 @@ async fn a_request_never_changes_once_it_is_made() {
     let app = world.app().await;
     assert_eq!(refusal(&app, &format!("update exportbox.outbox set id = '{id}'")).await.code, "42501");
     assert_eq!(refusal(&app, "delete from exportbox.outbox").await.code, "42501");
+    // Nor where somebody granted it, whatever it sets.
+    world.sql("grant update on exportbox.outbox to app; grant select on exportbox.outbox to app").await;
+    app.batch_execute("set exportbox.erasing = 'on'").await.unwrap();
+    assert_eq!(refusal(&app, "update exportbox.outbox set query = 'select 2'").await.code, "EB050");
     assert_eq!(world.text("select query from exportbox.outbox").await, "select 1");
 }

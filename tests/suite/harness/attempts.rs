@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use exportbox::delivery::Courier;
 use exportbox::export::{ExportOptions, Exporter};
 use exportbox::job::{Attempt, ExportJob, Lease, LeaseClock, Note, Outcome, Progress, Stop};
+use exportbox::mail::Mailer;
 use exportbox::source::{DEFAULT_SOURCE, Source, Sources};
 
 use super::World;
@@ -24,16 +26,37 @@ impl World {
             ExportOptions { choice: self.settings.exporter, prefix: self.settings.prefix.clone(), region: None, part_size: 5 << 20 };
         let exporter =
             Exporter::new(Sources::new([(DEFAULT_SOURCE.to_string(), Source::new(self.settings.source.clone()))]), self.store(), options);
-        let heard_of = Instant::now().checked_sub(silent_for).unwrap();
-        let attempt = Attempt {
+        let attempt = self.attempt_of(lease);
+        attempt.clock.landed(ago(silent_for));
+        exporter.export(&attempt, job).await
+    }
+
+    /// Run the delivery of a lease as its worker does, into the directory `by-hand` of this test. Its stamp comes back so late.
+    pub async fn deliver_by_hand(&self, lease: &Lease, stamped_for: Duration) -> Outcome {
+        let mailer = Mailer::file(self.dir().join("by-hand"), self.settings.sender.clone());
+        let envelope = self.queue("one").load_delivery(lease).await.unwrap().unwrap();
+        let mut attempt = self.attempt_of(lease);
+        let clock = attempt.clock.clone();
+        attempt.notes = Arc::new(move |_| {
+            clock.landed(ago(stamped_for));
+            Box::pin(async { Ok(()) })
+        });
+        Courier::new(self.store(), mailer, self.settings.link_ttl).deliver(&attempt, &envelope).await
+    }
+
+    fn attempt_of(&self, lease: &Lease) -> Attempt {
+        Attempt {
             export_id: lease.export_id,
             token: lease.token,
             deadline: lease.deadline,
             stop: Stop::new(),
             progress: Arc::new(Progress::default()),
-            clock: Arc::new(LeaseClock::new(heard_of, self.settings.policy.lease)),
+            clock: Arc::new(LeaseClock::new(Instant::now(), self.settings.policy.lease)),
             notes: Arc::new(|_| Box::pin(async { Ok(()) })),
-        };
-        exporter.export(&attempt, job).await
+        }
     }
+}
+
+fn ago(duration: Duration) -> Instant {
+    Instant::now().checked_sub(duration).unwrap()
 }

@@ -174,4 +174,32 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         replace: "Ok::<(), Failure>(drop(Note::Sending))",
         tests: &["guards::while_a_provider_is_being_called_the_delivery_says_that_it_may_be_sent"],
     },
+    Mutation {
+        name: "claims under a cap do not wait for each other",
+        file: "migrations/V3__operate.sql",
+        search: "perform pg_advisory_xact_lock(hashtext('exportbox'), hashtext('source'));",
+        replace: "",
+        tests: &["cap::claims_at_once_never_take_more_than_the_cap_together_and_all_of_it_is_used"],
+    },
+    Mutation {
+        name: "a late worker notes where it stores",
+        file: "sql/record_store.sql",
+        search: "where attempt.lease_token = $1::uuid and attempt.finished_at is null",
+        replace: "where attempt.lease_token = $1::uuid",
+        tests: &["lease::a_late_worker_changes_nothing_of_an_export"],
+    },
+    Mutation {
+        name: "a late worker notes its backend",
+        file: "sql/record_backend.sql",
+        search: "where attempt.lease_token = $1::uuid and attempt.finished_at is null",
+        replace: "where attempt.lease_token = $1::uuid",
+        tests: &["lease::a_late_worker_changes_nothing_of_an_export"],
+    },
+    Mutation {
+        name: "the courier does not look at its clock after the stamp",
+        file: "src/delivery/mod.rs",
+        search: "if !attempt.clock.is_held() {",
+        replace: "if false {",
+        tests: &["guards::a_courier_whose_stamp_came_back_after_its_own_clock_had_run_out_sends_nothing"],
+    },
 ];

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::{MUTATIONS, Mutation, read};
+use super::{Mutation, all, read};
 
 /// A mutation that makes its test hang is noticed, too.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -16,14 +16,15 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Whether one test of a compiled suite passes.
-async fn passes(suite: &Path, test: &str) -> bool {
+/// Why one test of a compiled suite is red. `None`: it is green.
+async fn red(suite: &Path, test: &str) -> Option<String> {
     let mut command = Command::new(suite);
     command.args(["--exact", test]).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-    let Ok(output) = tokio::time::timeout(PATIENCE, command.output()).await else { return false };
+    let Ok(output) = tokio::time::timeout(PATIENCE, command.output()).await else { return Some("it hangs".into()) };
     let (status, said) = output.map(|output| (output.status, String::from_utf8_lossy(&output.stdout).into_owned())).unwrap();
     assert!(said.contains("running 1 test"), "{test} is not in {}: {said}", suite.display());
-    status.success()
+    let why = said.split_once("panicked at ").map_or("it says nothing", |(_, why)| why).lines().take(2).collect::<Vec<_>>().join(" ");
+    (!status.success()).then(|| why.chars().take(160).collect())
 }
 
 /// The compiled suite with every text of it in which a statement stands, ready to be changed.
@@ -117,19 +118,24 @@ async fn compiled(mutation: &Mutation) -> Option<PathBuf> {
 #[ignore = "minutes; make mutations"]
 async fn every_guard_that_is_taken_away_is_missed_by_a_test() {
     let only = std::env::var("MUTATION").unwrap_or_default();
-    let chosen: Vec<&Mutation> = MUTATIONS.iter().filter(|mutation| mutation.name.contains(&only)).collect();
+    let chosen: Vec<&Mutation> = all().filter(|mutation| mutation.name.contains(&only) || mutation.file.contains(&only)).collect();
     let own = std::env::current_exe().unwrap();
     for test in chosen.iter().flat_map(|mutation| mutation.tests).collect::<BTreeSet<_>>() {
-        assert!(passes(&own, test).await, "{test} is red although nothing is taken away");
+        assert_eq!(red(&own, test).await, None, "{test} is red although nothing is taken away");
     }
     let (suite, mut survivors) = (Suite::read(), Vec::new());
     for mutation in &chosen {
         let mutant = if mutation.is_sql() { Some(suite.with(mutation)) } else { compiled(mutation).await };
         let mutant = mutant.unwrap_or_else(|| panic!("{} does not compile", mutation.name));
         for test in mutation.tests {
-            let noticed = !passes(&mutant, test).await;
-            println!("{} | {} | {test}", if noticed { "noticed " } else { "SURVIVED" }, mutation.name);
-            if !noticed {
+            let why = red(&mutant, test).await;
+            println!(
+                "{} | {} | {test} | {}",
+                if why.is_some() { "noticed " } else { "SURVIVED" },
+                mutation.name,
+                why.as_deref().unwrap_or_default()
+            );
+            if why.is_none() {
                 survivors.push(format!("{}: {test}", mutation.name));
             }
         }

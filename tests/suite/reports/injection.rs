@@ -297,3 +297,18 @@ async fn what_json_or_postgresql_cannot_hold_is_refused_by_the_insert() {
     assert!(said.is_err(), "a NUL");
     assert_unharmed(&world, 0).await;
 }
+
+#[tokio::test]
+async fn what_a_session_had_before_is_no_value_and_an_empty_one_is() {
+    let world = World::new().await;
+    let session = world.another_admin().await;
+    // A pooler hands the session on; PostgreSQL keeps a setting that it once had as an empty text.
+    session.batch_execute("begin; select set_config('exportbox.param_region', 'north', true); rollback").await.unwrap();
+    let reads = "select current_setting('exportbox.param_region', true) = '' and exportbox.param('region') is null";
+    assert!(session.query_one(reads, &[]).await.unwrap().get::<_, bool>(0));
+    let register = "select exportbox.register_report('texts', $1, '{\"a\": \"text\", \"b\": \"text\"}', 'app')";
+    world.row(register, &[&"select exportbox.param('a') is null as a, exportbox.param('b') = '' as b"]).await;
+    let id = world.request_report("texts", serde_json::json!({"b": ""}), "").await;
+    world.complete(&[id]).await;
+    assert_eq!(world.stored(id).await, b"a,b\nt,t\n");
+}

@@ -36,12 +36,17 @@ async fn every_act_leaves_a_line_with_who_and_when() {
 }
 
 #[tokio::test]
-async fn who_registered_and_disabled_a_report_is_in_the_audit() {
+async fn who_registered_sealed_and_disabled_a_report_is_in_the_audit() {
     let world = World::new().await;
-    // What the functions of the catalogue write.
-    world.sql("insert into exportbox.event (kind, detail) values ('report_registered', 'monthly version 1'), ('report_disabled', 'monthly version 1')").await;
-    let lines = "select string_agg(what || ' ' || detail || ' by ' || actor, ', ' order by at) from exportbox.audit";
-    assert_eq!(world.text(lines).await, "report_registered monthly version 1 by postgres, report_disabled monthly version 1 by postgres");
+    let operator = world.login("operator", &["exportbox_operator", "app"]).await;
+    for call in ["register_report('monthly', 'select 1 as n', run_as => 'app')", "seal_report('monthly')", "disable_report('monthly')"] {
+        operator.batch_execute(&format!("select exportbox.{call}")).await.unwrap();
+    }
+    let lines = "select string_agg(what || ' ' || detail || ' by ' || split_part(actor, '_', 1), ', ' order by at) from exportbox.audit";
+    assert_eq!(
+        world.text(lines).await,
+        "report_registered monthly version 1 by operator, report_sealed monthly version 1 by operator, report_disabled monthly version 1 by operator"
+    );
 }
 
 #[tokio::test]
@@ -96,13 +101,17 @@ async fn a_worker_writes_history_in_its_own_name_only() {
 async fn the_audit_is_for_readers_and_operators_and_holds_nobodys_data() {
     let world = World::new().await;
     let more = "params => '{\"secret\": \"canary-7431\"}', metadata => '{\"secret\": \"canary-7431\"}', subject => 'canary-7431'";
-    world.request_with("select 'canary-7431' as one", &["ann@example.com"], more).await;
+    let id = world.request_with("select 'canary-7431' as one", &["ann@example.com"], more).await;
+    world.sql(&format!("select exportbox.place_legal_hold('case 7', export_id => '{id}')")).await;
     world.drain().await;
     for role in ["exportbox_reader", "exportbox_operator"] {
         let client = world.login(role, &[role]).await;
         let said: String =
             client.query_one("select string_agg(to_jsonb(a)::text, '') from exportbox.audit as a", &[]).await.unwrap().get(0);
-        assert!(said.contains("requested") && !said.contains("canary") && !said.contains("ann@"), "{said}");
+        assert!(
+            said.contains("requested") && said.contains("legal_hold_placed") && !said.contains("canary") && !said.contains("ann@"),
+            "{said}"
+        );
     }
     let app = world.app().await;
     assert_eq!(refusal(&app, "select 1 from exportbox.audit").await.code, "42501");

@@ -1,5 +1,8 @@
 //! Erasing a person: what is stopped, what is removed, what is left, and when it is refused.
 
+use exportbox::job::{Failure, FailureClass, Note, Verdict};
+use exportbox::queue::Noted;
+
 use crate::harness::process::{assert_gave_up, code, json, stdout};
 use crate::harness::requests::refusal;
 use crate::harness::{GATED, World};
@@ -10,7 +13,7 @@ const BOB: &str = "bob@example.com";
 #[tokio::test]
 async fn files_made_for_an_erased_person_alone_leave_the_bucket_and_those_of_others_stay() {
     let world = World::new().await;
-    let alone = world.request("select 1 as one", &[ANN]).await;
+    let alone = world.request_with("select 1 as one", &[ANN], "filename => 'of ann@example.com.csv'").await;
     let shared = world.request("select 2 as two", &[BOB, ANN]).await;
     world.complete(&[alone, shared]).await;
     assert_eq!(world.s3.objects("exports").await.unwrap().len(), 2);
@@ -29,10 +32,18 @@ async fn files_made_for_an_erased_person_alone_leave_the_bucket_and_those_of_oth
         answers.push(reqwest::get(link_to(id)).await.unwrap().status().is_success());
     }
     assert_eq!(answers, [false, true]);
+    // A key spells the address with other characters.
+    assert_eq!(world.places_of("ann_example.com").await, Vec::<String>::new());
     let row = world
         .row("select address_hash = exportbox.address_hash('ANN@example.com'), reason, length(address_hash) from exportbox.erasure", &[]);
     let row = row.await;
     assert_eq!((row.get::<_, bool>(0), row.get::<_, &str>(1), row.get::<_, i32>(2)), (true, "ticket 4711", 64));
+    // Whoever has the hash and not the key cannot try addresses.
+    world.sql("update exportbox.privacy_key set key = 'another'").await;
+    assert_eq!(
+        world.count("select count(*) from exportbox.erasure where address_hash = exportbox.address_hash('ann@example.com')").await,
+        0
+    );
 }
 
 #[tokio::test]
@@ -51,7 +62,8 @@ async fn whoever_is_erased_gets_no_mail_that_waits_and_nobody_can_requeue_it() {
     world.drain().await;
     assert_eq!((world.mails_to(ANN).len(), world.mails_to(BOB).len()), (0, 1));
     let shown = world.statuses(shared).await;
-    assert!(shown.len() == 2 && shown[0].starts_with("bob@example.com accepted") && shown[1].starts_with("erased:"), "{shown:?}");
+    assert!(shown.len() == 2 && shown[0].starts_with("bob@example.com accepted"), "{shown:?}");
+    assert!(shown[1].starts_with("erased:") && shown[1].ends_with(" cancelled"), "{shown:?}");
     let reader = world.login("reader", &["exportbox_reader"]).await;
     let masked = "select string_agg(recipient, ' ' order by recipient) from exportbox.deliveries where export_id = $1";
     let masked = reader.query_one(masked, &[&shared]).await.unwrap();
@@ -146,6 +158,32 @@ async fn a_hold_that_is_being_placed_is_seen_by_an_erasure_that_has_begun() {
 }
 
 #[tokio::test]
+async fn what_is_said_of_a_held_export_is_held_with_it() {
+    let world = World::new().await;
+    let held = world.request("select 1 as one", &[BOB]).await;
+    world.complete(&[held]).await;
+    world.sql(&format!("select exportbox.place_legal_hold('case 8', export_id => '{held}')")).await;
+    world.sql("update exportbox.attempt set error_detail = 'Key (email)=(ann@example.com)' where exporter is not null").await;
+    assert_eq!(refusal(&world.admin, "select exportbox.erase('ann@example.com')").await.code, "EB071");
+    assert_eq!(world.places_of(ANN).await, ["attempt.error_detail"]);
+}
+
+#[tokio::test]
+async fn neither_hold_nor_erasure_is_decided_by_an_older_snapshot() {
+    let world = World::new().await;
+    let _ = world.request("select 1 as one", &[ANN]).await;
+    for level in ["repeatable read", "serializable"] {
+        for ask in
+            ["select exportbox.erase('ann@example.com')", "select exportbox.place_legal_hold('case 9', address => 'ann@example.com')"]
+        {
+            let older = world.another_admin().await;
+            older.batch_execute(&format!("begin isolation level {level}; select count(*) from exportbox.exports")).await.unwrap();
+            assert_eq!(refusal(&older, ask).await.code, "EB072", "{level}: {ask}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_a_running_attempt_remembers_of_an_erased_person_is_not_written_again() {
     let world = World::new().await;
     let gate = world.gate().await;
@@ -158,6 +196,25 @@ async fn what_a_running_attempt_remembers_of_an_erased_person_is_not_written_aga
     running.stop().await;
     assert_eq!(world.places_of(ANN).await, Vec::<String>::new());
     assert_eq!(world.count("select count(*) from exportbox.object").await, 0);
+}
+
+/// Its lease is its own, and it has not heard of anything: what it writes is looked at where it is written.
+#[tokio::test]
+async fn what_a_worker_writes_that_has_heard_of_no_erasure_names_nobody() {
+    for verdict in [Verdict::Retry, Verdict::Bury, Verdict::Postpone] {
+        let world = World::new().await;
+        world.request_with("select 1 as one", &[BOB], "filename => 'of_ann@example.com.csv'").await;
+        let lease = world.claim("one", 1, 0).await.pop().unwrap();
+        world.operator().await.execute("select exportbox.erase($1)", &[&ANN]).await.unwrap();
+        let queue = world.queue("one");
+        let place = Note::Store { bucket: "exports".into(), key: "exports/of_ann_example.com.csv".into(), upload_id: None };
+        assert_eq!(queue.note(lease.token, &place).await, Ok(Noted::LeaseLost));
+        let failure = Failure::new(FailureClass::Internal, verdict, "A test.").with_detail(format!("no room for of_{ANN}.csv"));
+        queue.settle(lease, failure.into()).await.unwrap();
+        for spelling in [ANN, "ann_example.com"] {
+            assert_eq!(world.places_of(spelling).await, Vec::<String>::new(), "{verdict:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,48 @@
+//! What the door refuses. The defences that `docs/security.md` names, like the lists beside this one.
+
+use super::Mutation;
+
+pub(super) const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        name: "requested_by is what the request says",
+        file: "migrations/V2__door.sql",
+        search: "new.requested_by := current_user;",
+        replace: "",
+        tests: &["door::rights::a_requester_cannot_ask_in_another_name"],
+    },
+    Mutation {
+        name: "anybody may send a query",
+        file: "migrations/V2__door.sql",
+        search: "if not pg_has_role(request.requested_by, 'exportbox_adhoc', 'member') then",
+        replace: "if false then",
+        tests: &["door::rights::a_role_without_the_grants_may_not_ask"],
+    },
+    Mutation {
+        name: "an address may be anything",
+        file: "migrations/V2__door.sql",
+        search: "or address !~ '^[A-Za-z0-9!#",
+        replace: "or false and address !~ '^[A-Za-z0-9!#",
+        tests: &["security::injection::a_recipient_that_is_more_than_an_address_is_refused_at_the_door"],
+    },
+    Mutation {
+        name: "a subject may hold control characters",
+        file: "migrations/V2__door.sql",
+        search: r"if request.subject !~ '^[^\x01-\x1f\x7f-\x9f]{1,200}$' or",
+        replace: "if",
+        tests: &["door::refused::every_wrong_value_is_refused_by_insert_and_by_call_alike_and_leaves_nothing"],
+    },
+    Mutation {
+        name: "a report gives as much time as the request asks for",
+        file: "migrations/V2__door.sql",
+        search: "time_limit := least(request.timeout, catalogued.timeout);",
+        replace: "time_limit := request.timeout;",
+        tests: &["reports::ceilings::a_request_gets_no_more_time_than_its_report_allows"],
+    },
+    Mutation {
+        name: "the setting of an erasure opens a request to everybody",
+        file: "migrations/V2__door.sql",
+        search: "\n        and pg_has_role(current_user, (select relowner from pg_class where oid = tg_relid), 'usage') then",
+        replace: " then",
+        tests: &["door::refused::a_request_never_changes_once_it_is_made"],
+    },
+];
