@@ -48,7 +48,8 @@ grant execute on function exportbox.oldest_snapshot(bigint, interval) to exportb
 -- The daemon and the commands refuse a schema that is not theirs; the runner of the migrations has made this table.
 grant select on exportbox.schema_history to exportbox_reader;
 grant select on exportbox.control to exportbox_operator;
-grant execute on function exportbox.pause(text, text), exportbox.resume(text), exportbox.set_priority(uuid, integer) to exportbox_operator;
+grant execute on function exportbox.pause(text, text), exportbox.resume(text), exportbox.set_priority(uuid, integer)
+    to exportbox_operator, exportbox_worker;
 grant execute on function exportbox.open_lanes(), exportbox.is_open(exportbox.job, text[], text[]) to exportbox_reader, exportbox_operator;
 grant execute on function exportbox.may_see(text), exportbox.mask(text) to exportbox_reader, exportbox_operator, exportbox_requester;
 

@@ -267,4 +267,4 @@ comment on function exportbox.explain(uuid) is
 revoke all on function exportbox.in_words(timestamptz), exportbox.what_to_do(text), exportbox.hands(), exportbox.jobs_ahead(exportbox.job, text[], text[]),
     exportbox.assert_may_look(uuid), exportbox.explain_pending(uuid), exportbox.explain(uuid) from public;
 grant execute on function exportbox.explain(uuid) to exportbox_reader, exportbox_operator, exportbox_requester;
-grant select on exportbox.pauses to exportbox_reader, exportbox_operator, exportbox_requester;
+grant select on exportbox.pauses to exportbox_reader, exportbox_operator;

@@ -66,8 +66,9 @@ pub(super) async fn drain(database: &DatabaseArgs, args: &DrainArgs) -> anyhow::
     let max_runtime = args.max_runtime.map(|limit| limit.saturating_sub(started.elapsed()));
     let daemon = Daemon::start(settings).await?;
     let budget = Budget { max_runtime, max_jobs: args.max_jobs.map(|jobs| jobs as usize) };
+    let is_capped = daemon.queue().policy().source_slots.is_some();
     let (tally, left) = daemon.drain(budget, stop.clone()).await?;
-    let code = verdict(&tally, &left);
+    let code = verdict(&tally, &left, is_capped || stop.is_cancelled());
     let seconds = started.elapsed().as_secs_f64();
     if args.json {
         let mut summary = serde_json::to_value(tally)?;
@@ -104,11 +105,12 @@ pub(super) async fn drain(database: &DatabaseArgs, args: &DrainArgs) -> anyhow::
     Ok(code.into())
 }
 
-/// The contract of the exit code. A wrong setting comes first: nothing else gets better before it is mended.
-fn verdict(tally: &Tally, left: &Leftover) -> u8 {
+/// The contract of the exit code. A wrong setting comes first: nothing else gets better before it is mended. What became due after the last look
+/// of a drain that nothing has cut short is the next one's.
+fn verdict(tally: &Tally, left: &Leftover, was_cut_short: bool) -> u8 {
     if left.on_hold.is_some() {
         EXIT_USAGE
-    } else if left.due > 0 {
+    } else if left.due > 0 && (tally.budget_spent || left.too_long > 0 || was_cut_short) {
         EXIT_BUDGET
     } else if tally.dead > 0 {
         EXIT_DEAD
