@@ -116,7 +116,7 @@ begin atomic
         ) as taken
     ),
     waiting as materialized (
-        select job.id, job as of_table, place.places, place.free, place.closed_reports, place.closed_sources,
+        select job.id, place.places, place.free,
             exportbox.is_startable(job, 3::smallint, true, place.closed_reports, place.closed_sources) as is_startable,
             exportbox.jobs_ahead(job, place.closed_reports, place.closed_sources) as ahead,
             -- Of those that the next crash would bury a process takes one at a time.
