@@ -123,6 +123,7 @@ async fn nobody_wakes_for_what_is_paused_and_a_request_still_expires() {
     world.request("select 1", &[]).await;
     assert_eq!(queue.next_due(ROOM).await, Ok(Some(Duration::ZERO)), "the job behind it is due");
     world.pause("exports").await;
+    assert_eq!(queue.next_due(ROOM).await, Ok(None), "all of its kind is paused");
     let hold = "insert into exportbox.control (scope, error_class, reason, probe_at) values ('export', 'store_config', 'why', now() - interval '1 hour')";
     world.sql(hold).await;
     assert_eq!(queue.next_due(ROOM).await, Ok(None), "what is paused is not probed either");
