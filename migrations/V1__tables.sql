@@ -128,7 +128,9 @@ create table exportbox.job (
     crashes             smallint not null default 0,
     leases              integer not null default 0,
     timeout             interval,
+    report              text,
     report_version      integer,
+    source              text,
     params              jsonb,
     lease_token         uuid,
     lease_expires_at    timestamptz,
@@ -168,7 +170,9 @@ comment on column exportbox.job.max_attempts is 'Null: the daemon''s setting.';
 comment on column exportbox.job.crashes is 'Leases that expired; at three the job is dead.';
 comment on column exportbox.job.leases is 'Leases ever taken: numbers the attempts.';
 comment on column exportbox.job.timeout is 'For one attempt: the request''s wish or the report''s ceiling, the shorter; null: the daemon''s setting.';
+comment on column exportbox.job.report is 'The report''s name, for a claim to know what is paused; null: ad hoc.';
 comment on column exportbox.job.report_version is 'The version of the report when the request was made.';
+comment on column exportbox.job.source is 'Of an export: the source that its query runs on; null: default.';
 comment on column exportbox.job.params is 'The values of a report''s parameters as their types write them, read in the requester''s own INSERT, with defaults; null: ad hoc.';
 comment on column exportbox.job.lease_token is 'Made new by each claim; every write of a worker names it.';
 comment on column exportbox.job.lease_expires_at is 'The worker is alive until then, moved by heartbeats.';
@@ -189,6 +193,8 @@ create index job_expiring on exportbox.job (not_after) where state = 'pending' a
 comment on index exportbox.job_expiring is 'Read by expire and next_due.';
 create index job_export on exportbox.job (export_id);
 comment on index exportbox.job_export is 'Read by the exports view, cancel, requeue and the cascade from outbox.';
+create index job_history on exportbox.job (report, finished_at) where state = 'completed' and kind = 'export' and report is not null;
+comment on index exportbox.job_history is 'Read by expected_time: how long a report took of late.';
 create index job_dead on exportbox.job (finished_at) where state = 'dead';
 comment on index exportbox.job_dead is 'Read by status and the health view.';
 
@@ -363,11 +369,30 @@ comment on column exportbox.control.held_by is 'The role that put it on hold.';
 comment on column exportbox.control.probes is 'Probes that failed; spaces out the next ones.';
 comment on column exportbox.control.probe_at is 'When one job is let through to try; null: only a person releases it.';
 
+create table exportbox.pause (
+    id        bigint generated always as identity,
+    scope     text not null,
+    reason    text,
+    paused_at timestamptz not null default now(),
+    paused_by text not null default exportbox.acting_role(),
+    constraint pause_pkey primary key (id),
+    constraint pause_scope_once unique (scope),
+    constraint pause_scope_known check (scope ~ '^(all|exports|deliveries|report:.+|source:.+)$'),
+    constraint pause_reason_names_nobody check (reason !~ '@')
+);
+comment on table exportbox.pause is 'What people have paused. Nothing of it is started until they resume it; what runs goes on.';
+comment on column exportbox.pause.id is 'Never used twice: a process that misses one that it knew looks at everything again.';
+comment on column exportbox.pause.scope is 'all, exports, deliveries, report:NAME or source:NAME.';
+comment on column exportbox.pause.reason is 'Why, in the operator''s words; no addresses.';
+comment on column exportbox.pause.paused_at is 'Since when.';
+comment on column exportbox.pause.paused_by is 'The role that paused it.';
+
 create table exportbox.worker (
     id            text not null,
     channel       text not null,
     version       text not null,
     slots         integer not null,
+    source_slots  integer,
     listener_pid  integer,
     started_at    timestamptz not null default now(),
     seen_at       timestamptz not null default now(),
@@ -382,8 +407,22 @@ comment on column exportbox.worker.id is 'host:pid:random, made new at each star
 comment on column exportbox.worker.channel is 'The NOTIFY channel that wakes this process.';
 comment on column exportbox.worker.version is 'Version of the program.';
 comment on column exportbox.worker.slots is 'Exports that it runs at once.';
+comment on column exportbox.worker.source_slots is 'Exports that it lets run at once over all processes; null: no limit.';
 comment on column exportbox.worker.listener_pid is 'The backend of its LISTEN; when that is gone nobody sleeps there. Null: it only polls.';
 comment on column exportbox.worker.started_at is 'Start of the process.';
 comment on column exportbox.worker.seen_at is 'Last sign of life.';
 comment on column exportbox.worker.waiting_since is 'Asleep since then; null: awake, needs no wake.';
 comment on column exportbox.worker.waiting_until is 'Wakes by itself then.';
+
+create table exportbox.drain (
+    worker       text not null,
+    finished_at  timestamptz not null default now(),
+    max_runtime  interval,
+    source_slots integer,
+    constraint drain_pkey primary key (worker)
+);
+comment on table exportbox.drain is 'One row per drain that came to its end, kept for a day: who worked last where nothing works all the time, and how long it had.';
+comment on column exportbox.drain.worker is 'host:pid:random, made new at each start.';
+comment on column exportbox.drain.finished_at is 'Its end.';
+comment on column exportbox.drain.max_runtime is 'Its --max-runtime; null: no limit.';
+comment on column exportbox.drain.source_slots is 'Exports that it let run at once over all processes; null: no limit.';

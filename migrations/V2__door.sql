@@ -117,6 +117,7 @@ comment on function exportbox.check_format(text, text, jsonb) is 'Refuse what CO
 create function exportbox.check_request(
     request exportbox.outbox,
     out report_version integer,
+    out source text,
     out inputs jsonb,
     out time_limit interval
 )
@@ -149,6 +150,7 @@ begin
         end if;
         perform exportbox.check_requester(request, catalogued);
         report_version := catalogued.version;
+        source := nullif(catalogued.source, 'default');
         inputs := exportbox.read_params(request.report, catalogued.params, request.params);
     else
         if not pg_has_role(request.requested_by, 'exportbox_adhoc', 'member') then
@@ -274,9 +276,9 @@ declare
 begin
     for request in select * from new_requests loop
         checked := exportbox.check_request(request);
-        insert into exportbox.job (export_id, kind, run_at, not_after, priority, timeout, max_attempts, report_version, params)
+        insert into exportbox.job (export_id, kind, run_at, not_after, priority, timeout, max_attempts, report, report_version, source, params)
         values (request.id, 'export', request.run_at, request.not_after, request.priority, checked.time_limit, request.max_attempts,
-            checked.report_version, checked.inputs);
+            request.report, checked.report_version, checked.source, checked.inputs);
         earliest := least(earliest, request.run_at);
     end loop;
     if earliest is null then

@@ -181,24 +181,37 @@ comment on function exportbox.oldest_snapshot(bigint, interval) is
 
 create view exportbox.health as
 select
-    (select count(*) from exportbox.job where job.state = 'pending' and job.run_at <= now()) as due,
-    (select count(*) from exportbox.job where job.state = 'pending' and job.run_at > now()) as waiting,
+    pending.due,
+    pending.waiting,
     (select count(*) from exportbox.job where job.state = 'running') as running,
     (select count(*) from exportbox.job where job.state = 'dead') as dead,
-    (select now() - min(job.run_at) from exportbox.job where job.state = 'pending' and job.run_at <= now()) as oldest_due_age,
-    (select min(job.run_at) from exportbox.job where job.state = 'pending' and job.run_at > now()) as next_due_at,
+    pending.oldest_due_age,
+    pending.next_due_at,
     (select count(*) from exportbox.worker where worker.seen_at > now() - interval '2 minutes'
         or worker.waiting_until > now()) as workers,
     (select string_agg(control.scope || ': ' || control.reason, ' ' order by control.scope) from exportbox.control) as on_hold,
     snapshot.transactions as snapshot_transactions,
     snapshot.age as snapshot_age,
     snapshot.holder as snapshot_holder,
-    snapshot.alarm as snapshot_alarm
-from (values (true)) as always (present)
+    snapshot.alarm as snapshot_alarm,
+    pending.paused as paused,
+    (select string_agg(concat_ws(': ', format('%s by %s since %s UTC', pause.scope, pause.paused_by,
+            to_char(pause.paused_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI')), pause.reason), '; ' order by pause.id) from exportbox.pause) as pauses
+from (
+    select
+        count(*) filter (where not kept.is_paused and job.run_at <= now()) as due,
+        count(*) filter (where not kept.is_paused and job.run_at > now()) as waiting,
+        count(*) filter (where kept.is_paused) as paused,
+        now() - min(job.run_at) filter (where not kept.is_paused and job.run_at <= now()) as oldest_due_age,
+        min(job.run_at) filter (where not kept.is_paused and job.run_at > now()) as next_due_at
+    from exportbox.open_lanes() as lane
+    join exportbox.job on job.kind = lane.kind and job.state = 'pending'
+    cross join lateral (values (lane.is_paused or not exportbox.is_open(job, lane.closed_reports, lane.closed_sources))) as kept (is_paused)
+) as pending
 left join exportbox.oldest_snapshot() as snapshot on true;
 comment on view exportbox.health is 'Is it working, in one row.';
-comment on column exportbox.health.due is 'Jobs that could start now.';
-comment on column exportbox.health.waiting is 'Jobs for a later instant, back-offs among them.';
+comment on column exportbox.health.due is 'Jobs whose instant has come and that nobody has paused.';
+comment on column exportbox.health.waiting is 'Jobs for a later instant, back-offs among them; paused ones are not counted.';
 comment on column exportbox.health.running is 'Jobs under a lease.';
 comment on column exportbox.health.dead is 'Jobs that only a person brings back.';
 comment on column exportbox.health.oldest_due_age is 'How long the oldest due job has waited: the figure to scale by.';
@@ -209,6 +222,8 @@ comment on column exportbox.health.snapshot_transactions is 'Transactions since 
 comment on column exportbox.health.snapshot_age is 'How long its transaction has been open; null: not known, see snapshot_holder.';
 comment on column exportbox.health.snapshot_holder is 'Who holds it: an export, another session, a prepared transaction or a replication slot.';
 comment on column exportbox.health.snapshot_alarm is 'What to do, from 1,000,000 transactions or one hour on; null below.';
+comment on column exportbox.health.paused is 'Jobs that wait because somebody has paused them.';
+comment on column exportbox.health.pauses is 'What is paused, by whom, since when and why; null: nothing.';
 
 create view exportbox.objects with (security_barrier) as
 select object.export_id, object.part, object.bucket, object.key, object.bytes, object.rows, object.checksum, object.content_type,

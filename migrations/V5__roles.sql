@@ -48,14 +48,20 @@ grant execute on function exportbox.oldest_snapshot(bigint, interval) to exportb
 -- The daemon and the commands refuse a schema that is not theirs; the runner of the migrations has made this table.
 grant select on exportbox.schema_history to exportbox_reader;
 grant select on exportbox.control to exportbox_operator;
+grant execute on function exportbox.pause(text, text), exportbox.resume(text), exportbox.set_priority(uuid, integer)
+    to exportbox_operator, exportbox_worker;
+grant execute on function exportbox.open_lanes(), exportbox.is_open(exportbox.job, text[], text[]) to exportbox_reader, exportbox_operator;
 grant execute on function exportbox.may_see(text), exportbox.mask(text) to exportbox_reader, exportbox_operator, exportbox_requester;
 
 grant select, insert, update, delete on exportbox.job, exportbox.attempt, exportbox.object, exportbox.delivery, exportbox.control,
-    exportbox.worker to exportbox_worker;
+    exportbox.worker, exportbox.drain to exportbox_worker;
+grant select on exportbox.pause to exportbox_worker;
 -- Who and when come from the columns' defaults: nobody writes history in another's name.
 grant select, insert (export_id, job_id, kind, detail) on exportbox.event to exportbox_worker;
 grant select on exportbox.report to exportbox_worker;
 grant usage, select on all sequences in schema exportbox to exportbox_worker;
 grant select, delete on exportbox.outbox to exportbox_worker;
+grant execute on function exportbox.lanes(bigint), exportbox.expected_time(text), exportbox.is_open(exportbox.job, text[], text[]),
+    exportbox.is_startable(exportbox.job, smallint, boolean, text[], text[]) to exportbox_worker;
 grant execute on function exportbox.places_on_source(integer), exportbox.wake(timestamptz), exportbox.param(text), exportbox.acting_role() to exportbox_worker;
 grant execute on function exportbox.cancel(uuid), exportbox.requeue(uuid) to exportbox_worker;

@@ -315,7 +315,11 @@ comment on function exportbox.erase(text, text, boolean) is 'Take an address out
 create view exportbox.audit with (security_barrier) as
 select event.at, event.kind as what, event.actor, event.login, event.export_id, null::text as report, event.detail
 from exportbox.event
+<<<<<<< HEAD
 where event.kind in ('report_registered', 'report_disabled', 'report_sealed', 'cancel_requested', 'cancelled', 'requeued', 'held', 'released', 'paused', 'resumed', 'erased', 'legal_hold_placed', 'legal_hold_lifted', 'pruned')
+=======
+where event.kind in ('report_registered', 'report_disabled', 'cancel_requested', 'cancelled', 'requeued', 'held', 'released', 'paused', 'resumed', 'priority_set', 'erased', 'legal_hold_placed', 'legal_hold_lifted', 'pruned')
+>>>>>>> wt-why
     and pg_has_role(current_user, 'exportbox_reader', 'usage')
 union all
 select outbox.requested_at, 'requested', outbox.requested_by, null, outbox.id, outbox.report, null

@@ -1,2 +1,270 @@
--- Pauses, and why a job waits.
-select 1;
+-- What is paused, and why a job waits: in words, over the same functions that the claim starts jobs by (V3).
+
+create view exportbox.pauses as
+select pause.scope, pause.reason, pause.paused_at, pause.paused_by
+from exportbox.pause;
+comment on view exportbox.pauses is 'What people have paused. Nothing of it is started until it is resumed; what runs goes on.';
+comment on column exportbox.pauses.scope is 'all, exports, deliveries, report:NAME (its mails too) or source:NAME.';
+comment on column exportbox.pauses.reason is 'Why, in the operator''s words.';
+comment on column exportbox.pauses.paused_at is 'Since when.';
+comment on column exportbox.pauses.paused_by is 'The role that paused it.';
+
+create function exportbox.in_words(at timestamptz) returns text
+language sql stable
+return to_char(at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC';
+comment on function exportbox.in_words(timestamptz) is 'An instant as sentences have it.';
+
+create function exportbox.what_to_do(error_class text) returns text
+language sql immutable
+return case
+    when error_class in ('query', 'verification', 'internal') then 'Read the raw error with: exportbox show; mend its cause (of a report: register it again, and make a new request), then requeue it.'
+    when error_class = 'permission' then 'Grant the role that the query runs as what it reads, then requeue it.'
+    when error_class = 'role' then 'Grant that role to the daemon''s login, then requeue it.'
+    when error_class = 'timeout' then 'Make the query faster or allow it more time (timeout of the request and of the report, EXPORTBOX_TIMEOUT), then requeue it.'
+    when error_class = 'source_config' then 'Name the source in EXPORTBOX_SOURCES of the daemons, then requeue it.'
+    when error_class in ('source_unavailable', 'source_overloaded', 'replica_conflict') then 'See why the source was away, short of something or in conflict with its replay, then requeue it.'
+    when error_class in ('store_unavailable', 'store_throttled') then 'See why the store was away or asked to slow down, then requeue it.'
+    when error_class in ('store_config', 'store_access') then 'Mend the bucket, its region, its key or its policy, then requeue it.'
+    when error_class = 'aws_s3_config' then 'Mend the role or the extension that aws_s3 needs, or set EXPORTBOX_EXPORTER=copy, then requeue it.'
+    when error_class = 'too_large' then 'Ask for less, or raise the limit of the report or EXPORTBOX_PART_SIZE, then requeue it.'
+    when error_class in ('mail_rejected', 'mail_suppressed') then 'Correct the address, or take it from the provider''s suppression list, then requeue it.'
+    when error_class = 'mail_config' then 'Mend the sender, the account or its credentials, then requeue it.'
+    when error_class in ('mail_unknown', 'unknown') then 'Ask the recipient whether the mail came; requeue it to send it again.'
+    when error_class like 'mail%' then 'See why the provider was away or asked to slow down, then requeue it.'
+    when error_class = 'crashed' then 'See why its workers ended (memory, logs) before you requeue it: it may be what kills them.'
+    when error_class = 'expired' then 'Ask again with a later not_after, or requeue it.'
+    when error_class = 'cancelled' then 'Requeue it if it is wanted after all.'
+    else 'Read it with: exportbox show; then requeue it.'
+end;
+comment on function exportbox.what_to_do(text) is 'What a person does about a job that ended with this class of error.';
+
+create function exportbox.hands()
+returns table (is_alive boolean, seen_at timestamptz, source_slots integer, time_left_ms bigint)
+language sql stable
+begin atomic
+    select
+        works.alive > 0 or exists (select from exportbox.job where job.state = 'running' and job.lease_expires_at > now()),
+        greatest(works.seen_at, last.finished_at),
+        case when works.alive > 0 then works.source_slots else last.source_slots end,
+        -- A daemon has all the time; where there is only drains, the next one has as much as the last.
+        case when works.alive = 0 then (extract(epoch from last.max_runtime) * 1000)::bigint end
+    from (
+        select max(worker.seen_at) as seen_at,
+            count(*) filter (where worker.seen_at > now() - interval '2 minutes' or worker.waiting_until > now()) as alive,
+            case when not coalesce(bool_or(worker.source_slots is null) filter (
+                    where worker.seen_at > now() - interval '2 minutes' or worker.waiting_until > now()), false)
+                then max(worker.source_slots) filter (where worker.seen_at > now() - interval '2 minutes' or worker.waiting_until > now())
+            end as source_slots
+        from exportbox.worker
+    ) as works
+    left join (
+        select drain.finished_at, drain.max_runtime, drain.source_slots
+        from exportbox.drain
+        order by drain.finished_at desc
+        limit 1
+    ) as last on true;
+end;
+comment on function exportbox.hands() is 'Who works: daemons with a sign of life, else the last drain; how many exports they let run at once, and how long the drain had.';
+
+create function exportbox.jobs_ahead(job exportbox.job, closed_reports text[], closed_sources text[]) returns bigint
+language sql stable
+begin atomic
+    select count(*)
+    from exportbox.job as other
+    where other.state = 'pending' and other.kind = jobs_ahead.job.kind
+        and (other.priority, other.run_at, other.id) < (jobs_ahead.job.priority, jobs_ahead.job.run_at, jobs_ahead.job.id)
+        and exportbox.is_startable(other, 3::smallint, true, closed_reports, closed_sources);
+end;
+comment on function exportbox.jobs_ahead(exportbox.job, text[], text[]) is 'How many of its kind a claim takes before this job.';
+
+create function exportbox.assert_may_look(export_id uuid) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    requester text;
+begin
+    select outbox.requested_by into requester from exportbox.outbox where outbox.id = assert_may_look.export_id;
+    if requester is null or not (requester = exportbox.acting_role() or pg_has_role(exportbox.acting_role(), 'exportbox_reader', 'usage')) then
+        raise exception using errcode = 'EB061', message = format('there is no export %s, or it is not yours', assert_may_look.export_id),
+            hint = 'Look it up in exportbox.exports.';
+    end if;
+end
+$$;
+comment on function exportbox.assert_may_look(uuid) is 'Readers look at every export, requesters at their own: as in the views.';
+
+create function exportbox.explain_pending(export_id uuid)
+returns table (job_id bigint, is_due boolean, reason text, sentence text, what_to_do text, since timestamptz, until timestamptz)
+language sql stable
+begin atomic
+    with
+    hands as materialized (
+        select hands.is_alive, hands.seen_at, hands.source_slots, hands.time_left_ms from exportbox.hands() as hands
+    ),
+    -- How many a claim with any number of slots would take; null: all.
+    place as materialized (
+        select lanes.kind, lanes.is_paused, lanes.is_held, lanes.probe_at, lanes.closed_reports, lanes.closed_sources, taken.places as free,
+            case
+                when lanes.is_paused then 0
+                when lanes.is_held then (lanes.probe_at is not null and lanes.probe_at <= now() and coalesce(taken.places, 1) > 0)::integer
+                else taken.places
+            end as places
+        from hands
+        cross join lateral exportbox.lanes(hands.time_left_ms) as lanes
+        cross join lateral (
+            select case when lanes.kind = 'export' and hands.source_slots is not null then greatest(0, hands.source_slots
+                - (select count(*) from exportbox.job where job.state = 'running' and job.kind = 'export'))::integer end as places
+        ) as taken
+    ),
+    waiting as materialized (
+        select job.id, place.places, place.free,
+            exportbox.is_startable(job, 3::smallint, true, place.closed_reports, place.closed_sources) as is_startable,
+            exportbox.jobs_ahead(job, place.closed_reports, place.closed_sources) as ahead,
+            -- Of those that the next crash would bury a process takes one at a time.
+            case when job.crashes >= 2 then (
+                select other.id
+                from place as lane
+                join exportbox.job as other on other.kind = lane.kind
+                where other.state = 'pending' and other.crashes >= 2
+                    and (other.priority, other.run_at, other.id) < (job.priority, job.run_at, job.id)
+                    and exportbox.is_startable(other, 3::smallint, true, lane.closed_reports, lane.closed_sources)
+                    and (lane.places is null or exportbox.jobs_ahead(other, lane.closed_reports, lane.closed_sources) < lane.places)
+                order by other.priority, other.run_at, other.id
+                limit 1
+            ) end as goes_alone_after
+        from exportbox.job
+        join place on place.kind = job.kind
+        where job.export_id = explain_pending.export_id and job.state = 'pending'
+    ),
+    judged as (
+        select waiting.id, waiting.ahead, waiting.places, waiting.free, waiting.goes_alone_after,
+            waiting.is_startable and (waiting.places is null or waiting.ahead < waiting.places) and waiting.goes_alone_after is null as is_due
+        from waiting
+    ),
+    -- Every reason that applies, the one that lasts first.
+    found as (
+        select job.id, judged.is_due, reason.rank, reason.name, reason.sentence, reason.what_to_do, reason.since, reason.until
+        from judged
+        join exportbox.job on job.id = judged.id
+        join place on place.kind = job.kind
+        cross join hands
+        left join lateral (
+            select string_agg(format('%s by %s since %s', pause.scope, pause.paused_by, exportbox.in_words(pause.paused_at))
+                    || coalesce(': ' || pause.reason, ''), '; and ' order by pause.id) as sentence,
+                string_agg('exportbox resume ' || pause.scope, ', ' order by pause.id) as mended_by, min(pause.paused_at) as since
+            from exportbox.pause
+            where pause.scope in ('all', case job.kind when 'export' then 'exports' else 'deliveries' end, 'report:' || job.report,
+                case job.kind when 'export' then 'source:' || coalesce(job.source, 'default') end)
+        ) as paused on true
+        left join exportbox.control as held on held.scope = job.kind
+        cross join lateral (
+            select 1, 'too_late', 'It was not started by ' || exportbox.in_words(job.not_after) || ', its not_after; the next look cancels it.',
+                'Make a new request, or requeue it once it is cancelled.', job.not_after, null::timestamptz
+            where job.not_after <= now() and job.started_at is null
+            union all
+            select 2, 'paused', 'Paused: ' || paused.sentence || '.', 'When its time has come: ' || paused.mended_by || '.', paused.since, null
+            where paused.sentence is not null
+            union all
+            select 3, 'on_hold', case job.kind when 'export' then 'Exports' else 'Mails' end || ' are on hold since ' || exportbox.in_words(held.held_at)
+                    || ' by a wrong setting (' || held.error_class || '): ' || held.reason,
+                case when held.probe_at is null then 'A person put it on hold, and lifts it.'
+                    else 'Mend the setting. One job is let through to try at ' || exportbox.in_words(held.probe_at) || ', and all follow if it gets past.' end,
+                held.held_at, held.probe_at
+            where held.scope is not null and not judged.is_due
+            union all
+            select 4, 'backing_off', format('Attempt %s did not succeed (%s: %s) It is tried again after %s.', job.leases, job.error_class,
+                    job.error, exportbox.in_words(job.run_at)),
+                'Wait; or see whether what it met still lasts: ' || exportbox.what_to_do(job.error_class), null, job.run_at
+            where job.run_at > now() and job.leases > 0 and job.error is not null
+            union all
+            select 5, 'not_before', 'It is not to start before ' || exportbox.in_words(job.run_at) || '.', 'Wait.', null, job.run_at
+            where job.run_at > now() and (job.leases = 0 or job.error is null)
+            union all
+            select 6, 'budget_too_short', format('Its report usually takes up to %s, longer than the %s that the last drain had (--max-runtime), and no daemon runs.',
+                    date_trunc('second', exportbox.expected_time(job.report)), date_trunc('second', hands.time_left_ms * interval '1 millisecond')),
+                'Drain with a longer --max-runtime, or start: exportbox run', null, null
+            where job.kind = 'export' and exportbox.expected_time(job.report) > hands.time_left_ms * interval '1 millisecond'
+            union all
+            select 7, 'source_full', format('%s of %s places on the source are taken (EXPORTBOX_SOURCE_SLOTS), by job %s%s.',
+                    hands.source_slots - judged.free, hands.source_slots,
+                    coalesce((select string_agg(holder.id::text, ', ' order by holder.id) from exportbox.job as holder where holder.state = 'running' and holder.kind = 'export'), '-'),
+                    case when judged.ahead > 0 then format(', and %s come first', judged.ahead) else '' end),
+                'Wait until one of them ends; or raise EXPORTBOX_SOURCE_SLOTS of all processes, or set its priority.', null, null
+            where job.kind = 'export' and judged.free <= judged.ahead
+            union all
+            select 8, 'goes_alone', format('Its workers were lost %s times: it may be what kills them, so it is started only beside no other such job, after job %s.',
+                    job.crashes, judged.goes_alone_after),
+                'Wait; or see why they ended (memory, logs).', null, null
+            where judged.goes_alone_after is not null
+            union all
+            select 9, 'no_worker', 'It could start now, but no worker has been seen' || coalesce(' since ' || exportbox.in_words(hands.seen_at), '') || '.',
+                'Start one: exportbox run, or a drain.', hands.seen_at, null
+            where judged.is_due and not hands.is_alive
+            union all
+            select 10, 'behind', format('It could start now, behind %s of better priority or an earlier instant.', judged.ahead),
+                'Wait for a free slot; or start more workers, or set its priority.', job.run_at, null
+            where judged.is_due and judged.ahead > 0
+            union all
+            select 11, 'due', 'It could start now, and is the next of its kind.', 'Nothing: the next worker with a free slot takes it.', job.run_at, null
+            where judged.is_due
+        ) as reason (rank, name, sentence, what_to_do, since, until)
+    )
+    select distinct on (found.id) found.id, found.is_due, found.name, found.sentence, found.what_to_do, found.since, found.until
+    from found
+    order by found.id, found.rank;
+end;
+comment on function exportbox.explain_pending(uuid) is 'Why what waits of an export waits. For explain, which has checked who may look.';
+
+create function exportbox.explain(export_id uuid)
+returns table (job_id bigint, kind text, state text, reason text, is_due boolean, sentence text, what_to_do text, since timestamptz, until timestamptz)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform exportbox.assert_may_look(explain.export_id);
+    return query
+    select job.id, job.kind, job.state, told.reason, coalesce(told.is_due, false), told.sentence, told.what_to_do, told.since, told.until
+    from exportbox.job
+    left join exportbox.explain_pending(explain.export_id) as pending on pending.job_id = job.id
+    cross join lateral (
+        select pending.reason, pending.is_due, pending.sentence, pending.what_to_do, pending.since, pending.until
+        where job.state = 'pending'
+        union all
+        select case when job.cancel_requested_at is not null then 'cancelling' when job.lease_expires_at < now() then 'worker_lost' else 'running' end,
+            false,
+            case
+                when job.cancel_requested_at is not null then format('Asked to stop at %s; its worker %s does so with its next heartbeat.',
+                    exportbox.in_words(job.cancel_requested_at), job.worker)
+                when job.lease_expires_at < now() then format('Its worker %s has not been heard of in time; the next look of any worker takes the job from it.', job.worker)
+                else format('Worker %s runs attempt %s since %s. It holds the lease until %s, which heartbeats move, and has until %s.', job.worker, job.leases,
+                    exportbox.in_words(attempt.started_at), exportbox.in_words(job.lease_expires_at), exportbox.in_words(job.deadline_at))
+            end,
+            case when job.lease_expires_at < now() then 'Start a worker if none runs: exportbox run, or a drain.' else 'Wait; follow it with: exportbox watch' end,
+            attempt.started_at, job.deadline_at
+        from exportbox.attempt
+        where job.state = 'running' and attempt.lease_token = job.lease_token
+        union all
+        select case when job.state = 'cancelled' and job.error_class = 'expired' then 'expired' else job.state end, false,
+            case job.state when 'completed' then 'Done.'
+                when 'cancelled' then coalesce(job.error, 'Cancelled.')
+                else format('Dead after %s (%s): %s', case job.leases when 1 then 'one attempt' else job.leases || ' attempts' end, job.error_class, job.error) end,
+            case job.state when 'completed' then 'Nothing.' else exportbox.what_to_do(job.error_class) end, job.finished_at, null
+        where job.state in ('completed', 'dead', 'cancelled')
+    ) as told (reason, is_due, sentence, what_to_do, since, until)
+    where job.export_id = explain.export_id
+    union all
+    -- Mails that are not there yet: they come with the stored file.
+    select null, 'delivery', 'pending', 'waits_for_export', false,
+        format('%s mail%s for the export: no mail can be without its file.', cardinality(outbox.recipients), case cardinality(outbox.recipients) when 1 then ' waits' else 's wait' end),
+        case when job.state in ('dead', 'cancelled') then 'Requeue the export.' else 'Wait for the export.' end, outbox.requested_at, null
+    from exportbox.outbox
+    join exportbox.job on job.export_id = outbox.id and job.kind = 'export'
+    where outbox.id = explain.export_id and cardinality(outbox.recipients) > 0 and job.state <> 'completed'
+    order by 1 nulls last;
+end
+$$;
+comment on function exportbox.explain(uuid) is
+    'Why each job of an export is where it is: reason for programs, a sentence, what to do; is_due: a claim with a free slot takes it now.';
+
+revoke all on function exportbox.in_words(timestamptz), exportbox.what_to_do(text), exportbox.hands(), exportbox.jobs_ahead(exportbox.job, text[], text[]),
+    exportbox.assert_may_look(uuid), exportbox.explain_pending(uuid), exportbox.explain(uuid) from public;
+grant execute on function exportbox.explain(uuid) to exportbox_reader, exportbox_operator, exportbox_requester;
+grant select on exportbox.pauses to exportbox_reader, exportbox_operator;

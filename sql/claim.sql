@@ -13,10 +13,16 @@
 -- $11 smallint: crash limit
 -- $12 boolean: may take a job that the next crash would bury
 -- $13 int: most exports at once over all processes, null for no limit
+-- $14 bigint: time that is left for an export, ms: no report that usually takes longer; null for no limit
 with
 -- Counted under a lock that this claim keeps to its end: two claims cannot both take the last place.
 source as materialized (
     select case when $1::int > 0 and $13::int is not null then least($1::int, exportbox.places_on_source($13::int)) else $1::int end as places
+),
+-- What is paused, on hold, or too slow for the time that is left: read once, and nothing of it is looked up for each job.
+lane as materialized (
+    select lanes.kind, lanes.is_paused, lanes.is_held, lanes.closed_reports, lanes.closed_sources
+    from exportbox.lanes($14::bigint) as lanes
 ),
 -- A kind of job on hold gets one slot whenever its probe is due; taking the probe moves the next one.
 probing as (
@@ -24,16 +30,17 @@ probing as (
     set probe_at = now() + least(interval '30 seconds' * power(2, least(control.probes, 4)), interval '5 minutes')
     where control.probe_at <= now()
         and case control.scope when 'export' then (select source.places from source) else $2::int end > 0
+        and not exists (select from lane where lane.kind = control.scope and lane.is_paused)
     returning control.scope
 ),
 room as (
-    select lane.kind, lane.marks_before, case
-            when held.scope is null then lane.slots
-            when probing.scope is not null then 1
-            else 0
+    select lane.kind, lane.closed_reports, lane.closed_sources, case lane.kind when 'export' then 1 else 11 end as marks_before, case
+            when lane.is_paused then 0
+            when lane.is_held then (probing.scope is not null)::int
+            when lane.kind = 'export' then (select source.places from source)
+            else $2::int
         end as slots
-    from (values ('export', (select source.places from source), 1), ('delivery', $2::int, 11)) as lane (kind, slots, marks_before)
-    left join exportbox.control as held on held.scope = lane.kind
+    from lane
     left join probing on probing.scope = lane.kind
 ),
 -- Level by level, so that jobs that wait for a later instant are never stepped over: within a level the index is ordered by run_at. A look that
@@ -50,12 +57,10 @@ due as materialized (
             where job.state = 'pending'
                 and job.kind = room.kind
                 and job.priority = level.priority
-                and job.run_at <= now()
                 and (job.run_at, job.id) > (
                     coalesce(($9::timestamptz[])[room.marks_before + level.priority], '-infinity'),
                     coalesce(($10::bigint[])[room.marks_before + level.priority], 0))
-                and (job.not_after is null or job.not_after > now() or job.started_at is not null)
-                and (job.crashes + 1 < $11::smallint or $12::boolean)
+                and exportbox.is_startable(job, $11::smallint, $12::boolean, room.closed_reports, room.closed_sources)
             order by job.run_at, job.id
             limit room.slots
             for update skip locked
@@ -105,6 +110,7 @@ select
     look.at as looked_at,
     (select room.slots from room where room.kind = 'export') as export_slots,
     (select room.slots from room where room.kind = 'delivery') as delivery_slots,
+    coalesce((select array_agg(pause.id) from exportbox.pause), '{}') as pauses,
     claimed.id,
     claimed.export_id,
     claimed.kind,

@@ -19,7 +19,7 @@ settled as (
         error = case when job.cancel_requested_at is null then job.error else 'Cancelled while it ran.' end,
         lease_token = null, lease_expires_at = null, deadline_at = null, worker = null
     where job.id = $1::bigint and job.lease_token = $2::uuid
-    returning job.id, job.export_id, job.priority, job.state
+    returning job.id, job.export_id, job.report, job.priority, job.state
 ),
 closed as (
     update exportbox.attempt
@@ -38,7 +38,7 @@ stored as (
 ),
 -- Duplicates collapse; the domain's case never matters, and no provider in use tells local parts apart by case.
 recipient as materialized (
-    select nextval(pg_get_serial_sequence('exportbox.job', 'id')) as job_id, settled.export_id, settled.priority, named.address
+    select nextval(pg_get_serial_sequence('exportbox.job', 'id')) as job_id, settled.export_id, settled.report, settled.priority, named.address
     from settled
     cross join lateral (
         select distinct on (lower(listed.address)) listed.address
@@ -49,8 +49,8 @@ recipient as materialized (
     where settled.state = 'completed'
 ),
 queued as (
-    insert into exportbox.job (id, export_id, kind, priority)
-    select recipient.job_id, recipient.export_id, 'delivery', recipient.priority
+    insert into exportbox.job (id, export_id, kind, report, priority)
+    select recipient.job_id, recipient.export_id, 'delivery', recipient.report, recipient.priority
     from recipient
     returning job.id
 ),

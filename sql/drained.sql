@@ -1,12 +1,43 @@
 -- name: drained
--- What a drain leaves behind.
+-- What a drain leaves behind; its own end is remembered for whoever asks later why something waits.
 -- $1 text: worker id
-select
-    (select count(*) from exportbox.job where job.state = 'pending' and job.run_at <= now()
-        and not exists (select from exportbox.control where control.scope = job.kind)) as due,
-    (select count(*) from exportbox.job where job.state = 'pending' and (job.run_at > now()
-        or exists (select from exportbox.control where control.scope = job.kind))) as waiting,
+-- $2 bigint: its longest runtime, ms, null for no limit
+-- $3 bigint: what is left of that, ms
+-- $4 int: most exports at once over all processes, null for no limit
+with
+remembered as (
+    insert into exportbox.drain (worker, max_runtime, source_slots)
+    values ($1::text, $2::bigint * interval '1 millisecond', $4::int)
+    on conflict (worker) do update set finished_at = now()
+),
+forgotten as (
+    delete from exportbox.drain
+    where drain.finished_at < now() - interval '1 day'
+),
+lane as materialized (
+    select lanes.kind, lanes.is_paused, lanes.is_held, lanes.closed_reports, lanes.closed_sources, in_time.closed_reports as slow_reports
+    from exportbox.lanes(null) as lanes
+    join exportbox.lanes($3::bigint) as in_time using (kind)
+),
+pending as (
+    select job.kind, job.run_at, lane.is_held,
+        lane.is_paused or not exportbox.is_open(job, lane.closed_reports, lane.closed_sources) as is_paused,
+        not exportbox.is_open(job, lane.slow_reports, null) as is_too_long
+    from lane
+    join exportbox.job on job.kind = lane.kind and job.state = 'pending'
+),
+counted as (
+    select
+        count(*) filter (where not is_paused and not is_held and run_at <= now()) as due,
+        count(*) filter (where not is_paused and not is_held and run_at <= now() and is_too_long) as too_long,
+        count(*) filter (where not is_paused and (is_held or run_at > now())) as waiting,
+        count(*) filter (where is_paused) as paused,
+        min(run_at) filter (where not is_paused and run_at > now()) as next_due_at,
+        array_agg(distinct kind) filter (where not is_paused and is_held and run_at <= now()) as held
+    from pending
+)
+select counted.due, counted.too_long, counted.waiting, counted.paused, counted.next_due_at,
     (select count(*) from exportbox.job where job.state = 'running' and job.worker <> $1::text) as running_elsewhere,
-    (select min(job.run_at) from exportbox.job where job.state = 'pending' and job.run_at > now()) as next_due_at,
     (select string_agg(control.scope || ': ' || control.reason, ' ' order by control.scope) from exportbox.control
-        where exists (select from exportbox.job where job.state = 'pending' and job.kind = control.scope and job.run_at <= now())) as on_hold
+        where control.scope = any (counted.held)) as on_hold
+from counted

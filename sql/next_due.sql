@@ -11,19 +11,25 @@ source as materialized (
     select $1::boolean and ($4::int is null or (
         select count(*) from exportbox.job where job.state = 'running' and job.kind = 'export') < $4::int) as has_place
 ),
+-- What a claim would leave alone is nobody's next instant.
+lane as materialized (
+    select lanes.kind, lanes.is_paused, lanes.is_held, lanes.closed_reports, lanes.closed_sources
+    from exportbox.lanes(null) as lanes
+),
 next_run as (
     select min(ready.run_at) as at
-    from (values ('export'), ('delivery')) as lane (kind)
+    from lane
     cross join generate_series(0, 9) as level (priority)
     cross join lateral (
         select job.run_at
         from exportbox.job
         where job.state = 'pending' and job.kind = lane.kind and job.priority = level.priority
+            and exportbox.is_open(job, lane.closed_reports, lane.closed_sources)
         order by job.run_at, job.id
         limit 1
     ) as ready
     where case lane.kind when 'export' then (select source.has_place from source) else $2::boolean end
-        and not exists (select from exportbox.control where control.scope = lane.kind)
+        and not lane.is_paused and not lane.is_held
 ),
 next_end as (
     select min(least(job.lease_expires_at, job.deadline_at + $3::bigint * interval '1 millisecond')) as at
@@ -39,6 +45,7 @@ next_probe as (
     select min(control.probe_at) as at
     from exportbox.control
     where case control.scope when 'export' then (select source.has_place from source) else $2::boolean end
+        and not exists (select from lane where lane.kind = control.scope and lane.is_paused)
 )
 select (extract(epoch from least(next_run.at, next_end.at, next_expiry.at, next_probe.at) - clock_timestamp()) * 1000)::bigint as sleep_ms
 from next_run, next_end, next_expiry, next_probe

@@ -5,12 +5,13 @@
 -- $3 text: version
 -- $4 int: slots
 -- $5 int: pid of the listening backend, or null
+-- $6 int: most exports at once over all processes, null for no limit
 with
 forgotten as (
     delete from exportbox.worker
     where worker.seen_at < now() - interval '1 day' and worker.id <> $1::text
 )
-insert into exportbox.worker (id, channel, version, slots, listener_pid)
-values ($1::text, $2::text, $3::text, $4::int, $5::int)
+insert into exportbox.worker (id, channel, version, slots, listener_pid, source_slots)
+values ($1::text, $2::text, $3::text, $4::int, $5::int, $6::int)
 on conflict (id) do update
 set listener_pid = excluded.listener_pid, seen_at = now(), waiting_since = null, waiting_until = null

@@ -1,5 +1,7 @@
 //! The only place that builds pools and clients, and the order in which they start and stop.
 
+use std::time::Instant;
+
 use anyhow::Context;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_smithy_http_client::tls;
@@ -89,8 +91,9 @@ impl Daemon {
     /// # Errors
     /// The database cannot be reached, refuses the login, or its schema is not ours.
     pub async fn drain(self, budget: Budget, stop: CancellationToken) -> Result<(Tally, Leftover), QueueError> {
+        let started = Instant::now();
         let tally = self.worker.drain(budget, stop).await?;
-        let leftover = self.queue.leftover().await?;
+        let leftover = self.queue.leftover(budget.max_runtime, budget.time_left(started)).await?;
         Ok((tally, leftover))
     }
 }

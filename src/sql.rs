@@ -28,6 +28,7 @@ statements! {
     END_BACKEND = "end_backend";
     ERASE = "erase";
     EXPIRE = "expire";
+    EXPLAIN = "explain";
     EXPORT_AWS_S3 = "export_aws_s3";
     EXPORT_AWS_S3_WITH_KEY = "export_aws_s3_with_key";
     HEALTH = "health";
@@ -35,6 +36,7 @@ statements! {
     HOLD = "hold";
     LIFT_HOLD = "lift_hold";
     LIMITS = "limits";
+    LIST_PAUSES = "list_pauses";
     LIST_REPORTS = "list_reports";
     LOAD_DELIVERY = "load_delivery";
     LOAD_EXPORT = "load_export";
@@ -44,6 +46,7 @@ statements! {
     NEXT_SWEEP = "next_sweep";
     OPEN_EXPORT = "open_export";
     OWN_PATH = "own_path";
+    PAUSE = "pause";
     POSTPONE_SWEEP = "postpone_sweep";
     QUERY_PATH = "query_path";
     READ_REPORT_PARAMS = "read_report_params";
@@ -58,9 +61,11 @@ statements! {
     REOPEN_SWEEP = "reopen_sweep";
     REQUESTS_IN_FLIGHT = "requests_in_flight";
     REQUEUE = "requeue";
+    RESUME = "resume";
     RETRY = "retry";
     SCHEMA_VERSIONS = "schema_versions";
     SEALED_REPORT = "sealed_report";
+    SET_PRIORITY = "set_priority";
     SETTLE_CANCELLED = "settle_cancelled";
     SHOW_ATTEMPTS = "show_attempts";
     SHOW_DELIVERIES = "show_deliveries";

@@ -85,6 +85,9 @@ fn print_health(health: &Value) {
     if let Some(reason) = health["on_hold"].as_str() {
         println!("ON HOLD  {}", printable(reason));
     }
+    if let Some(pauses) = health["pauses"].as_str() {
+        println!("PAUSED  {}; {} waiting for that", printable(pauses), counted(health["paused"].as_i64().unwrap_or_default(), "job"));
+    }
     if let Some(alarm) = health["snapshot_alarm"].as_str() {
         println!("SNAPSHOT  {}", printable(alarm));
     } else if !health["snapshot_holder"].is_null() {

@@ -5,9 +5,11 @@
 
 #[cfg(feature = "sandbox")]
 mod demo;
+mod explain;
 mod look;
 mod migrate;
 mod operate;
+mod pause;
 mod print;
 mod report;
 #[cfg(feature = "sandbox")]
@@ -65,12 +67,20 @@ enum Command {
     Show(look::ShowArgs),
     /// Follow one export until it is final, with a progress bar
     Watch(look::WatchArgs),
+    /// Why each job of an export is where it is, and what to do about it
+    Explain(explain::ExplainArgs),
     /// Exit 0 when the database answers and its schema fits: the health check of containers, needs no shell
     Health(look::HealthArgs),
     /// Stop an export and its mails
     Cancel(operate::IdArgs),
     /// Give the dead and cancelled jobs of an export a fresh start
     Requeue(operate::IdArgs),
+    /// Start nothing more of: all, exports, deliveries, report:NAME, source:NAME. What runs goes on. Without an argument: what is paused
+    Pause(pause::PauseArgs),
+    /// End a pause
+    Resume(pause::ResumeArgs),
+    /// Put what waits of an export before or behind others
+    Priority(pause::PriorityArgs),
     /// Take a person's address out of requests, deliveries and events, and remove the files made for it alone
     Erase(operate::EraseArgs),
     /// The catalogue of reports: named queries with parameters, limits and a role
@@ -161,9 +171,13 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => look::status(database, &args).await,
         Command::Show(args) => look::show(database, &args).await,
         Command::Watch(args) => look::watch(database, &args).await,
+        Command::Explain(args) => explain::explain(database, &args).await,
         Command::Health(args) => look::health(database, &args).await,
         Command::Cancel(args) => operate::cancel(database, &args).await,
         Command::Requeue(args) => operate::requeue(database, &args).await,
+        Command::Pause(args) => pause::pause(database, &args).await,
+        Command::Resume(args) => pause::resume(database, &args).await,
+        Command::Priority(args) => pause::priority(database, &args).await,
         Command::Erase(args) => operate::erase(database, &args).await,
         Command::Report(command) => report::report(database, &command).await,
         #[cfg(feature = "sandbox")]

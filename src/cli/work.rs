@@ -17,12 +17,17 @@ use crate::worker::{Budget, Tally};
 pub(super) struct DrainArgs {
     #[command(flatten)]
     work: WorkArgs,
-    /// Start nothing new after this long; what runs then has the grace to finish and is given back unburnt otherwise
+    /// Start nothing new after this long, and no export whose report usually takes longer than what is left; what runs at the end has the
+    /// grace to finish and is given back unburnt otherwise
     #[arg(long, value_name = "DURATION", value_parser = |text: &str| humantime::parse_duration(text).map_err(|_| "write a duration such as 90s, 15m or 24h"))]
     max_runtime: Option<Duration>,
     /// Start no more than this many jobs (an export and each of its mails are jobs)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_jobs: Option<u32>,
+    /// Wait a random time of up to this before anything else, so that drains of one schedule do not all begin in the same second. Counts
+    /// against --max-runtime
+    #[arg(long, value_name = "DURATION", value_parser = |text: &str| humantime::parse_duration(text).map_err(|_| "write a duration such as 30s or 2m"))]
+    start_delay: Option<Duration>,
     /// Print the summary as one line of JSON
     #[arg(long)]
     json: bool,
@@ -50,15 +55,27 @@ pub(super) async fn drain(database: &DatabaseArgs, args: &DrainArgs) -> anyhow::
     let settings = Settings::resolve(database, &args.work).map_err(usage)?;
     let stop = stop_on_signal()?;
     let started = Instant::now();
+    if let Some(longest) = args.start_delay {
+        let delay = longest.mul_f64(fastrand::f64());
+        tracing::info!(delay_ms = delay.as_millis(), "waiting before it starts");
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(delay) => {}
+        }
+    }
+    let max_runtime = args.max_runtime.map(|limit| limit.saturating_sub(started.elapsed()));
     let daemon = Daemon::start(settings).await?;
-    let budget = Budget { max_runtime: args.max_runtime, max_jobs: args.max_jobs.map(|jobs| jobs as usize) };
+    let budget = Budget { max_runtime, max_jobs: args.max_jobs.map(|jobs| jobs as usize) };
+    let is_capped = daemon.queue().policy().source_slots.is_some();
     let (tally, left) = daemon.drain(budget, stop.clone()).await?;
-    let code = verdict(&tally, &left);
+    let code = verdict(&tally, &left, is_capped || stop.is_cancelled());
     let seconds = started.elapsed().as_secs_f64();
     if args.json {
         let mut summary = serde_json::to_value(tally)?;
         summary["due"] = json!(left.due);
+        summary["too_long"] = json!(left.too_long);
         summary["waiting"] = json!(left.waiting);
+        summary["paused"] = json!(left.paused);
         summary["running_elsewhere"] = json!(left.running_elsewhere);
         summary["next_due_at"] = json!(left.next_due_at);
         summary["on_hold"] = json!(left.on_hold);
@@ -67,7 +84,7 @@ pub(super) async fn drain(database: &DatabaseArgs, args: &DrainArgs) -> anyhow::
         println!("{summary}");
     } else {
         println!(
-            "drained in {seconds:.1} s: {} exported, {} mailed, {} to retry, {} dead, {} cancelled, {} expired; left: {} due, {} waiting, {} running elsewhere{}",
+            "drained in {seconds:.1} s: {} exported, {} mailed, {} to retry, {} dead, {} cancelled, {} expired; left: {} due{}, {} waiting, {} paused, {} running elsewhere{}",
             tally.exported,
             tally.mailed,
             tally.retried,
@@ -75,7 +92,9 @@ pub(super) async fn drain(database: &DatabaseArgs, args: &DrainArgs) -> anyhow::
             tally.cancelled,
             tally.expired,
             left.due,
+            if left.too_long > 0 { format!(" ({} of them usually take longer than what was left)", left.too_long) } else { String::new() },
             left.waiting,
+            left.paused,
             left.running_elsewhere,
             left.next_due_at.map(|at| format!(", next due {}", at.format("%Y-%m-%d %H:%M:%S UTC"))).unwrap_or_default(),
         );
@@ -86,11 +105,12 @@ pub(super) async fn drain(database: &DatabaseArgs, args: &DrainArgs) -> anyhow::
     Ok(code.into())
 }
 
-/// The contract of the exit code. A wrong setting comes first: nothing else gets better before it is mended.
-fn verdict(tally: &Tally, left: &Leftover) -> u8 {
+/// The contract of the exit code. A wrong setting comes first: nothing else gets better before it is mended. What became due after the last look
+/// of a drain that nothing has cut short is the next one's.
+fn verdict(tally: &Tally, left: &Leftover, was_cut_short: bool) -> u8 {
     if left.on_hold.is_some() {
         EXIT_USAGE
-    } else if left.due > 0 {
+    } else if left.due > 0 && (tally.budget_spent || left.too_long > 0 || was_cut_short) {
         EXIT_BUDGET
     } else if tally.dead > 0 {
         EXIT_DEAD

@@ -49,6 +49,14 @@ impl Queue {
     /// # Errors
     /// When the database cannot be asked. Jobs that were claimed although the reply was lost come back by reap.
     pub async fn cycle(&self, room: Room) -> Result<Cycle, QueueError> {
+        self.cycle_within(room, None).await
+    }
+
+    /// The same, and no export is claimed whose report usually takes longer than the time that is left.
+    ///
+    /// # Errors
+    /// As `cycle`.
+    pub async fn cycle_within(&self, room: Room, time_left: Option<Duration>) -> Result<Cycle, QueueError> {
         let asked = Instant::now();
         let (thorough, (mark_run_ats, mark_ids), may_take_last_chance) = {
             let mut looks = self.looks();
@@ -64,7 +72,8 @@ impl Queue {
         let slots = |free: usize| i32::try_from(free).unwrap_or(i32::MAX);
         let (exports, deliveries) = (slots(room.exports), slots(room.deliveries));
         let (lease_ms, export_ms, delivery_ms) = (ms(policy.lease), ms(policy.export_timeout), ms(policy.delivery_timeout));
-        let claim_params: [&(dyn ToSql + Sync); 13] = [
+        let time_left_ms = time_left.map(ms);
+        let claim_params: [&(dyn ToSql + Sync); 14] = [
             &exports,
             &deliveries,
             &self.worker,
@@ -78,6 +87,7 @@ impl Queue {
             &policy.crash_limit,
             &may_take_last_chance,
             &policy.source_slots,
+            &time_left_ms,
         ];
         let asking = async {
             let is_pooled = self.is_pooled();
@@ -135,6 +145,7 @@ impl Queue {
             cycle.leases.push(lease);
         }
         if let Some(row) = claimed.first() {
+            looks.hear_of(row.get("pauses"), thorough);
             // A hold or the cap may have looked for fewer than there is room for.
             for (kind, slots) in [(Kind::Export, "export_slots"), (Kind::Delivery, "delivery_slots")] {
                 looks.found(kind, thorough, usize::try_from(row.get::<_, i32>(slots)).unwrap_or_default(), row.get("looked_at"), &seen);

@@ -1,10 +1,13 @@
 //! What people ask, read from the views as JSON: the columns are the views', and so is what each role may see.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::pool::ms;
 use super::{Queue, QueueError};
 use crate::job::mask_addresses;
 use crate::sql;
@@ -29,8 +32,12 @@ pub struct Story {
 pub struct Leftover {
     /// Jobs that could start now.
     pub due: i64,
+    /// Those of them whose report usually takes longer than the time that was left.
+    pub too_long: i64,
     /// Jobs for a later instant, or on hold.
     pub waiting: i64,
+    /// Jobs that somebody has paused.
+    pub paused: i64,
     /// Jobs under a lease of another process.
     pub running_elsewhere: i64,
     /// When something becomes due.
@@ -106,16 +113,35 @@ impl Queue {
         Ok(self.query(sql::STATUS_RECENT, &[&how_many]).await?.iter().map(|row| row.get(0)).collect())
     }
 
-    /// What is left when this process has nothing more to do.
+    /// Why each job of an export is where it is: rows of `exportbox.explain`.
+    ///
+    /// # Errors
+    /// `Refused` when there is no such export or it is not the caller's; or why the database cannot be asked.
+    pub async fn explain(&self, export_id: Uuid) -> Result<Vec<Value>, QueueError> {
+        self.rows(sql::EXPLAIN, export_id).await
+    }
+
+    /// What is paused: rows of `exportbox.pauses`.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn leftover(&self) -> Result<Leftover, QueueError> {
-        let row = self.query_opt(sql::DRAINED, &[&self.worker]).await?;
+    pub async fn pauses(&self) -> Result<Vec<Value>, QueueError> {
+        Ok(self.query(sql::LIST_PAUSES, &[]).await?.iter().map(|row| row.get("pause")).collect())
+    }
+
+    /// What is left when this process, a drain, has nothing more to do or no more time. Remembers that it came to its end.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn leftover(&self, max_runtime: Option<Duration>, time_left: Option<Duration>) -> Result<Leftover, QueueError> {
+        let (max_runtime_ms, time_left_ms) = (max_runtime.map(ms), time_left.map(ms));
+        let row = self.query_opt(sql::DRAINED, &[&self.worker, &max_runtime_ms, &time_left_ms, &self.policy.source_slots]).await?;
         let row = row.ok_or_else(|| QueueError::Statement("no row of counts".into()))?;
         Ok(Leftover {
             due: row.get("due"),
+            too_long: row.get("too_long"),
             waiting: row.get("waiting"),
+            paused: row.get("paused"),
             running_elsewhere: row.get("running_elsewhere"),
             next_due_at: row.get("next_due_at"),
             on_hold: row.get("on_hold"),

@@ -109,7 +109,8 @@ impl Queue {
     }
 
     async fn register(&self, channel: &str, slots: i32, listener_pid: Option<i32>) -> Result<(), QueueError> {
-        let params: [&(dyn ToSql + Sync); 5] = [&self.worker, &channel, &env!("CARGO_PKG_VERSION"), &slots, &listener_pid];
+        let params: [&(dyn ToSql + Sync); 6] =
+            [&self.worker, &channel, &env!("CARGO_PKG_VERSION"), &slots, &listener_pid, &self.policy.source_slots];
         self.query(sql::REGISTER_WORKER, &params).await.map(drop)
     }
 

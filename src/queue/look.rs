@@ -29,6 +29,7 @@ type Mark = (DateTime<Utc>, i64);
 pub(super) struct Looks {
     marks: [Option<Mark>; 2 * LEVELS],
     thorough_at: Option<Instant>,
+    pauses: Vec<i64>,
     last_chances: HashMap<LeaseToken, Instant>,
 }
 
@@ -64,6 +65,15 @@ impl Looks {
     /// The next look begins at the start, whatever it costs.
     pub(super) fn be_thorough(&mut self) {
         self.thorough_at = None;
+    }
+
+    /// What was paused for this look. Where a pause is gone, what it kept back may lie before the marks: the next look begins at the start,
+    /// unless this one did.
+    pub(super) fn hear_of(&mut self, pauses: Vec<i64>, thorough: bool) {
+        if !thorough && self.pauses.iter().any(|known| !pauses.contains(known)) {
+            self.be_thorough();
+        }
+        self.pauses = pauses;
     }
 
     /// Something that begins at the start took so long.
@@ -202,6 +212,19 @@ mod tests {
         looks.found(Kind::Export, true, 0, at(200), &[]);
         looks.found(Kind::Delivery, true, 1, at(200), &[]);
         assert_eq!(looks.begin(false).0, [vec![None; 10], vec![Some(at(199)); 10]].concat());
+    }
+
+    #[test]
+    fn a_look_that_misses_a_pause_is_followed_by_a_thorough_one() {
+        let (mut looks, now) = (Looks::default(), Instant::now());
+        looks.took(Duration::from_millis(50), now);
+        looks.hear_of(vec![3, 4], false);
+        looks.hear_of(vec![3, 4, 5], false);
+        assert!(!looks.is_thorough_due(now), "more is paused than before");
+        looks.hear_of(vec![3, 5], true);
+        assert!(!looks.is_thorough_due(now), "it began at the start itself");
+        looks.hear_of(vec![5, 6], false);
+        assert!(looks.is_thorough_due(now), "3 is gone, whatever has come");
     }
 
     #[test]

@@ -25,6 +25,33 @@ impl Queue {
         Ok(row.map(|row| row.get("jobs")).unwrap_or_default())
     }
 
+    /// Put what waits of an export before or behind others. Returns how many jobs that moved.
+    ///
+    /// # Errors
+    /// As `cancel`; or the priority is out of range.
+    pub async fn set_priority(&self, export_id: Uuid, priority: i32) -> Result<i32, QueueError> {
+        let row = self.query_opt(sql::SET_PRIORITY, &[&export_id, &priority]).await?;
+        Ok(row.map(|row| row.get("jobs")).unwrap_or_default())
+    }
+
+    /// Start nothing more of `all`, `exports`, `deliveries`, `report:NAME` or `source:NAME`. Returns whether that is new.
+    ///
+    /// # Errors
+    /// `Refused` when there is nothing of that name; or why the database cannot be asked.
+    pub async fn pause(&self, scope: &str, reason: Option<&str>) -> Result<bool, QueueError> {
+        let row = self.query_opt(sql::PAUSE, &[&scope, &reason]).await?;
+        Ok(row.is_some_and(|row| row.get("is_new")))
+    }
+
+    /// End a pause. Returns whether there was one.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn resume(&self, scope: &str) -> Result<bool, QueueError> {
+        let row = self.query_opt(sql::RESUME, &[&scope]).await?;
+        Ok(row.is_some_and(|row| row.get("was_paused")))
+    }
+
     /// Erase an address. Returns what was touched, or with `dry_run` what would be.
     ///
     /// # Errors

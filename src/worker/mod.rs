@@ -47,7 +47,7 @@ pub struct WorkOptions {
 /// When a drain stops although more is due.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Budget {
-    /// Claim nothing after this long.
+    /// Claim nothing after this long, and before it no export whose report usually takes longer than what is left.
     pub max_runtime: Option<Duration>,
     /// Claim no more than this many jobs.
     pub max_jobs: Option<usize>,
@@ -143,6 +143,7 @@ impl Worker {
         let mut turn = Turn { attempts: JoinSet::new(), free, tally: Tally::default() };
         let started = Instant::now();
         let mut outage = Outage::default();
+        let mut has_looked = false;
         self.cleaner.clean_up();
         // A drain is over before anything has to be looked at again.
         let _sweeping = sleeper.is_some().then(|| self.cleaner.keep());
@@ -156,9 +157,12 @@ impl Worker {
             let room = budget.limit(turn.free, &turn.tally);
             if budget.is_spent(started, &turn.tally) {
                 turn.tally.budget_spent = true;
-                break Ok(());
+                // Who has no time to work still ends the leases of those that are gone.
+                let none = Room { exports: 0, deliveries: 0 };
+                break if has_looked { Ok(()) } else { self.claim(&mut turn, none, None).await.map(drop) };
             }
-            let mut claimed = self.claim(&mut turn, room).await;
+            let time_left = budget.time_left(started);
+            let mut claimed = self.claim(&mut turn, room, time_left).await;
             if let Ok(found) = &claimed
                 && found.jobs == 0
                 && room.deliveries < turn.free.deliveries
@@ -168,7 +172,7 @@ impl Worker {
                     self.queue.be_thorough();
                 }
                 let for_mails = Room { exports: 0, deliveries: room.exports.min(turn.free.deliveries) };
-                claimed = self.claim(&mut turn, for_mails).await;
+                claimed = self.claim(&mut turn, for_mails, time_left).await;
             }
             let found = match claimed {
                 Ok(found) => found,
@@ -178,6 +182,7 @@ impl Worker {
                 },
             };
             outage = Outage { reached: true, ..Outage::default() };
+            has_looked = true;
             if found.has_more_to_end {
                 self.queue.be_thorough();
                 continue;
@@ -214,9 +219,9 @@ impl Worker {
     }
 
     /// One claim cycle; starts what it got.
-    async fn claim(&self, turn: &mut Turn, room: Room) -> Result<Found, QueueError> {
+    async fn claim(&self, turn: &mut Turn, room: Room, time_left: Option<Duration>) -> Result<Found, QueueError> {
         let asked = Instant::now();
-        let cycle = self.queue.cycle(room).await?;
+        let cycle = self.queue.cycle_within(room, time_left).await?;
         turn.tally.expired += cycle.expired;
         turn.tally.reaped += cycle.reaped.len();
         for reaped in &cycle.reaped {
@@ -311,6 +316,11 @@ impl Budget {
         let left = self.max_jobs.map_or(usize::MAX, |limit| limit.saturating_sub(tally.claimed));
         let exports = free.exports.min(left);
         Room { exports, deliveries: free.deliveries.min(left - exports.min(left)) }
+    }
+
+    /// What is left of the runtime; none: no limit.
+    pub fn time_left(&self, started: Instant) -> Option<Duration> {
+        self.max_runtime.map(|limit| limit.saturating_sub(started.elapsed()))
     }
 
     async fn runs_out(&self, started: Instant) {

@@ -25,7 +25,7 @@ const HISTORY: &str = "
     analyze exportbox.job, exportbox.attempt, exportbox.delivery, exportbox.event";
 
 /// A look from the start, without a cap.
-const CLAIM: &str = "(4, 8, 'w', 90000, 3600000, 300000, 5::smallint, 8::smallint, null, null, 3::smallint, true, null)";
+const CLAIM: &str = "(4, 8, 'w', 90000, 3600000, 300000, 5::smallint, 8::smallint, null, null, 3::smallint, true, null, null)";
 
 /// Statement, arguments, and the indexes that it must read; `|` is or.
 const CYCLE: &[(&str, &str, &[&str])] = &[

@@ -10,7 +10,7 @@ use crate::harness::process::stdout;
 
 /// A claim of four, beginning where these marks say.
 fn claim(marks: &str) -> String {
-    format!("(4, 8, 'w', 90000, 3600000, 300000, 5::smallint, 8::smallint, {marks}, 3::smallint, true, null)")
+    format!("(4, 8, 'w', 90000, 3600000, 300000, 5::smallint, 8::smallint, {marks}, 3::smallint, true, null, null)")
 }
 
 /// The marks of a process that has claimed everything so far, as the arguments of the statement.

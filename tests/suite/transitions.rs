@@ -57,7 +57,7 @@ async fn act(client: &Client, verb: &str, job: Planted, token: Uuid) {
     let more: Vec<&(dyn ToSql + Sync)> = match verb {
         "claim" => {
             let of_claim: [&(dyn ToSql + Sync); 8] = [&4_i32, &4_i32, &"worker", &90_000_i64, &3_600_000_i64, &300_000_i64, &5_i16, &5_i16];
-            let from_the_start: [&(dyn ToSql + Sync); 5] = [&marks.0, &marks.1, &3_i16, &true, &None::<i32>];
+            let from_the_start: [&(dyn ToSql + Sync); 6] = [&marks.0, &marks.1, &3_i16, &true, &None::<i32>, &None::<i64>];
             of_claim.into_iter().chain(from_the_start).collect()
         }
         "reap" => vec![&90_000_i64, &3_i16, &5_i16, &5_i16, &false],

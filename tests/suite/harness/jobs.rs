@@ -53,7 +53,7 @@ pub async fn plant(client: &Client, kind: Kind, state: State) -> Planted {
 
 /// Every row of the job tables.
 pub async fn everything(client: &Client) -> Value {
-    let tables = ["job", "attempt", "object", "delivery", "event", "control"];
+    let tables = ["job", "attempt", "object", "delivery", "event", "control", "pause"];
     let columns: Vec<String> =
         tables.iter().map(|t| format!("'{t}', (select jsonb_agg(to_jsonb(t) order by to_jsonb(t)) from exportbox.{t} as t)")).collect();
     client.query_one(&format!("select jsonb_build_object({})", columns.join(", ")), &[]).await.unwrap().get(0)

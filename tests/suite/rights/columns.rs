@@ -32,7 +32,7 @@ const COLUMNS: &[(&str, Holds, &str)] = &[
     ("outbox", Technical, "report format compression"),
     ("outbox", Payload, "query params recipients format_options filename idempotency_key subject message metadata"),
     ("outbox", Role, "requested_by"),
-    ("job", Technical, "kind state worker error_class"),
+    ("job", Technical, "kind state worker error_class report source"),
     ("job", Words, "error"),
     ("job", Payload, "params"),
     ("attempt", Technical, "worker outcome exporter bucket upload_id error_class"),
@@ -52,6 +52,10 @@ const COLUMNS: &[(&str, Holds, &str)] = &[
     ("control", Words, "reason"),
     ("control", Role, "held_by"),
     ("worker", Technical, "id channel version"),
+    ("drain", Technical, "worker"),
+    // Its reason refuses whatever looks like an address.
+    ("pause", Technical, "scope reason"),
+    ("pause", Role, "paused_by"),
     ("privacy_key", Technical, "key"),
     // Their reasons refuse whatever looks like an address.
     ("erasure", Technical, "address_hash counts reason"),

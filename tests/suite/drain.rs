@@ -1,0 +1,125 @@
+//! What a drain promises: it starts nothing that its time is too short for, ends lost leases whatever its budget, asks little when there is
+//! nothing to do, and shares the work with others that start in the same second.
+
+use std::collections::BTreeMap;
+
+use exportbox::sandbox::PostgresOptions;
+use serde_json::{Value, json};
+
+use crate::harness::World;
+use crate::harness::log::Logged;
+use crate::harness::process::{code, json as said, signal, stderr};
+
+/// The summary of a drain, which must tell its exit code.
+async fn drain(world: &World, arguments: &[&str]) -> Value {
+    let output = world.run(&[&["drain", "--json"], arguments].concat()).await;
+    let summary = said(&output);
+    assert_eq!(summary["exit_code"], code(&output), "{}", stderr(&output));
+    summary
+}
+
+fn figures(summary: &Value, names: &[&str]) -> Vec<i64> {
+    names.iter().map(|name| summary[name].as_i64().unwrap_or_else(|| panic!("no {name}: {summary}"))).collect()
+}
+
+#[tokio::test]
+async fn an_export_that_usually_takes_longer_than_what_is_left_is_not_started() {
+    let world = World::new().await;
+    for report in ["slow", "quick", "new"] {
+        world.row("select exportbox.register_report($1, 'select 1 as one', run_as => 'app')", &[&report]).await;
+    }
+    for report in ["slow", "slow", "quick"] {
+        world.request_report(report, json!({}), "").await;
+    }
+    world.drain().await;
+    // Both of slow have taken ten minutes.
+    world
+        .sql(
+            "update exportbox.attempt set started_at = attempt.finished_at - interval '10 minutes'
+             from exportbox.job where job.id = attempt.job_id and job.report = 'slow'",
+        )
+        .await;
+    let slow = world.request_report("slow", json!({}), ", recipients => '{ann@example.com}'").await;
+    for report in ["quick", "new"] {
+        world.request_report(report, json!({}), "").await;
+    }
+    world.request("select 1 as one", &[]).await;
+    let summary = drain(&world, &["--max-runtime", "5m"]).await;
+    let counts = ["exit_code", "exported", "due", "too_long", "waiting", "paused", "dead"];
+    assert_eq!(figures(&summary, &counts), [10, 3, 1, 1, 0, 0, 0], "{summary}");
+    let told = "select reason || ' ' || sentence from exportbox.explain($1) where kind = 'export'";
+    let told: String = world.row(told, &[&slow]).await.get(0);
+    assert!(told.starts_with("budget_too_short Its report usually takes up to 00:10:00, longer than the 00:0"), "{told}");
+    let summary = drain(&world, &["--max-runtime", "15m"]).await;
+    assert_eq!(figures(&summary, &counts), [0, 1, 0, 0, 0, 0, 0], "{summary}");
+    assert_eq!((world.state(slow).await.as_str(), &summary["mailed"]), ("completed", &1.into()), "mails have no such limit");
+}
+
+#[tokio::test]
+async fn a_drain_without_time_to_work_ends_lost_leases_all_the_same() {
+    let world = World::new().await;
+    world.claimed("gone", &[]).await;
+    world.let_leases_lapse().await;
+    world.request("select 1", &[]).await;
+    let summary = drain(&world, &["--max-runtime", "1ns"]).await;
+    assert_eq!(figures(&summary, &["exit_code", "reaped", "claimed", "due", "waiting"]), [10, 1, 0, 1, 1], "{summary}");
+}
+
+#[tokio::test]
+async fn an_empty_drain_asks_eight_short_statements() {
+    let settings = vec![("log_statement".into(), "all".into()), ("log_line_prefix".into(), "[%a] ".into())];
+    let world = World::with_server(&PostgresOptions { settings, ..PostgresOptions::default() }).await;
+    let output = world.run(&["drain", "--json"]).await;
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let log = world.server_log();
+    let mut asked: BTreeMap<&str, usize> = BTreeMap::new();
+    // host:pid:random
+    let of_a_process = |line: &&str| line.split(']').next().unwrap().matches(':').count() == 2 && line.starts_with("[exportbox ");
+    for line in log.lines().filter(of_a_process).filter(|line| line.contains("LOG:")) {
+        let name = line.split_once("-- name: ").map_or(line, |(_, name)| name);
+        *asked.entry(name).or_default() += 1;
+    }
+    let expected = ["claim", "connections", "drained", "expire", "next_sweep", "reap", "schema_versions", "unswept"];
+    assert_eq!(asked, expected.into_iter().map(|name| (name, 1)).collect());
+}
+
+#[tokio::test]
+async fn ten_drains_that_start_at_once_do_each_job_once_and_all_end_well() {
+    let world = World::new().await;
+    let insert =
+        "insert into exportbox.outbox (query, recipients) select 'select ' || n, '{ann@example.com}' from generate_series(1, 60) as n";
+    world.app().await.batch_execute(insert).await.unwrap();
+    let drains: Vec<_> = (0..10).map(|_| world.spawn(&["drain", "--json", "--start-delay", "50ms"])).collect();
+    let mut totals: BTreeMap<String, i64> = BTreeMap::new();
+    for drain in drains {
+        let output = drain.wait_with_output().await.unwrap();
+        let summary = said(&output);
+        assert_eq!((code(&output), &summary["exit_code"]), (0, &json!(0)), "{summary} {}", stderr(&output));
+        for (name, value) in summary.as_object().unwrap() {
+            *totals.entry(name.clone()).or_default() += value.as_i64().unwrap_or_default();
+        }
+    }
+    let counts = ["claimed", "exported", "mailed", "retried", "dead", "reaped", "lease_lost"].map(|name| totals[name]);
+    assert_eq!(counts, [120, 60, 60, 0, 0, 0, 0], "{totals:?}");
+    assert_eq!(world.mails().len(), 60);
+    assert_eq!(world.count("select count(*) from exportbox.attempt").await, 120);
+    assert_eq!(world.count("select count(*) from exportbox.drain").await, 10, "each is remembered");
+}
+
+#[tokio::test]
+async fn a_drain_waits_before_it_starts_and_a_stop_ends_the_wait() {
+    let world = World::new().await;
+    world.request("select 1", &[]).await;
+    let mut waiting = Logged::read(world.spawn(&["drain", "--json", "--start-delay", "1000h"]));
+    waiting.until_said("waiting before it starts").await;
+    assert_eq!(
+        world
+            .count("select count(*) from pg_stat_activity where application_name like 'exportbox %' and datname = current_database()")
+            .await,
+        0
+    );
+    signal(&waiting.child, "TERM").await;
+    let output = waiting.child.wait_with_output().await.unwrap();
+    let summary = said(&output);
+    assert_eq!((code(&output), figures(&summary, &["exit_code", "claimed", "due"])), (10, vec![10, 0, 1]), "{summary}");
+}

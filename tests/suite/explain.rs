@@ -1,0 +1,280 @@
+//! Why a job waits: what `exportbox.explain` says is due is what the claim takes, and each reason has its words.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::time::Duration;
+
+use exportbox::queue::Room;
+use fastrand::Rng;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::harness::World;
+use crate::harness::process::{code, json, stderr, stdout};
+use crate::harness::requests::refusal;
+
+/// What stands for "a claim with a free slot takes it now".
+const DUE: [&str; 3] = ["no_worker", "behind", "due"];
+/// What stands for the opposite, of a job that waits.
+const NOT_DUE: [&str; 8] = ["too_late", "paused", "on_hold", "backing_off", "not_before", "budget_too_short", "source_full", "goes_alone"];
+
+/// A world of its own for each seed: jobs, pauses, holds, caps and clocks as they come.
+struct Case {
+    sql: String,
+    source_slots: Option<i32>,
+    time_left: Option<Duration>,
+}
+
+fn pick<'a>(rng: &mut Rng, among: &[&'a str]) -> &'a str {
+    among[rng.usize(..among.len())]
+}
+
+fn case(seed: u64) -> Case {
+    let rng = &mut Rng::with_seed(seed);
+    let mut sql = String::from(
+        "set session_replication_role = replica;
+         delete from exportbox.outbox; delete from exportbox.attempt; delete from exportbox.job; delete from exportbox.delivery;
+         delete from exportbox.pause; delete from exportbox.control; delete from exportbox.worker; delete from exportbox.drain;\n",
+    );
+    let job = |sql: &mut String, columns: &str, values: &str| {
+        let id = Uuid::new_v4();
+        writeln!(sql, "insert into exportbox.outbox (id, query, requested_by) values ('{id}', 'select 1', 'app');").unwrap();
+        writeln!(sql, "insert into exportbox.job (export_id, {columns}) values ('{id}', {values});").unwrap();
+    };
+    for _ in 0..rng.usize(1..12) {
+        let (kind, report) = (pick(rng, &["export", "export", "delivery"]), pick(rng, &["null", "'near'", "'far'"]));
+        let source = if kind == "export" && report == "'far'" { "'replica'" } else { "null" };
+        let at = pick(rng, &["-1 hour", "-1 hour", "-2 hours", "-1 minute", "1 hour"]);
+        let not_after = pick(rng, &["null", "null", "now() - interval '5 minutes'", "now() + interval '1 hour'"]);
+        let leases = rng.i32(0..3);
+        let crashes = if leases == 2 { pick(rng, &["0", "2", "2"]) } else { "0" };
+        let failed = if leases > 0 && rng.bool() { "'timeout', 'Ran past its deadline.'" } else { "null, null" };
+        let started = if leases > 0 { "now() - interval '3 hours'" } else { "null" };
+        job(
+            &mut sql,
+            "kind, report, source, run_at, not_after, priority, leases, crashes, started_at, error_class, error",
+            &format!(
+                "'{kind}', {report}, {source}, now() + interval '{at}', {not_after}, {}, {leases}, {crashes}, {started}, {failed}",
+                pick(rng, &["1", "5"])
+            ),
+        );
+    }
+    for _ in 0..rng.usize(0..3) {
+        let lease = "gen_random_uuid(), 'other', now() + interval '1 hour', now() + interval '1 hour'";
+        job(&mut sql, "kind, state, lease_token, worker, lease_expires_at, deadline_at", &format!("'export', 'running', {lease}"));
+    }
+    for scope in ["all", "exports", "deliveries", "report:near", "report:far", "source:replica", "source:default"] {
+        if rng.u32(..if scope == "all" { 30 } else { 10 }) == 0 {
+            writeln!(sql, "insert into exportbox.pause (scope) values ('{scope}');").unwrap();
+        }
+    }
+    for kind in ["export", "delivery"] {
+        if rng.u32(..4) == 0 {
+            let probe = pick(rng, &["null", "now() - interval '1 minute'", "now() + interval '1 hour'"]);
+            writeln!(
+                sql,
+                "insert into exportbox.control (scope, error_class, reason, probe_at) values ('{kind}', 'store_config', 'Why.', {probe});"
+            )
+            .unwrap();
+        }
+    }
+    // near has taken ten minutes of late.
+    if rng.u32(..4) > 0 {
+        let (id, token) = (Uuid::new_v4(), Uuid::new_v4());
+        writeln!(
+            sql,
+            "insert into exportbox.outbox (id, report, requested_by) values ('{id}', 'near', 'app');
+             insert into exportbox.job (id, export_id, kind, state, report, leases, finished_at) values (1000000, '{id}', 'export', 'completed', 'near', 1, now());
+             insert into exportbox.attempt (lease_token, job_id, number, worker, started_at, finished_at, outcome)
+                values ('{token}', 1000000, 1, 'w', now() - interval '10 minutes', now(), 'completed');"
+        )
+        .unwrap();
+    }
+    let source_slots = rng.bool().then(|| rng.i32(1..5));
+    let cap = source_slots.map_or("null".into(), |slots| slots.to_string());
+    let (mut used_slots, mut time_left) = (source_slots, None);
+    match rng.u32(..4) {
+        0 => used_slots = None,
+        1 => writeln!(sql, "insert into exportbox.worker (id, channel, version, slots, source_slots) values ('w', 'c', '1', 4, {cap});")
+            .unwrap(),
+        _ => {
+            time_left = (rng.u32(..4) > 0).then(|| Duration::from_secs(60 * rng.u64(1..20)));
+            let runtime = time_left.map_or("null".into(), |left| format!("interval '{} seconds'", left.as_secs()));
+            writeln!(sql, "insert into exportbox.drain (worker, max_runtime, source_slots) values ('d', {runtime}, {cap});").unwrap();
+        }
+    }
+    sql.push_str("set session_replication_role = origin;");
+    Case { sql, source_slots: used_slots, time_left }
+}
+
+#[tokio::test]
+async fn what_explain_calls_due_is_exactly_what_the_claim_takes() {
+    let mut world = World::new().await;
+    world.may_leave_running = true;
+    world
+        .sql(
+            "select exportbox.register_report('near', 'select 1 as one', run_as => 'app');
+             select exportbox.register_report('far', 'select 1 as one', run_as => 'app', source => 'replica', plan => false)",
+        )
+        .await;
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for seed in 0..200 {
+        let case = case(seed);
+        world.sql(&case.sql).await;
+        let explained = "select e.job_id, e.is_due, e.reason from exportbox.outbox as o cross join lateral exportbox.explain(o.id) as e where e.state = 'pending'";
+        let mut due = BTreeSet::new();
+        let mut told = String::new();
+        for row in world.admin.query(explained, &[]).await.unwrap() {
+            let (job, is_due, reason): (i64, bool, String) = (row.get(0), row.get(1), row.get::<_, Option<String>>(2).unwrap_or_default());
+            let known = if is_due { DUE.contains(&reason.as_str()) } else { NOT_DUE.contains(&reason.as_str()) };
+            assert!(known, "seed {seed}: job {job} is due: {is_due}, because {reason:?}\n{}", case.sql);
+            if is_due {
+                due.insert(job);
+            }
+            writeln!(told, "{job}: {reason}").unwrap();
+            *seen.entry(reason).or_default() += 1;
+        }
+        world.settings.policy.source_slots = case.source_slots;
+        let queue = world.queue(&format!("seed {seed}"));
+        let claimed = queue.cycle_within(Room { exports: 50, deliveries: 50 }, case.time_left).await.unwrap().leases;
+        let claimed: BTreeSet<i64> = claimed.iter().map(|lease| lease.job_id).collect();
+        assert_eq!(claimed, due, "seed {seed}: claimed, and explained as due\n{told}\n{}", case.sql);
+    }
+    let unseen: Vec<&str> = DUE.into_iter().chain(NOT_DUE).filter(|reason| !seen.contains_key(*reason)).collect();
+    assert!(unseen.is_empty(), "no case came to {unseen:?}: {seen:?}");
+}
+
+/// The explanation of the only job of that kind.
+async fn explained(world: &World, id: Uuid, kind: &str) -> Value {
+    world.row("select to_jsonb(e) from exportbox.explain($1) as e where e.kind = $2", &[&id, &kind]).await.get(0)
+}
+
+/// Its reason, after a look at its words.
+async fn reason(world: &World, id: Uuid, kind: &str, words: &[&str]) -> String {
+    let told = explained(world, id, kind).await;
+    let (sentence, todo) = (told["sentence"].as_str().unwrap(), told["what_to_do"].as_str().unwrap());
+    for word in words {
+        assert!(sentence.contains(word) || todo.contains(word), "{word:?} is missing: {told:#}");
+    }
+    assert!(sentence.ends_with('.') && !todo.is_empty(), "{told:#}");
+    told["reason"].as_str().unwrap().into()
+}
+
+#[tokio::test]
+async fn a_life_is_told_in_words_from_the_request_to_the_mail() {
+    let world = World::new().await;
+    let id = world.request_with("select 1 as one", &["ann@example.com", "bob@example.com"], "run_at => now() + interval '1 hour'").await;
+    assert_eq!(reason(&world, id, "export", &["not to start before", "UTC"]).await, "not_before");
+    assert_eq!(reason(&world, id, "delivery", &["2 mails wait for the export"]).await, "waits_for_export");
+    world.let_back_offs_end().await;
+    assert_eq!(reason(&world, id, "export", &["no worker has been seen.", "exportbox run"]).await, "no_worker");
+    world.drain().await;
+    assert_eq!(reason(&world, id, "export", &["Done"]).await, "completed");
+    let late = world.request("select 1 as one", &[]).await;
+    assert_eq!(reason(&world, late, "export", &["no worker has been seen since", "UTC"]).await, "no_worker");
+    world.sql("insert into exportbox.worker (id, channel, version, slots) values ('w', 'c', '1', 4)").await;
+    assert_eq!(reason(&world, late, "export", &["next of its kind"]).await, "due");
+    let behind = world.request("select 1 as one", &[]).await;
+    assert_eq!(reason(&world, behind, "export", &["behind 1 of better priority"]).await, "behind");
+    let lease = world.claim("one", 1, 0).await.pop().unwrap();
+    assert_eq!(reason(&world, late, "export", &["Worker one runs attempt 1", "lease until", "has until"]).await, "running");
+    world.sql("update exportbox.worker set source_slots = 1").await;
+    let holder = format!("by job {}.", lease.job_id);
+    assert_eq!(reason(&world, behind, "export", &["1 of 1 places", &holder, "EXPORTBOX_SOURCE_SLOTS"]).await, "source_full");
+    world.sql(&format!("select exportbox.cancel('{late}')")).await;
+    assert_eq!(reason(&world, late, "export", &["Asked to stop at", "worker one"]).await, "cancelling");
+    world.sql("update exportbox.job set cancel_requested_at = null where state = 'running'").await;
+    world.let_leases_lapse().await;
+    assert_eq!(reason(&world, late, "export", &["has not been heard of"]).await, "worker_lost");
+    world.reap().await;
+    assert_eq!(reason(&world, late, "export", &["Attempt 1 did not succeed (crashed", "tried again after"]).await, "backing_off");
+    world
+        .sql(
+            "update exportbox.job set crashes = 2, run_at = now() where state = 'pending'; update exportbox.worker set source_slots = null",
+        )
+        .await;
+    assert_eq!(reason(&world, behind, "export", &["lost 2 times", "after job"]).await, "goes_alone");
+    world.sql(&format!("select exportbox.cancel('{late}'), exportbox.cancel('{behind}')")).await;
+    assert_eq!(reason(&world, late, "export", &["Cancelled before it started", "Requeue it"]).await, "cancelled");
+}
+
+#[tokio::test]
+async fn what_people_and_settings_hold_up_is_told_with_who_and_what_ends_it() {
+    let world = World::new().await;
+    world.sql("select exportbox.register_report('near', 'select 1 as one', run_as => 'app')").await;
+    let id = world.request_report("near", serde_json::json!({}), "").await;
+    let operator = world.operator().await;
+    operator.batch_execute("select exportbox.pause('report:near', 'ticket 7'), exportbox.pause('exports')").await.unwrap();
+    let words =
+        ["report:near by operator_", "since", ": ticket 7; and exports by", "exportbox resume report:near, exportbox resume exports"];
+    assert_eq!(reason(&world, id, "export", &words).await, "paused");
+    world.sql("delete from exportbox.pause").await;
+    let hold = "insert into exportbox.control (scope, error_class, reason, probe_at)
+        values ('export', 'store_config', 'There is no such bucket.', now() + interval '1 hour')";
+    world.sql(hold).await;
+    assert_eq!(
+        reason(&world, id, "export", &["on hold since", "store_config", "no such bucket", "let through to try at"]).await,
+        "on_hold"
+    );
+    world.sql("delete from exportbox.control").await;
+    world.sql("update exportbox.job set not_after = now() - interval '1 second'").await;
+    assert_eq!(reason(&world, id, "export", &["not started by"]).await, "too_late");
+    world.drain().await;
+    assert_eq!(reason(&world, id, "export", &["Not started by its not_after", "later not_after"]).await, "expired");
+    let dead = world.request("select nonsense", &["ann@example.com"]).await;
+    world.drain().await;
+    assert_eq!(reason(&world, dead, "export", &["Dead after one attempt (query)", "exportbox show"]).await, "dead");
+    assert_eq!(reason(&world, dead, "delivery", &["1 mail waits", "Requeue the export"]).await, "waits_for_export");
+}
+
+#[tokio::test]
+async fn every_class_of_error_has_advice_of_its_own() {
+    let world = World::new().await;
+    let classes = std::fs::read_to_string(crate::tidy::root().join("src/job/failure.rs")).unwrap();
+    let classes: Vec<&str> = classes
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("FailureClass::")?.split_once("=> \""))
+        .map(|(_, rest)| rest.trim_end_matches("\","))
+        .collect();
+    assert!(classes.len() > 15, "{classes:?}");
+    let fallback = world.text("select exportbox.what_to_do('no such class')").await;
+    for class in classes.into_iter().chain(["crashed", "expired", "cancelled", "unknown"]) {
+        assert_ne!(world.text(&format!("select exportbox.what_to_do('{class}')")).await, fallback, "{class}");
+    }
+}
+
+#[tokio::test]
+async fn requesters_explain_their_own_readers_all_and_nobody_sees_an_address_or_a_query() {
+    let world = World::new().await;
+    let id = world.request_with("select 'secret' as one", &["ann@example.com"], "subject => 'Payroll'").await;
+    let explain = format!("select coalesce(jsonb_agg(to_jsonb(e))::text, '') from exportbox.explain('{id}') as e");
+    let other = world.login("other", &["exportbox_requester"]).await;
+    assert_eq!(refusal(&other, &explain).await.code, "EB061");
+    let reader = world.login("reader", &["exportbox_reader"]).await;
+    for client in [&reader, &world.app().await] {
+        let told: String = client.query_one(&explain, &[]).await.unwrap().get(0);
+        assert!(told.contains("no_worker"), "{told}");
+        for kept in ["ann@", "secret", "Payroll"] {
+            assert!(!told.contains(kept), "{told}");
+        }
+    }
+    world.drain().await;
+    assert_eq!(refusal(&reader, &format!("select exportbox.explain('{}')", Uuid::new_v4())).await.code, "EB061");
+    assert_eq!(refusal(&other, &format!("select exportbox.explain_pending('{id}')")).await.code, "42501");
+}
+
+#[tokio::test]
+async fn the_command_explains_each_job_and_refuses_an_unknown_id() {
+    let world = World::new().await;
+    let id = world.request("select 1 as one", &["ann@example.com"]).await.to_string();
+    let text = stdout(&world.run(&["explain", &id]).await);
+    assert!(text.starts_with("export job ") && text.contains(": pending, no_worker\n    It could start now, but"), "{text}");
+    assert!(text.contains("\ndelivery: pending, waits_for_export\n"), "{text}");
+    let told = json(&world.run(&["explain", &id, "--json"]).await);
+    assert_eq!(
+        (&told["id"], &told["jobs"][0]["reason"], &told["jobs"][0]["is_due"]),
+        (&id.as_str().into(), &"no_worker".into(), &true.into())
+    );
+    let unknown = world.run(&["explain", &Uuid::new_v4().to_string()]).await;
+    assert_eq!((code(&unknown), stderr(&unknown).contains("exportbox.exports")), (1, true), "{}", stderr(&unknown));
+}
