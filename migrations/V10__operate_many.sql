@@ -72,6 +72,8 @@ comment on column exportbox.dead.what_to_do is 'What to do about this class of e
 create index job_cancelled on exportbox.job (finished_at) where state = 'cancelled';
 comment on index exportbox.job_cancelled is 'Read by requeue_where.';
 
+comment on index exportbox.job_dead is 'Read by status, the health and dead views, requeue_where, gather_digest and load_digest.';
+
 create function exportbox.jobs_where(
     states text[], state text, kind text, report text, error_class text, requested_by text, since timestamptz, until timestamptz
 ) returns table (id bigint, export_id uuid)

@@ -96,5 +96,6 @@ comment on column exportbox.notices.error is 'The last error in words.';
 comment on column exportbox.notices.created_at is 'When the first failure was put into it.';
 comment on column exportbox.notices.finished_at is 'When nothing was to be done any more.';
 
-grant select, insert, update, delete on exportbox.notice, exportbox.notice_export to exportbox_worker;
+grant select, insert, update, delete on exportbox.notice to exportbox_worker;
+grant select, insert on exportbox.notice_export to exportbox_worker;
 grant select on exportbox.notices to exportbox_reader, exportbox_operator;

@@ -22,14 +22,18 @@ noticed as (
     where job.id = died.id
 ),
 named as materialized (
-    select distinct died.export_id, lower(listed.address) as key, listed.address
+    select died.export_id, lower(listed.address) as key, listed.address, listed.position
     from died
-    cross join lateral unnest(exportbox.recipients_now(died.export_id)) as listed (address)
+    cross join lateral unnest(exportbox.recipients_now(died.export_id)) with ordinality as listed (address, position)
 ),
 opened as (
     insert into exportbox.notice (kind, recipient, planned_at, due_at)
     select 'failure', named.address, plan.at, plan.at
-    from (select named.key, min(named.address) as address from named group by named.key) as named
+    from (
+        select named.key, (array_agg(named.address order by named.position, named.export_id))[1] as address
+        from named
+        group by named.key
+    ) as named
     cross join lateral (
         select greatest(now(), max(notice.planned_at) + $1::bigint * interval '1 millisecond') as at
         from exportbox.notice

@@ -333,12 +333,7 @@ impl Settings {
                 poll: args.poll,
                 heartbeat: args.heartbeat,
                 grace: args.grace,
-                notices: NoticeOptions::new(
-                    args.failure_notice == "recipients",
-                    args.failure_window,
-                    operators,
-                    args.digest_every,
-                ),
+                notices: NoticeOptions::new(args.failure_notice == "recipients", args.failure_window, operators, args.digest_every),
             },
         })
     }

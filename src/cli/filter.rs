@@ -74,7 +74,8 @@ fn when(text: &str) -> Result<DateTime<Utc>, String> {
         let ago = TimeDelta::from_std(ago).ok().and_then(|ago| Utc::now().checked_sub_signed(ago));
         return ago.ok_or_else(|| "that is too long ago".to_string());
     }
-    let instant = DateTime::parse_from_rfc3339(text).map_err(|_| "write how long ago (2h, 7d), or an instant (2026-11-22T05:00:00Z)".to_string());
+    let instant =
+        DateTime::parse_from_rfc3339(text).map_err(|_| "write how long ago (2h, 7d), or an instant (2026-11-22T05:00:00Z)".to_string());
     instant.map(|instant| instant.with_timezone(&Utc))
 }
 

@@ -51,7 +51,8 @@ pub fn compose(news: &News) -> Composed {
 }
 
 fn failures(exports: &[FailedExport], count: i64) -> Composed {
-    let subject = if count == 1 { "Your export could not be made".to_string() } else { format!("{} could not be made", counted(count, "export")) };
+    let subject =
+        if count == 1 { "Your export could not be made".to_string() } else { format!("{} could not be made", counted(count, "export")) };
     let listed: Vec<Value> = exports
         .iter()
         .map(|export| {
@@ -89,7 +90,8 @@ fn because(error_class: &str) -> &'static str {
 fn digest(from: DateTime<Utc>, until: DateTime<Utc>, lines: &[DigestLine]) -> Composed {
     let of = |kind: &str| lines.iter().filter(|line| line.kind == kind).map(|line| line.jobs).sum::<i64>();
     let (exports, mails) = (of("export"), of("delivery"));
-    let parts = [(exports, "export"), (mails, "mail")].into_iter().filter(|(count, _)| *count > 0).map(|(count, noun)| counted(count, noun));
+    let parts =
+        [(exports, "export"), (mails, "mail")].into_iter().filter(|(count, _)| *count > 0).map(|(count, noun)| counted(count, noun));
     let what = parts.collect::<Vec<_>>().join(" and ");
     let subject = format!("exportbox: {what} failed");
     let listed: Vec<Value> = lines

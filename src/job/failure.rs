@@ -196,7 +196,8 @@ impl Failure {
     /// What does not look like one is left out: the code alone is shown to readers, too.
     #[must_use]
     pub fn with_code(mut self, code: Option<&str>) -> Failure {
-        let is_code = |code: &&str| (1..=64).contains(&code.len()) && code.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | ' '));
+        let is_code =
+            |code: &&str| (1..=64).contains(&code.len()) && code.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | ' '));
         if let Some(code) = code.filter(is_code) {
             self.detail = Some(format!("[{code}] {}", self.detail.unwrap_or_default()));
         }
@@ -232,7 +233,8 @@ mod tests {
 
     #[test]
     fn only_what_looks_like_a_code_is_put_in_front_of_the_raw_text() {
-        let failure = |detail: &str, code| Failure::new(FailureClass::Internal, Verdict::Retry, "").with_detail(detail).with_code(code).detail;
+        let failure =
+            |detail: &str, code| Failure::new(FailureClass::Internal, Verdict::Retry, "").with_detail(detail).with_code(code).detail;
         for (detail, code, written) in [
             ("no such table", Some("42P01"), "[42P01] no such table"),
             ("slow", Some("KMS.ThrottlingException"), "[KMS.ThrottlingException] slow"),

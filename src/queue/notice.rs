@@ -121,17 +121,8 @@ impl Queue {
         let (provider, message_id) = (receipt.map(|receipt| receipt.provider), receipt.map(|receipt| receipt.message_id.as_str()));
         let (class, sentence) = (failure.map(|failure| failure.class.as_str()), failure.map(|failure| failure.sentence.as_str()));
         let again = verdict.again.map(ms);
-        let params: [&(dyn ToSql + Sync); 9] = [
-            &notice.id,
-            &notice.token.0,
-            &verdict.status,
-            &again,
-            &verdict.is_given_back,
-            &provider,
-            &message_id,
-            &class,
-            &sentence,
-        ];
+        let params: [&(dyn ToSql + Sync); 9] =
+            [&notice.id, &notice.token.0, &verdict.status, &again, &verdict.is_given_back, &provider, &message_id, &class, &sentence];
         let give_up = tokio::time::Instant::now() + NOTICE_LEASE / 2;
         loop {
             match self.query_opt(sql::SETTLE_NOTICE, &params).await {

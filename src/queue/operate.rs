@@ -86,7 +86,13 @@ impl Queue {
     ///
     /// # Errors
     /// As `cancel_where`.
-    pub async fn requeue_where(&self, filter: &Filter, at_most: Option<i32>, dry_run: bool, spread: Duration) -> Result<Touched, QueueError> {
+    pub async fn requeue_where(
+        &self,
+        filter: &Filter,
+        at_most: Option<i32>,
+        dry_run: bool,
+        spread: Duration,
+    ) -> Result<Touched, QueueError> {
         self.in_batches(sql::REQUEUE_WHERE, filter, at_most, dry_run, &[&ms(spread)]).await
     }
 
@@ -125,16 +131,8 @@ impl Queue {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn dead(&self, export_id: Option<Uuid>, filter: &Filter, how_many: i64) -> Result<Vec<Value>, QueueError> {
-        let params: [&(dyn ToSql + Sync); 8] = [
-            &export_id,
-            &filter.kind,
-            &filter.report,
-            &filter.error_class,
-            &filter.requested_by,
-            &filter.since,
-            &filter.until,
-            &how_many,
-        ];
+        let params: [&(dyn ToSql + Sync); 8] =
+            [&export_id, &filter.kind, &filter.report, &filter.error_class, &filter.requested_by, &filter.since, &filter.until, &how_many];
         Ok(self.query(sql::LIST_DEAD, &params).await?.iter().map(|row| row.get(0)).collect())
     }
 

@@ -128,7 +128,9 @@ impl Notifier {
         let (id, sent) = (notice.id, self.courier.notify(&notice).await);
         let class = sent.as_ref().and_then(|sent| sent.as_ref().err()).map(|failure| failure.class.as_str());
         match self.queue.settle_notice(notice, sent).await {
-            Ok(status) => tracing::info!(notice.id = %id, status = status.as_deref().unwrap_or("lease lost"), error.class = class, "told of failures"),
+            Ok(status) => {
+                tracing::info!(notice.id = %id, status = status.as_deref().unwrap_or("lease lost"), error.class = class, "told of failures")
+            }
             Err(error) => tracing::error!(notice.id = %id, %error, "a notice's end could not be written; it comes back by itself"),
         }
         Ok(true)
