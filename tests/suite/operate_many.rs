@@ -291,3 +291,27 @@ async fn two_that_requeue_and_cancel_the_same_jobs_beside_busy_workers_end_in_no
     assert_eq!(world.count("select count(*) from exportbox.job where state not in ('completed', 'cancelled')").await, 0);
     world.assert_store_is_clean().await;
 }
+
+#[tokio::test]
+async fn two_that_cancel_or_requeue_the_same_many_jobs_at_the_same_moment_wait_for_each_other_in_one_order() {
+    let world = World::new().await;
+    let insert =
+        "insert into exportbox.outbox (query, run_at) select 'select ' || n, now() + interval '1 day' from generate_series(1, 600) as n";
+    world.app().await.batch_execute(insert).await.unwrap();
+    let (one, two) = (world.login("one", &["exportbox_operator"]).await, world.login("two", &["exportbox_operator"]).await);
+    let holder = world.another_admin().await;
+    for (by_one, by_two) in [
+        ("cancel_where(requested_by => 'app')", "cancel_where(kind => 'export')"),
+        ("requeue_where(kind => 'export')", "requeue_where(state => 'cancelled')"),
+    ] {
+        // Both are held up in the midst of it, so that each holds what the other wants.
+        holder.batch_execute("begin; select from exportbox.job order by id offset 300 limit 1 for update").await.unwrap();
+        let waiting = "select count(*) = 2 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        let release = async {
+            world.until(waiting).await;
+            holder.batch_execute("commit").await.unwrap();
+        };
+        let (a, b, ()) = tokio::join!(call(&one, by_one), call(&two, by_two), release);
+        assert_eq!(a["jobs"].as_i64().unwrap() + b["jobs"].as_i64().unwrap(), 600, "each job once: {a} {b}");
+    }
+}
