@@ -114,6 +114,13 @@ end
 $$;
 comment on function exportbox.check_format(text, text, jsonb) is 'Refuse what COPY TO would refuse, while the application can still see it.';
 
+create function exportbox.is_address(address text) returns boolean
+language sql immutable parallel safe
+-- SES takes ASCII local parts and domains in Punycode; display names belong to the mail, not to the address.
+return length(address) <= 254 and position('@' in address) <= 65
+    and address ~ '^[A-Za-z0-9!#$%&''*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&''*+/=?^_`{|}~-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$';
+comment on function exportbox.is_address(text) is 'One plain address that mail servers take.';
+
 create function exportbox.check_request(
     request exportbox.outbox,
     out report_version integer,
@@ -176,9 +183,7 @@ begin
             hint = 'Name at most 50 recipients, or use a distribution list.';
     end if;
     foreach address in array request.recipients loop
-        -- SES takes ASCII local parts and domains in Punycode; display names belong to the mail, not to the address.
-        if length(address) > 254 or position('@' in address) > 65
-            or address !~ '^[A-Za-z0-9!#$%&''*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&''*+/=?^_`{|}~-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$' then
+        if not exportbox.is_address(address) then
             raise exception using errcode = 'EB011', message = format('"%s" is not an e-mail address', left(address, 100)),
                 hint = 'Use plain addresses such as ann@example.com; write international domains in their xn-- form.';
         end if;

@@ -77,6 +77,30 @@ end
 $$;
 comment on function exportbox.cancel(uuid) is 'Stop an export and its mails. Durable: what runs is stopped by its worker, or by whoever reaps it. Returns cancelled, cancelling or nothing to cancel.';
 
+create function exportbox.requeue_jobs(jobs bigint[], spread interval) returns table (export_id uuid, requeued bigint)
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    -- In the order in which everybody locks jobs, so that no two wait for each other. What follows sees what was done to those that this waited for.
+    perform from exportbox.job where job.id = any (jobs) and job.state in ('dead', 'cancelled') order by job.id for update;
+    return query
+    with back as (
+        update exportbox.job set state = 'pending', run_at = now() + random() * requeue_jobs.spread, not_after = null, attempt = 0, crashes = 0,
+            finished_at = null, cancel_requested_at = null, error_class = null, error = null, noticed_at = null
+        where job.id = any (jobs) and job.state in ('dead', 'cancelled') and not exportbox.is_stopped_for_good(job.id, job.export_id)
+        returning job.id, job.export_id
+    ), redelivered as (
+        update exportbox.delivery set status = 'pending', error_class = null, error = null, updated_at = now()
+        from back where delivery.job_id = back.id
+        returning delivery.job_id
+    )
+    select back.export_id, count(*) from back group by back.export_id;
+end
+$$;
+comment on function exportbox.requeue_jobs(bigint[], interval) is
+    'A fresh start for those that are dead or cancelled, each somewhere within that time from now. For functions that have checked who may.';
+
 create function exportbox.requeue(export_id uuid) returns integer
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -84,23 +108,9 @@ declare
     requeued integer;
 begin
     perform exportbox.assert_may_operate(requeue.export_id);
-    -- A statement of its own: the next one sees what an erasure that held these has done.
-    perform from exportbox.job where job.export_id = requeue.export_id order by job.id for update;
     perform exportbox.assert_still_allowed(requeue.export_id);
-    with back as (
-        update exportbox.job set state = 'pending', run_at = now(), not_after = null, attempt = 0, crashes = 0,
-            finished_at = null, cancel_requested_at = null, error_class = null, error = null
-        where job.export_id = requeue.export_id and job.state in ('dead', 'cancelled')
-            -- What was stopped because a person was erased stays stopped.
-            and not exists (select from exportbox.delivery where delivery.job_id = job.id and delivery.recipient like 'erased:%')
-            and not exists (select from exportbox.erased_export where erased_export.export_id = job.export_id and erased_export.is_stopped)
-        returning job.id
-    ), redelivered as (
-        update exportbox.delivery set status = 'pending', error_class = null, error = null, updated_at = now()
-        from back where delivery.job_id = back.id
-        returning delivery.job_id
-    )
-    select count(*) into requeued from back;
+    select coalesce(sum(back.requeued), 0) into requeued
+    from exportbox.requeue_jobs(array(select job.id from exportbox.job where job.export_id = requeue.export_id), interval '0') as back;
     if requeued > 0 then
         insert into exportbox.event (export_id, kind, detail) values (requeue.export_id, 'requeued', format('%s jobs', requeued));
         perform exportbox.wake(now());

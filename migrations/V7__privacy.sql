@@ -107,6 +107,13 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$ select exists (select from exportbox.erased_export where erased_export.export_id = is_erased.export_id) $$;
 comment on function exportbox.is_erased(uuid) is 'Whether an address was taken out of a request, as this moment has it: volatile, for statements that had to wait for that.';
 
+create function exportbox.is_stopped_for_good(job_id bigint, export_id uuid) returns boolean
+language sql stable
+-- What was stopped because a person was erased stays stopped.
+return exists (select from exportbox.delivery where delivery.job_id = is_stopped_for_good.job_id and delivery.recipient like 'erased:%')
+    or exists (select from exportbox.erased_export where erased_export.export_id = is_stopped_for_good.export_id and erased_export.is_stopped);
+comment on function exportbox.is_stopped_for_good(bigint, uuid) is 'Whether a job was for or about a person who was erased, so that nobody may start it again.';
+
 create function exportbox.address_hash(address text) returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -228,6 +235,9 @@ begin
 
     update exportbox.delivery set recipient = mark, updated_at = now() where lower(delivery.recipient) = who;
     get diagnostics mails = row_count;
+    update exportbox.notice set recipient = mark, lease_token = null, finished_at = coalesce(notice.finished_at, now()),
+        status = case when notice.status = 'sending' then 'unknown' when notice.finished_at is null then 'cancelled' else notice.status end
+    where lower(notice.recipient) = who;
 
     perform set_config('exportbox.erasing', 'on', true);
     update exportbox.outbox set
@@ -250,6 +260,7 @@ begin
     -- Our own sentences hold no addresses; the other side's words may, also in exports that have nothing to do with this one.
     update exportbox.job set error = regexp_replace(error, wide, mark, 'gi') where job.error ~* wide;
     update exportbox.delivery set error = regexp_replace(error, wide, mark, 'gi') where delivery.error ~* wide;
+    update exportbox.notice set error = regexp_replace(error, wide, mark, 'gi') where notice.error ~* wide;
     update exportbox.control set reason = regexp_replace(control.reason, wide, mark, 'gi') where control.reason ~* wide;
     update exportbox.attempt set error = regexp_replace(error, wide, mark, 'gi'), error_detail = regexp_replace(error_detail, wide, mark, 'gi')
     where concat_ws(' ', attempt.error, attempt.error_detail) ~* wide;
@@ -315,11 +326,8 @@ comment on function exportbox.erase(text, text, boolean) is 'Take an address out
 create view exportbox.audit with (security_barrier) as
 select event.at, event.kind as what, event.actor, event.login, event.export_id, null::text as report, event.detail
 from exportbox.event
-<<<<<<< HEAD
-where event.kind in ('report_registered', 'report_disabled', 'report_sealed', 'cancel_requested', 'cancelled', 'requeued', 'held', 'released', 'paused', 'resumed', 'erased', 'legal_hold_placed', 'legal_hold_lifted', 'pruned')
-=======
-where event.kind in ('report_registered', 'report_disabled', 'cancel_requested', 'cancelled', 'requeued', 'held', 'released', 'paused', 'resumed', 'priority_set', 'erased', 'legal_hold_placed', 'legal_hold_lifted', 'pruned')
->>>>>>> wt-why
+where event.kind in ('report_registered', 'report_disabled', 'report_sealed', 'cancel_requested', 'cancelled', 'cancelled_where', 'requeued', 'requeued_where', 'relinked', 'held', 'released',
+        'paused', 'resumed', 'priority_set', 'erased', 'legal_hold_placed', 'legal_hold_lifted', 'pruned')
     and pg_has_role(current_user, 'exportbox_reader', 'usage')
 union all
 select outbox.requested_at, 'requested', outbox.requested_by, null, outbox.id, outbox.report, null
@@ -334,7 +342,7 @@ comment on column exportbox.audit.export_id is 'The export concerned, if one.';
 comment on column exportbox.audit.report is 'Of a request: the report''s name, null for an ad-hoc query.';
 comment on column exportbox.audit.detail is 'One sentence without personal data.';
 
-revoke all on function exportbox.is_append_only(), exportbox.outbox_pruned(), exportbox.recipients_now(uuid), exportbox.is_erased(uuid), exportbox.address_hash(text),
+revoke all on function exportbox.is_append_only(), exportbox.outbox_pruned(), exportbox.recipients_now(uuid), exportbox.is_erased(uuid), exportbox.is_stopped_for_good(bigint, uuid), exportbox.address_hash(text),
     exportbox.address_pattern(text, boolean), exportbox.place_legal_hold(text, uuid, text), exportbox.lift_legal_hold(bigint),
     exportbox.erase_now(text, text), exportbox.erase(text, text, boolean) from public;
 grant execute on function exportbox.erase(text, text, boolean), exportbox.place_legal_hold(text, uuid, text), exportbox.lift_legal_hold(bigint),

@@ -14,29 +14,37 @@ language sql stable
 return to_char(at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC';
 comment on function exportbox.in_words(timestamptz) is 'An instant as sentences have it.';
 
-create function exportbox.what_to_do(error_class text) returns text
+create function exportbox.remedy(error_class text) returns text
 language sql immutable
-return case
-    when error_class in ('query', 'verification', 'internal') then 'Read the raw error with: exportbox show; mend its cause (of a report: register it again, and make a new request), then requeue it.'
-    when error_class = 'permission' then 'Grant the role that the query runs as what it reads, then requeue it.'
-    when error_class = 'role' then 'Grant that role to the daemon''s login, then requeue it.'
-    when error_class = 'timeout' then 'Make the query faster or allow it more time (timeout of the request and of the report, EXPORTBOX_TIMEOUT), then requeue it.'
-    when error_class = 'source_config' then 'Name the source in EXPORTBOX_SOURCES of the daemons, then requeue it.'
-    when error_class in ('source_unavailable', 'source_overloaded', 'replica_conflict') then 'See why the source was away, short of something or in conflict with its replay, then requeue it.'
-    when error_class in ('store_unavailable', 'store_throttled') then 'See why the store was away or asked to slow down, then requeue it.'
-    when error_class in ('store_config', 'store_access') then 'Mend the bucket, its region, its key or its policy, then requeue it.'
-    when error_class = 'aws_s3_config' then 'Mend the role or the extension that aws_s3 needs, or set EXPORTBOX_EXPORTER=copy, then requeue it.'
-    when error_class = 'too_large' then 'Ask for less, or raise the limit of the report or EXPORTBOX_PART_SIZE, then requeue it.'
-    when error_class in ('mail_rejected', 'mail_suppressed') then 'Correct the address, or take it from the provider''s suppression list, then requeue it.'
-    when error_class = 'mail_config' then 'Mend the sender, the account or its credentials, then requeue it.'
-    when error_class in ('mail_unknown', 'unknown') then 'Ask the recipient whether the mail came; requeue it to send it again.'
-    when error_class like 'mail%' then 'See why the provider was away or asked to slow down, then requeue it.'
-    when error_class = 'crashed' then 'See why its workers ended (memory, logs) before you requeue it: it may be what kills them.'
-    when error_class = 'expired' then 'Ask again with a later not_after, or requeue it.'
-    when error_class = 'cancelled' then 'Requeue it if it is wanted after all.'
-    else 'Read it with: exportbox show; then requeue it.'
+-- The one place of these sentences: docs/operations.md repeats them, and a test compares the two.
+return case error_class
+    when 'query' then 'Request a corrected query; this one would fail again.'
+    when 'permission' then 'Grant the role what the query needs, then requeue.'
+    when 'role' then 'Grant that role to the daemon''s login on the source.'
+    when 'source_config' then 'Name the source in EXPORTBOX_SOURCES of every daemon.'
+    when 'timeout' then 'Make the query faster, or request it with a longer timeout; requeue it when the server was just busy.'
+    when 'source_unavailable' then 'Nothing if it passes, else look at network and server; requeue what has died meanwhile.'
+    when 'replica_conflict' then 'Requeue; on a replica raise max_standby_streaming_delay.'
+    when 'source_overloaded' then 'Use fewer slots or a larger server, then requeue with a spread.'
+    when 'aws_s3_config' then 'Create the extension or grant it, or set EXPORTBOX_EXPORTER=auto.'
+    when 'store_unavailable' then 'Look at network, endpoint and quota, then requeue.'
+    when 'store_throttled' then 'Nothing if it passes, else requeue with a spread.'
+    when 'store_config' then 'Correct EXPORTBOX_BUCKET, AWS_REGION or AWS_REQUEST_CHECKSUM_CALCULATION.'
+    when 'store_access' then 'Correct the policy, the role, the key or the credentials.'
+    when 'verification' then 'Requeue; if it lasts, look at the lifecycle rule for unfinished uploads.'
+    when 'file_gone' then 'Request the export again.'
+    when 'too_large' then 'Narrow the parameters, or raise max_rows, max_bytes or EXPORTBOX_PART_SIZE.'
+    when 'mail_throttled' then 'Nothing, or use fewer mail slots, or ask the provider for more.'
+    when 'mail_unavailable' then 'Look at network, host, port and firewall, then requeue.'
+    when 'mail_unknown' then 'Ask the recipient whether the mail came; requeue sends it again.'
+    when 'mail_rejected' then 'Correct the address and request it again; in the sandbox of SES, ask AWS for production access.'
+    when 'mail_suppressed' then 'Take the address off the provider''s list, then requeue.'
+    when 'mail_config' then 'Do what the sentence says.'
+    when 'internal' then 'Read the raw error in exportbox show and the log, then requeue.'
+    when 'crashed' then 'See why its workers ended, such as too little memory, then requeue.'
+    when 'unknown' then 'Ask the recipient whether the mail came; requeue sends it again.'
 end;
-comment on function exportbox.what_to_do(text) is 'What a person does about a job that ended with this class of error.';
+comment on function exportbox.remedy(text) is 'What to do about a class of errors, in a sentence. Null: not a class that anything dies of.';
 
 create function exportbox.hands()
 returns table (is_alive boolean, seen_at timestamptz, source_slots integer, time_left_ms bigint)
@@ -173,7 +181,7 @@ begin atomic
             union all
             select 4, 'backing_off', format('Attempt %s did not succeed (%s: %s) It is tried again after %s.', job.leases, job.error_class,
                     job.error, exportbox.in_words(job.run_at)),
-                'Wait; or see whether what it met still lasts: ' || exportbox.what_to_do(job.error_class), null, job.run_at
+                'Wait; or see whether what it met still lasts: ' || exportbox.remedy(job.error_class), null, job.run_at
             where job.run_at > now() and job.leases > 0 and job.error is not null
             union all
             select 5, 'not_before', 'It is not to start before ' || exportbox.in_words(job.run_at) || '.', 'Wait.', null, job.run_at
@@ -246,7 +254,8 @@ begin
             case job.state when 'completed' then 'Done.'
                 when 'cancelled' then coalesce(job.error, 'Cancelled.')
                 else format('Dead after %s (%s): %s', case job.leases when 1 then 'one attempt' else job.leases || ' attempts' end, job.error_class, job.error) end,
-            case job.state when 'completed' then 'Nothing.' else exportbox.what_to_do(job.error_class) end, job.finished_at, null
+            case when job.state = 'completed' then 'Nothing.' when job.error_class = 'expired' then 'Request it again with a later not_after, or requeue it.'
+                else coalesce(exportbox.remedy(job.error_class), 'Requeue it if it is wanted after all.') end, job.finished_at, null
         where job.state in ('completed', 'dead', 'cancelled')
     ) as told (reason, is_due, sentence, what_to_do, since, until)
     where job.export_id = explain.export_id
@@ -264,7 +273,7 @@ $$;
 comment on function exportbox.explain(uuid) is
     'Why each job of an export is where it is: reason for programs, a sentence, what to do; is_due: a claim with a free slot takes it now.';
 
-revoke all on function exportbox.in_words(timestamptz), exportbox.what_to_do(text), exportbox.hands(), exportbox.jobs_ahead(exportbox.job, text[], text[]),
+revoke all on function exportbox.in_words(timestamptz), exportbox.remedy(text), exportbox.hands(), exportbox.jobs_ahead(exportbox.job, text[], text[]),
     exportbox.assert_may_look(uuid), exportbox.explain_pending(uuid), exportbox.explain(uuid) from public;
-grant execute on function exportbox.explain(uuid) to exportbox_reader, exportbox_operator, exportbox_requester;
+grant execute on function exportbox.remedy(text), exportbox.explain(uuid) to exportbox_reader, exportbox_operator, exportbox_requester;
 grant select on exportbox.pauses to exportbox_reader, exportbox_operator;

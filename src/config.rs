@@ -12,7 +12,7 @@ use crate::mail::{Sender, Transport};
 use crate::queue::Policy;
 use crate::secret::Secret;
 use crate::source::DEFAULT_SOURCE;
-use crate::worker::WorkOptions;
+use crate::worker::{NoticeOptions, WorkOptions};
 
 /// Where the job tables are. All that the commands for people need.
 #[derive(Args, Clone)]
@@ -189,6 +189,18 @@ pub struct WorkArgs {
     /// Attempts of a mail before it is dead
     #[arg(long, env = "EXPORTBOX_MAIL_ATTEMPTS", default_value_t = 8)]
     pub mail_attempts: i16,
+    /// Whether the recipients of an export that died are told so by mail: off, or recipients
+    #[arg(long, env = "EXPORTBOX_FAILURE_NOTICE", default_value = "off", value_parser = ["off", "recipients"])]
+    pub failure_notice: String,
+    /// A recipient gets one mail about failures in so long; what fails meanwhile is collected
+    #[arg(long, env = "EXPORTBOX_FAILURE_WINDOW", value_parser = duration, default_value = "10m")]
+    pub failure_window: Duration,
+    /// Addresses that get a digest of what died, with commas between; none: no digest
+    #[arg(long, env = "EXPORTBOX_OPERATORS", hide_env_values = true, value_name = "ADDRESS,…", value_delimiter = ',')]
+    pub operators: Vec<String>,
+    /// Time between two digests; nothing is mailed when nothing died
+    #[arg(long, env = "EXPORTBOX_DIGEST_EVERY", value_parser = duration, default_value = "1h")]
+    pub digest_every: Duration,
     /// Size of the first parts of a large upload, in MiB; 5 carries 50 GB, larger files need larger parts and more memory
     #[arg(long, env = "EXPORTBOX_PART_SIZE", default_value_t = 5, value_name = "MIB")]
     pub part_size: u64,
@@ -279,6 +291,14 @@ impl Settings {
         ensure!((1..=100).contains(&args.export_attempts), "EXPORTBOX_EXPORT_ATTEMPTS must be 1 to 100");
         ensure!((1..=100).contains(&args.mail_attempts), "EXPORTBOX_MAIL_ATTEMPTS must be 1 to 100");
         ensure!((5..=5120).contains(&args.part_size), "EXPORTBOX_PART_SIZE must be 5 to 5120 (MiB)");
+        let day_or_less = Duration::from_secs(60)..=day;
+        ensure!(day_or_less.contains(&args.failure_window), "EXPORTBOX_FAILURE_WINDOW must be 1m to 24h");
+        ensure!(day_or_less.contains(&args.digest_every), "EXPORTBOX_DIGEST_EVERY must be 1m to 24h");
+        let operators: Vec<String> = args.operators.iter().map(|address| address.trim().to_string()).filter(|a| !a.is_empty()).collect();
+        ensure!(
+            operators.iter().all(|address| !address.contains('<') && address.parse::<Sender>().is_ok()),
+            "EXPORTBOX_OPERATORS: write plain addresses with commas between, such as ops@example.com,ann@example.com"
+        );
         if args.prefix.starts_with('/') || args.prefix.chars().any(|c| c.is_control() || c.is_whitespace()) {
             bail!("EXPORTBOX_PREFIX must not begin with a slash or hold spaces");
         }
@@ -313,6 +333,7 @@ impl Settings {
                 poll: args.poll,
                 heartbeat: args.heartbeat,
                 grace: args.grace,
+                notices: NoticeOptions::new(args.failure_notice == "recipients", args.failure_window, operators, args.digest_every),
             },
         })
     }

@@ -179,6 +179,9 @@ pub(super) async fn show(database: &DatabaseArgs, args: &ShowArgs) -> anyhow::Re
     if hidden {
         println!("\nThe other side's own words are for members of exportbox_operator.");
     }
+    for dead in &story.dead {
+        println!("\nto do about the dead {}: {}", field(dead, "kind"), field(dead, "what_to_do"));
+    }
     for attempt in &story.attempts {
         if let Some(detail) = attempt["error_detail"].as_str() {
             println!("\nin the other side's words (attempt {} of the {}):", field(attempt, "number"), field(attempt, "kind"));

@@ -6,6 +6,7 @@
 #[cfg(feature = "sandbox")]
 mod demo;
 mod explain;
+mod filter;
 mod look;
 mod migrate;
 mod operate;
@@ -71,16 +72,20 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Exit 0 when the database answers and its schema fits: the health check of containers, needs no shell
     Health(look::HealthArgs),
-    /// Stop an export and its mails
-    Cancel(operate::IdArgs),
-    /// Give the dead and cancelled jobs of an export a fresh start
-    Requeue(operate::IdArgs),
     /// Start nothing more of: all, exports, deliveries, report:NAME, source:NAME. What runs goes on. Without an argument: what is paused
     Pause(pause::PauseArgs),
     /// End a pause
     Resume(pause::ResumeArgs),
     /// Put what waits of an export before or behind others
     Priority(pause::PriorityArgs),
+    /// Stop exports and their mails: by id, or all that a filter names
+    Cancel(filter::ManyArgs),
+    /// Give dead and cancelled jobs a fresh start: by the export's id, or all that a filter names
+    Requeue(operate::RequeueArgs),
+    /// Mail a new link to the file of a completed export, without a new export
+    Relink(operate::RelinkArgs),
+    /// Dead letters: what failed for good, why, and what to do about it
+    Dead(operate::DeadArgs),
     /// Take a person's address out of requests, deliveries and events, and remove the files made for it alone
     Erase(operate::EraseArgs),
     /// The catalogue of reports: named queries with parameters, limits and a role
@@ -178,6 +183,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Pause(args) => pause::pause(database, &args).await,
         Command::Resume(args) => pause::resume(database, &args).await,
         Command::Priority(args) => pause::priority(database, &args).await,
+        Command::Relink(args) => operate::relink(database, &args).await,
+        Command::Dead(args) => operate::dead(database, &args).await,
         Command::Erase(args) => operate::erase(database, &args).await,
         Command::Report(command) => report::report(database, &command).await,
         #[cfg(feature = "sandbox")]
@@ -198,7 +205,7 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
     }
     match error.chain().find_map(|cause| cause.downcast_ref::<QueueError>()) {
         Some(QueueError::Unavailable(_) | QueueError::ReadOnly | QueueError::Schema(_)) => EXIT_UNAVAILABLE.into(),
-        Some(QueueError::Login(_) | QueueError::Privilege(_) | QueueError::Pooler(_)) => EXIT_USAGE.into(),
+        Some(QueueError::Login(_) | QueueError::Privilege(_) | QueueError::Pooler(_) | QueueError::Usage { .. }) => EXIT_USAGE.into(),
         _ => ExitCode::FAILURE,
     }
 }

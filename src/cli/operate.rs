@@ -1,21 +1,49 @@
-//! `cancel`, `requeue` and `erase`.
+//! `cancel`, `requeue`, `relink`, `dead` and `erase`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::filter::{FilterArgs, ManyArgs, duration};
 use super::look::queue;
-use super::print::counted;
+use super::print::{counted, field, printable};
 use crate::config::DatabaseArgs;
+use crate::queue::Touched;
 
 #[derive(Args)]
-pub(super) struct IdArgs {
-    /// The export's id, as the INSERT returned it
+pub(super) struct RequeueArgs {
+    #[command(flatten)]
+    many: ManyArgs,
+    /// Set the jobs off within this time from now, so that not all come at once: 10m
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s", conflicts_with = "ids")]
+    spread: Duration,
+}
+
+#[derive(Args)]
+pub(super) struct RelinkArgs {
+    /// The export's id
     id: Uuid,
+    /// Only to this address, one of the export's own; operators may name another one that the report's domains allow. - reads it from standard
+    /// input, so that no list of processes shows it. Default: every recipient
+    #[arg(long, value_name = "ADDRESS")]
+    to: Option<String>,
     /// Print the answer as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(super) struct DeadArgs {
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// How many of the newest to list
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=100_000))]
+    limit: i64,
+    /// Print each as one line of JSON
     #[arg(long)]
     json: bool,
 }
@@ -35,39 +63,125 @@ pub(super) struct EraseArgs {
     json: bool,
 }
 
-pub(super) async fn cancel(database: &DatabaseArgs, args: &IdArgs) -> anyhow::Result<ExitCode> {
-    let said = queue(database).await?.cancel(args.id).await?;
-    if args.json {
-        println!("{}", json!({"id": args.id, "result": said}));
+/// What was done to what a filter names, for people and programs.
+fn tell(touched: Touched, done: &str, to_do: &str, as_json: bool) -> anyhow::Result<ExitCode> {
+    if as_json {
+        println!("{}", serde_json::to_string(&touched)?);
     } else {
-        println!(
-            "{}: {said}{}",
-            args.id,
-            if said == "cancelling" { " (its worker stops it within a heartbeat; follow with: exportbox watch)" } else { "" }
-        );
+        let (jobs, exports) = (counted(touched.jobs, "job"), counted(touched.exports, "export"));
+        println!("{jobs} of {exports} {}", if touched.dry_run { to_do } else { done });
     }
-    Ok(if said == "nothing to cancel" { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if touched.jobs == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-pub(super) async fn requeue(database: &DatabaseArgs, args: &IdArgs) -> anyhow::Result<ExitCode> {
-    let jobs = queue(database).await?.requeue(args.id).await?;
-    if args.json {
-        println!("{}", json!({"id": args.id, "jobs": jobs}));
-    } else if jobs == 0 {
-        println!("{}: nothing to requeue; only dead and cancelled jobs can be", args.id);
-    } else {
-        println!("{}: {jobs} job{} requeued", args.id, if jobs == 1 { "" } else { "s" });
+pub(super) async fn cancel(database: &DatabaseArgs, args: &ManyArgs) -> anyhow::Result<ExitCode> {
+    let queue = queue(database).await?;
+    if args.ids.is_empty() {
+        let touched = queue.cancel_where(&args.filter.filter(args.state.as_deref()), args.limit, args.dry_run).await?;
+        return tell(touched, "cancelled, or asked to stop", "would be cancelled", args.json);
     }
-    Ok(if jobs == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let mut code = ExitCode::SUCCESS;
+    for id in &args.ids {
+        let said = queue.cancel(*id).await?;
+        if args.json {
+            println!("{}", json!({"id": id, "result": said}));
+        } else {
+            let follow = if said == "cancelling" { " (its worker stops it within a heartbeat; follow with: exportbox watch)" } else { "" };
+            println!("{id}: {said}{follow}");
+        }
+        if said == "nothing to cancel" {
+            code = ExitCode::FAILURE;
+        }
+    }
+    Ok(code)
 }
 
-pub(super) async fn erase(database: &DatabaseArgs, args: &EraseArgs) -> anyhow::Result<ExitCode> {
-    let mut address = args.address.clone();
-    if address == "-" {
+pub(super) async fn requeue(database: &DatabaseArgs, args: &RequeueArgs) -> anyhow::Result<ExitCode> {
+    let queue = queue(database).await?;
+    let many = &args.many;
+    if many.ids.is_empty() {
+        let filter = many.filter.filter(many.state.as_deref());
+        let touched = queue.requeue_where(&filter, many.limit, many.dry_run, args.spread).await?;
+        return tell(touched, "requeued", "would be requeued", many.json);
+    }
+    let mut code = ExitCode::SUCCESS;
+    for id in &many.ids {
+        let jobs = queue.requeue(*id).await?;
+        if many.json {
+            println!("{}", json!({"id": id, "jobs": jobs}));
+        } else if jobs == 0 {
+            println!("{id}: nothing to requeue; only dead and cancelled jobs can be");
+        } else {
+            println!("{id}: {} requeued", counted(i64::from(jobs), "job"));
+        }
+        if jobs == 0 {
+            code = ExitCode::FAILURE;
+        }
+    }
+    Ok(code)
+}
+
+pub(super) async fn relink(database: &DatabaseArgs, args: &RelinkArgs) -> anyhow::Result<ExitCode> {
+    let to = args.to.as_deref().map(address_from).transpose()?;
+    let mails = queue(database).await?.relink(args.id, to.as_deref()).await?;
+    if args.json {
+        println!("{}", json!({"id": args.id, "mails": mails}));
+    } else {
+        println!("{}: {} with a new link on the way; follow with: exportbox watch", args.id, counted(i64::from(mails), "mail"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn dead(database: &DatabaseArgs, args: &DeadArgs) -> anyhow::Result<ExitCode> {
+    let letters = queue(database).await?.dead(None, &args.filter.filter(None), args.limit).await?;
+    if args.json {
+        letters.iter().for_each(|letter| println!("{letter}"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if letters.is_empty() {
+        println!("nothing is dead that this login may see and the filter names");
+    }
+    for letter in &letters {
+        print_dead(letter);
+    }
+    if letters.len() == usize::try_from(args.limit).unwrap_or(usize::MAX) {
+        println!("There may be more: --limit N. How many there are: exportbox requeue --state dead --dry-run");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One dead letter in a few lines.
+fn print_dead(letter: &Value) {
+    let code = letter["code"].as_str().map(|code| format!(" ({})", printable(code))).unwrap_or_default();
+    let attempts = counted(letter["attempts"].as_i64().unwrap_or_default(), "attempt");
+    println!(
+        "{}  {} {}, died {} UTC after {attempts}: {}{code}",
+        field(letter, "export_id"),
+        field(letter, "kind"),
+        letter["report"].as_str().map_or_else(|| "ad hoc".to_string(), |report| format!("of report {}", printable(report))),
+        field(letter, "died_at"),
+        field(letter, "error_class"),
+    );
+    if letter["first_error"] != letter["last_error"] {
+        println!("  first  {}", field(letter, "first_error"));
+    }
+    println!("  last   {}", field(letter, "last_error"));
+    println!("  to do  {}\n", field(letter, "what_to_do"));
+}
+
+/// An argument, or what stands on the standard input.
+fn address_from(argument: &str) -> anyhow::Result<String> {
+    let mut address = argument.to_string();
+    if argument == "-" {
         address.clear();
         std::io::stdin().read_line(&mut address).context("read the address")?;
     }
-    let said = queue(database).await?.erase(address.trim(), args.reason.as_deref(), args.dry_run).await?;
+    Ok(address.trim().to_string())
+}
+
+pub(super) async fn erase(database: &DatabaseArgs, args: &EraseArgs) -> anyhow::Result<ExitCode> {
+    let address = address_from(&args.address)?;
+    let said = queue(database).await?.erase(&address, args.reason.as_deref(), args.dry_run).await?;
     if args.json {
         println!("{said}");
         return Ok(ExitCode::SUCCESS);

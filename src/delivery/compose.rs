@@ -89,7 +89,7 @@ impl fmt::Debug for Composed {
     }
 }
 
-static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
+pub(super) static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut templates = Environment::new();
     let mut syntax = SyntaxConfig::builder();
     syntax.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
@@ -99,6 +99,9 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     // What is escaped follows from the ending of the name: HTML is, text is not.
     templates.add_template("mail.txt", include_str!("mail.txt")).expect("the template is part of the program");
     templates.add_template("mail.html", include_str!("mail.html")).expect("the template is part of the program");
+    for (name, text) in super::notice::TEMPLATES {
+        templates.add_template(name, text).expect("the template is part of the program");
+    }
     templates
 });
 
@@ -160,7 +163,7 @@ fn cut(announcement: &Announcement) -> Option<String> {
 }
 
 /// To the minute, rounded down: a link never dies before the instant that the mail names.
-fn instant(at: DateTime<Utc>) -> String {
+pub(super) fn instant(at: DateTime<Utc>) -> String {
     at.format("%-d %B %Y, %H:%M UTC").to_string()
 }
 
@@ -180,7 +183,7 @@ fn size(bytes: i64) -> String {
     format!("{:.1} TB", amount / 1000.0)
 }
 
-fn counted(count: i64, noun: &str) -> String {
+pub(super) fn counted(count: i64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 

@@ -4,6 +4,7 @@
 //! the mail left, did not, or may have. Checks that the file is there before it mails a link to it.
 
 pub mod compose;
+pub mod notice;
 
 use std::time::Duration;
 
@@ -76,7 +77,7 @@ impl Courier {
             }
             if stored.map(|head| head.bytes) != u64::try_from(part.bytes).ok() {
                 let sentence = "The stored file is gone or has changed, so no link to it is mailed. Request the export again.";
-                return Err(Failure::new(FailureClass::Verification, Verdict::Bury, sentence));
+                return Err(Failure::new(FailureClass::FileGone, Verdict::Bury, sentence));
             }
             let filename = part_name(&manifest.filename, links.len(), manifest.parts.len());
             let (stored_at, life) = (envelope.stored_at, envelope.object_life);
@@ -110,7 +111,7 @@ impl Courier {
         let composed = compose(&announcement);
         let message = Message {
             delivery_id: envelope.delivery_id,
-            export_id: attempt.export_id,
+            export_id: Some(attempt.export_id),
             to: envelope.recipient.clone(),
             subject: composed.subject,
             text: composed.text,

@@ -50,6 +50,8 @@ pub enum FailureClass {
     StoreAccess,
     /// What is stored is not what was sent.
     Verification,
+    /// The file is gone, changed or at the end of its life before its link was mailed.
+    FileGone,
     /// The file is larger than the store or a limit allows.
     TooLarge,
     /// The provider asks to slow down.
@@ -71,6 +73,33 @@ pub enum FailureClass {
 }
 
 impl FailureClass {
+    /// Every class, in the order of their table in the documentation.
+    pub const ALL: [FailureClass; 23] = [
+        FailureClass::Query,
+        FailureClass::Permission,
+        FailureClass::Role,
+        FailureClass::SourceConfig,
+        FailureClass::Timeout,
+        FailureClass::SourceUnavailable,
+        FailureClass::ReplicaConflict,
+        FailureClass::SourceOverloaded,
+        FailureClass::AwsS3Config,
+        FailureClass::StoreUnavailable,
+        FailureClass::StoreThrottled,
+        FailureClass::StoreConfig,
+        FailureClass::StoreAccess,
+        FailureClass::Verification,
+        FailureClass::FileGone,
+        FailureClass::TooLarge,
+        FailureClass::MailThrottled,
+        FailureClass::MailUnavailable,
+        FailureClass::MailUnknown,
+        FailureClass::MailRejected,
+        FailureClass::MailSuppressed,
+        FailureClass::MailConfig,
+        FailureClass::Internal,
+    ];
+
     /// The word in the `error_class` columns.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -87,6 +116,7 @@ impl FailureClass {
             FailureClass::StoreConfig => "store_config",
             FailureClass::StoreAccess => "store_access",
             FailureClass::Verification => "verification",
+            FailureClass::FileGone => "file_gone",
             FailureClass::TooLarge => "too_large",
             FailureClass::MailThrottled => "mail_throttled",
             FailureClass::MailUnavailable => "mail_unavailable",
@@ -156,7 +186,21 @@ impl Failure {
     #[must_use]
     pub fn with_detail(mut self, detail: impl fmt::Display) -> Failure {
         // A text column takes no NUL.
-        self.detail = Some(hushed(&detail.to_string()).replace('\0', "\u{fffd}").chars().take(4000).collect());
+        let detail: String = hushed(&detail.to_string()).replace('\0', "\u{fffd}").chars().take(4000).collect();
+        // What the other side says in brackets is not taken for its code.
+        self.detail = Some(if detail.starts_with('[') { format!(" {detail}") } else { detail });
+        self
+    }
+
+    /// Put the other side's code in front of the raw text: an SQLSTATE, or the name or number that S3, SES or a mail server gives to an error.
+    /// What does not look like one is left out: the code alone is shown to readers, too.
+    #[must_use]
+    pub fn with_code(mut self, code: Option<&str>) -> Failure {
+        let is_code =
+            |code: &&str| (1..=64).contains(&code.len()) && code.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | ' '));
+        if let Some(code) = code.filter(is_code) {
+            self.detail = Some(format!("[{code}] {}", self.detail.unwrap_or_default()));
+        }
         self
     }
 
@@ -182,3 +226,22 @@ impl fmt::Debug for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_looks_like_a_code_is_put_in_front_of_the_raw_text() {
+        let failure =
+            |detail: &str, code| Failure::new(FailureClass::Internal, Verdict::Retry, "").with_detail(detail).with_code(code).detail;
+        for (detail, code, written) in [
+            ("no such table", Some("42P01"), "[42P01] no such table"),
+            ("slow", Some("KMS.ThrottlingException"), "[KMS.ThrottlingException] slow"),
+            ("for ann@example.com", Some("ann@example.com"), "for ann@example.com"),
+            ("[secret] words", None, " [secret] words"),
+        ] {
+            assert_eq!(failure(detail, code).as_deref(), Some(written));
+        }
+    }
+}

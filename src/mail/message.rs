@@ -16,10 +16,10 @@ const SUBJECT_MAX: usize = 200;
 /// A finished mail. Debugs as its ids.
 #[derive(Clone)]
 pub struct Message {
-    /// The delivery that this mail is the side effect of; names the mail at every provider.
+    /// The delivery or notice that this mail is the side effect of; names the mail at every provider.
     pub delivery_id: Uuid,
-    /// The export that the mail speaks of.
-    pub export_id: Uuid,
+    /// The export that the mail speaks of, if it is one.
+    pub export_id: Option<Uuid>,
     /// To whom.
     pub to: Recipient,
     /// One line.
@@ -43,13 +43,14 @@ impl Message {
         let to: Address = self.to.reveal().parse().map_err(|_| {
             Failure::new(FailureClass::MailRejected, Verdict::Bury, "The recipient's address is not one that mail servers take.")
         })?;
-        lettre::Message::builder()
+        let about = self.export_id.map(|id| header("X-Exportbox-Export", id.to_string()));
+        let builder = about.into_iter().fold(lettre::Message::builder(), lettre::message::MessageBuilder::raw_header);
+        builder
             .from(sender.mailbox().clone())
             .to(Mailbox::new(None, to))
             .subject(single_line(&self.subject).chars().take(SUBJECT_MAX).collect::<String>())
             .date_now()
             .message_id(Some(format!("<{}>", self.message_id(sender))))
-            .raw_header(header("X-Exportbox-Export", self.export_id.to_string()))
             .raw_header(header("X-Exportbox-Delivery", self.delivery_id.to_string()))
             // Keeps out-of-office replies away (RFC 3834).
             .raw_header(header("Auto-Submitted", "auto-generated".to_owned()))
@@ -89,7 +90,7 @@ mod tests {
     fn message(to: &str) -> Message {
         Message {
             delivery_id: Uuid::from_u128(7),
-            export_id: Uuid::from_u128(9),
+            export_id: Some(Uuid::from_u128(9)),
             to: Recipient::new(to),
             subject: "Ready".into(),
             text: "https://secret.example/?token".into(),

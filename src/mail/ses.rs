@@ -42,6 +42,8 @@ impl Ses {
         limit: Duration,
     ) -> Result<String, Failure> {
         let departed = Departed::default();
+        let about = message.export_id.map(|id| tag("exportbox-export", id));
+        let tags = about.into_iter().chain([tag("exportbox-delivery", message.delivery_id)]).collect::<Result<Vec<_>, _>>()?;
         let raw = RawMessage::builder().data(Blob::new(mail.formatted())).build().map_err(not_built)?;
         let sent = self
             .client
@@ -50,8 +52,7 @@ impl Ses {
             .from_email_address(sender.address())
             .destination(Destination::builder().to_addresses(message.to.reveal()).build())
             .content(EmailContent::builder().raw(raw).build())
-            .email_tags(tag("exportbox-export", message.export_id)?)
-            .email_tags(tag("exportbox-delivery", message.delivery_id)?)
+            .set_email_tags(Some(tags))
             .set_configuration_set_name(self.configuration_set.clone())
             .customize()
             .config_override(

@@ -33,6 +33,14 @@ pub enum QueueError {
         /// What to do.
         hint: Option<String>,
     },
+    /// The same for how something was asked: usage.
+    #[error("{message}{}", .hint.as_ref().map(|hint| format!(". {hint}")).unwrap_or_default())]
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What to write instead.
+        hint: Option<String>,
+    },
     /// Anything else: a fault of exportbox.
     #[error("a statement failed ({0})")]
     Statement(String),
@@ -64,6 +72,7 @@ impl From<tokio_postgres::Error> for QueueError {
             }
             "42501" => QueueError::Privilege(said),
             "40001" | "40P01" | "55P03" | "57014" => QueueError::Unavailable(said),
+            "EB090" | "EB091" => QueueError::Usage { message: db.message().to_string(), hint: db.hint().map(ToString::to_string) },
             code if code.starts_with("EB") => {
                 QueueError::Refused { message: db.message().to_string(), hint: db.hint().map(ToString::to_string) }
             }

@@ -25,6 +25,8 @@ pub struct Story {
     pub attempts: Vec<Value>,
     /// Rows of `exportbox.events`.
     pub events: Vec<Value>,
+    /// Rows of `exportbox.dead`.
+    pub dead: Vec<Value>,
 }
 
 /// What a drain leaves behind.
@@ -72,6 +74,7 @@ impl Queue {
             deliveries: self.rows(sql::SHOW_DELIVERIES, export_id).await?,
             attempts: self.rows(sql::SHOW_ATTEMPTS, export_id).await?,
             events: self.rows(sql::SHOW_EVENTS, export_id).await?,
+            dead: self.dead(Some(export_id), &super::Filter::default(), 100).await?,
         };
         let mask = |rows: &mut Vec<Value>, column: &str| {
             for row in rows {

@@ -1,10 +1,50 @@
 //! What people order. The database's functions do it, and record who asked.
 
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::time::Duration;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use super::pool::ms;
 use super::{Queue, QueueError};
 use crate::sql;
+
+/// Which jobs are meant; what is `None` names all.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// A state that the verb starts from.
+    pub state: Option<String>,
+    /// `export` or `delivery`.
+    pub kind: Option<String>,
+    /// The report's name.
+    pub report: Option<String>,
+    /// Class of the last error.
+    pub error_class: Option<String>,
+    /// The role that asked.
+    pub requested_by: Option<String>,
+    /// What is over: ended from then on. What is not: came to be from then on.
+    pub since: Option<DateTime<Utc>>,
+    /// And before then.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// How many jobs something was done to, or would be.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Touched {
+    /// Jobs.
+    pub jobs: i64,
+    /// Their exports; one whose jobs are in two batches counts twice.
+    pub exports: i64,
+    /// There may be more that the filter names.
+    #[serde(skip_serializing)]
+    more: bool,
+    /// What the filter comes to: later jobs are not meant.
+    until: DateTime<Utc>,
+    /// Nothing was done.
+    pub dry_run: bool,
+}
 
 impl Queue {
     /// Stop an export and its mails. Returns what happened: `cancelled`, `cancelling` or `nothing to cancel`.
@@ -50,6 +90,77 @@ impl Queue {
     pub async fn resume(&self, scope: &str) -> Result<bool, QueueError> {
         let row = self.query_opt(sql::RESUME, &[&scope]).await?;
         Ok(row.is_some_and(|row| row.get("was_paused")))
+    }
+
+    /// Mail a new link to the file of a completed export, to one of its recipients or to all. Returns how many mails.
+    ///
+    /// # Errors
+    /// `Refused` when there is nothing to link to, nobody to send it to, or it was done too often; as `cancel`.
+    pub async fn relink(&self, export_id: Uuid, recipient: Option<&str>) -> Result<i32, QueueError> {
+        let row = self.query_opt(sql::RELINK, &[&export_id, &recipient]).await?;
+        Ok(row.map(|row| row.get("mails")).unwrap_or_default())
+    }
+
+    /// Cancel what a filter names, a batch and a transaction at a time. `at_most`: no more than so many.
+    ///
+    /// # Errors
+    /// `Usage` when the filter names everything; or why the database cannot be asked. What was done by then stays done.
+    pub async fn cancel_where(&self, filter: &Filter, at_most: Option<i32>, dry_run: bool) -> Result<Touched, QueueError> {
+        self.in_batches(sql::CANCEL_WHERE, filter, at_most, dry_run, &[]).await
+    }
+
+    /// Requeue what a filter names, in the same way; each job starts somewhere within `spread`.
+    ///
+    /// # Errors
+    /// As `cancel_where`.
+    pub async fn requeue_where(
+        &self,
+        filter: &Filter,
+        at_most: Option<i32>,
+        dry_run: bool,
+        spread: Duration,
+    ) -> Result<Touched, QueueError> {
+        self.in_batches(sql::REQUEUE_WHERE, filter, at_most, dry_run, &[&ms(spread)]).await
+    }
+
+    async fn in_batches(
+        &self,
+        statement: &'static str,
+        filter: &Filter,
+        at_most: Option<i32>,
+        dry_run: bool,
+        more: &[&(dyn ToSql + Sync)],
+    ) -> Result<Touched, QueueError> {
+        let mut until = filter.until;
+        let mut left = at_most;
+        let mut total: Option<Touched> = None;
+        loop {
+            let mut params: Vec<&(dyn ToSql + Sync)> =
+                vec![&filter.state, &filter.kind, &filter.report, &filter.error_class, &filter.requested_by, &filter.since];
+            params.extend([&until as &(dyn ToSql + Sync), &left, &dry_run]);
+            params.extend(more);
+            let row = self.query_opt(statement, &params).await?;
+            let said: Value = row.map(|row| row.get("said")).unwrap_or_default();
+            let batch: Touched = serde_json::from_value(said).map_err(|_| QueueError::Statement("an unknown answer".into()))?;
+            let sum = total.map_or(batch, |sum| Touched { jobs: sum.jobs + batch.jobs, exports: sum.exports + batch.exports, ..batch });
+            total = Some(sum);
+            // The end that the first batch has come to: what dies or is requested meanwhile is not meant.
+            until = Some(batch.until);
+            left = left.map(|left| left.saturating_sub(i32::try_from(batch.jobs).unwrap_or(i32::MAX)));
+            if !batch.more || batch.jobs == 0 || left.is_some_and(|left| left <= 0) {
+                return Ok(sum);
+            }
+        }
+    }
+
+    /// Dead letters, the newest first; the filter's state is dead.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn dead(&self, export_id: Option<Uuid>, filter: &Filter, how_many: i64) -> Result<Vec<Value>, QueueError> {
+        let params: [&(dyn ToSql + Sync); 8] =
+            [&export_id, &filter.kind, &filter.report, &filter.error_class, &filter.requested_by, &filter.since, &filter.until, &how_many];
+        Ok(self.query(sql::LIST_DEAD, &params).await?.iter().map(|row| row.get(0)).collect())
     }
 
     /// Erase an address. Returns what was touched, or with `dry_run` what would be.

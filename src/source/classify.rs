@@ -27,7 +27,7 @@ pub(super) fn failure(error: &tokio_postgres::Error, phase: Phase) -> Failure {
     };
     let detail = [Some(db.message()), db.detail(), db.hint(), db.where_()].into_iter().flatten().collect::<Vec<_>>().join("\n");
     let (class, verdict, sentence) = judge(db.code().code(), phase, db.detail().unwrap_or_default());
-    Failure::new(class, verdict, sentence).with_detail(detail)
+    Failure::new(class, verdict, sentence).with_detail(detail).with_code(Some(db.code().code()))
 }
 
 fn judge(code: &str, phase: Phase, detail: &str) -> (FailureClass, Verdict, String) {

@@ -89,7 +89,8 @@ where
         // The SDK's enum may grow.
         _ => AWAY,
     };
-    Failure::new(class, verdict, sentence).with_detail(detail(error)).with_retry_after(retry_after(error))
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+    Failure::new(class, verdict, sentence).with_detail(detail(error)).with_code(code).with_retry_after(retry_after(error))
 }
 
 /// The store says that there is no such thing. A HEAD answers without a code.

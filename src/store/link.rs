@@ -117,7 +117,7 @@ impl Store {
     async fn too_short(&self, cut_by: &str, life: TimeDelta) -> Failure {
         if cut_by == CUT_BY_OBJECT {
             let sentence = "The stored file is at the end of its life, so no link can be given: request the export again.";
-            return Failure::new(FailureClass::Verification, Verdict::Bury, sentence);
+            return Failure::new(FailureClass::FileGone, Verdict::Bury, sentence);
         }
         // The next call asks the provider again.
         *self.0.signing.lock().await = None;

@@ -6,6 +6,7 @@
 mod attempt;
 mod heartbeat;
 mod maintain;
+mod notify;
 mod sleep;
 
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use self::attempt::Finished;
 use self::heartbeat::Leases;
 use self::maintain::Cleaner;
+pub use self::notify::NoticeOptions;
+use self::notify::{Notifier, Notifying};
 use self::sleep::Sleeper;
 use crate::delivery::Courier;
 use crate::export::Exporter;
@@ -42,6 +45,8 @@ pub struct WorkOptions {
     pub heartbeat: Duration,
     /// How long running attempts may go on after a stop.
     pub grace: Duration,
+    /// Who is told of failures.
+    pub notices: NoticeOptions,
 }
 
 /// When a drain stops although more is due.
@@ -86,6 +91,7 @@ pub struct Worker {
     options: WorkOptions,
     leases: Arc<Leases>,
     cleaner: Cleaner,
+    notifier: Notifier,
 }
 
 /// What the loop keeps between turns.
@@ -109,7 +115,8 @@ impl Worker {
     pub fn new(queue: Queue, sources: Sources, store: Store, exporter: Exporter, courier: Courier, options: WorkOptions) -> Worker {
         let (exporter, courier) = (Arc::new(exporter), Arc::new(courier));
         let cleaner = Cleaner::new(queue.clone(), sources, store);
-        Worker { queue, exporter, courier, options, leases: Arc::new(Leases::default()), cleaner }
+        let notifier = Notifier::new(queue.clone(), courier.clone(), options.notices.clone());
+        Worker { queue, exporter, courier, options, leases: Arc::new(Leases::default()), cleaner, notifier }
     }
 
     /// Work until told to stop.
@@ -146,6 +153,7 @@ impl Worker {
         let mut has_looked = false;
         self.cleaner.clean_up();
         // A drain is over before anything has to be looked at again.
+        let notifying = self.notifier.keep(stop.clone());
         let _sweeping = sleeper.is_some().then(|| self.cleaner.keep());
         let ended = loop {
             while let Some(finished) = turn.attempts.try_join_next() {
@@ -215,7 +223,7 @@ impl Worker {
                 () = nap => {}
             }
         };
-        self.finish(turn, ended, &stop).await
+        self.finish(turn, ended, &stop, notifying).await
     }
 
     /// One claim cycle; starts what it got.
@@ -231,6 +239,7 @@ impl Worker {
         if !cycle.reaped.is_empty() {
             step!("worker.reaped");
             self.cleaner.clean_up();
+            self.notifier.look();
         }
         let (found, reaped) = (cycle.leases.len(), cycle.reaped.len());
         for lease in cycle.leases {
@@ -272,7 +281,10 @@ impl Worker {
         match finished.settled {
             Ok(Settled::Done(State::Completed)) if finished.kind == Kind::Export => tally.exported += 1,
             Ok(Settled::Done(State::Completed)) => tally.mailed += 1,
-            Ok(Settled::Done(State::Dead)) => tally.dead += 1,
+            Ok(Settled::Done(State::Dead)) => {
+                tally.dead += 1;
+                self.notifier.look();
+            }
             Ok(Settled::Done(State::Cancelled)) => tally.cancelled += 1,
             Ok(Settled::Done(State::Pending | State::Running)) => tally.retried += 1,
             Ok(Settled::LeaseLost) | Err(_) => tally.lease_lost += 1,
@@ -283,7 +295,13 @@ impl Worker {
     }
 
     /// Stop claiming → grace → ask to stop → release → close.
-    async fn finish(&self, mut turn: Turn, ended: Result<(), QueueError>, stop: &CancellationToken) -> Result<Tally, QueueError> {
+    async fn finish(
+        &self,
+        mut turn: Turn,
+        ended: Result<(), QueueError>,
+        stop: &CancellationToken,
+        notifying: Option<Notifying>,
+    ) -> Result<Tally, QueueError> {
         if stop.is_cancelled() && !turn.attempts.is_empty() {
             tracing::info!(running = turn.attempts.len(), grace_s = self.options.grace.as_secs(), "stopping");
         }
@@ -301,6 +319,9 @@ impl Worker {
         if self.queue.policy().source_slots.is_some() {
             // The places of this process are free now, and it takes none of them any more.
             let _ = self.queue.wake_another().await;
+        }
+        if let Some(notifying) = notifying {
+            notifying.done(self.options.grace).await;
         }
         self.cleaner.done(self.options.grace).await;
         ended.map(|()| turn.tally)

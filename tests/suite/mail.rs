@@ -63,7 +63,7 @@ fn awkward_message() -> Message {
     });
     Message {
         delivery_id: DELIVERY,
-        export_id: EXPORT,
+        export_id: Some(EXPORT),
         to: Recipient::new(RECIPIENT),
         subject: composed.subject,
         text: composed.text,

@@ -39,6 +39,9 @@ const CYCLE: &[(&str, &str, &[&str])] = &[
         &["job_pkey", "attempt_pkey"],
     ),
     ("unswept", "", &["attempt_unswept"]),
+    ("gather_failures", "(600000)", &["job_unnoticed"]),
+    ("gather_digest", "('{ops@example.com}', 3600000)", &["job_dead"]),
+    ("load_digest", "(now() - interval '1 hour', now())", &["job_dead", "attempt_number"]),
     ("next_sweep", "", &["attempt_unswept"]),
     ("complete_delivery", "(7, gen_random_uuid(), 'ses', 'm', now(), null)", &["job_pkey", "attempt_pkey", "delivery_pkey"]),
     ("retry", "(7, gen_random_uuid(), 1000, 5::smallint, 'query', 'x', null, false)", &["job_pkey", "attempt_pkey", "delivery_pkey"]),
@@ -112,4 +115,23 @@ async fn asking_for_the_next_due_instant_reads_a_few_pages_of_a_long_queue() {
     let plan = plan(&world.admin, ", analyze, buffers", "next_due", "(true, true, 90000, 2)").await;
     let pages = pages(&plan);
     assert!(pages < 200, "{pages} pages");
+}
+
+#[tokio::test]
+async fn a_filter_reads_the_index_of_its_states_and_not_the_history() {
+    let mut world = World::new().await;
+    world.may_leave_running = true;
+    world.sql(HISTORY).await;
+    let filter = "null, 'export', null, 'query', null, now() - interval '1 day', now()";
+    for (states, indexes) in
+        [("dead,cancelled", ["job_dead", "job_cancelled"]), ("pending,running", ["job_due|job_expiring", "job_running"])]
+    {
+        let query = format!("select named.id from exportbox.jobs_where('{{{states}}}', {filter}) as named limit 1000");
+        let plan: serde_json::Value = world.row(&format!("explain (format json) {query}"), &[]).await.get(0);
+        let nodes = nodes(&plan[0]["Plan"]);
+        assert!(!nodes.iter().any(|node| node["Node Type"] == "Seq Scan" && node["Relation Name"] == "job"), "{states}: {plan:#}");
+        for index in indexes {
+            assert!(nodes.iter().any(|node| index.split('|').any(|index| node["Index Name"] == index)), "{index}: {plan:#}");
+        }
+    }
 }

@@ -115,7 +115,7 @@ async fn assert_may_run(client: &Client, whose: &str, name: &str, text: &str) {
 #[tokio::test]
 async fn the_daemons_role_may_run_every_statement() {
     let (_world, daemon) = world_with_aws_s3().await;
-    let others = |name: &str| ["begin_export", "erase"].contains(&name) || CATALOGUE.contains(&name);
+    let others = |name: &str| ["begin_export", "erase", "cancel_where", "requeue_where"].contains(&name) || CATALOGUE.contains(&name);
     for (name, text) in ALL.iter().filter(|(name, _)| !others(name)) {
         assert_may_run(&daemon, "the daemon", name, text).await;
     }
@@ -137,6 +137,7 @@ async fn readers_may_run_what_looks_and_operators_also_what_acts() {
         "show_deliveries",
         "show_attempts",
         "show_events",
+        "list_dead",
         "list_reports",
         "show_report",
     ];
@@ -144,7 +145,7 @@ async fn readers_may_run_what_looks_and_operators_also_what_acts() {
     for name in look {
         assert_may_run(&reader, "a reader", name, texts[name]).await;
     }
-    for name in look.into_iter().chain(["cancel", "requeue", "erase"]).chain(CATALOGUE) {
+    for name in look.into_iter().chain(["cancel", "cancel_where", "requeue", "requeue_where", "relink", "erase"]).chain(CATALOGUE) {
         assert_may_run(&operator, "an operator", name, texts[name]).await;
     }
 }

@@ -34,7 +34,7 @@ pub(in crate::mail) fn ses(error: &SdkError<SendEmailError, HttpResponse>, depar
         }
         _ => unanswered(error, departed),
     };
-    failure.with_detail(DisplayErrorContext(error))
+    failure.with_detail(DisplayErrorContext(error)).with_code(error.code())
 }
 
 fn unanswered(error: &SdkError<SendEmailError, HttpResponse>, departed: bool) -> Failure {

@@ -32,7 +32,8 @@ pub(in crate::mail) fn smtp(error: &Error, phase: Phase) -> Failure {
         Some(500..) => refused(phase),
         _ => broken(error, phase),
     };
-    failure.with_detail(error)
+    let code = error.status().map(|status| format!("SMTP {}", u16::from(status)));
+    failure.with_detail(error).with_code(code.as_deref())
 }
 
 /// The server did not answer in time.

@@ -97,7 +97,7 @@ async fn a_file_that_is_gone_or_changed_is_not_mailed() {
         world.let_deliveries_go().await;
         let (tally, _) = world.drain().await;
         assert_eq!((tally.mailed, tally.dead), (0, 1));
-        assert_eq!(world.statuses(id).await, ["ann@example.com dead verification"]);
+        assert_eq!(world.statuses(id).await, ["ann@example.com dead file_gone"]);
         let export = world.export(id).await;
         assert_eq!((&export["state"], &export["undelivered"]), (&"completed".into(), &1.into()));
     }

@@ -27,7 +27,7 @@ pub const TALKATIVE: &str = "trace,tokio_postgres=trace,aws_config=trace,aws_smi
 const SHOWN: &str = "select coalesce(string_agg(t.shown, E'\n'), '') from (
     select error from exportbox.job union all select worker from exportbox.job union all select error from exportbox.attempt
     union all select error from exportbox.delivery union all select message_id from exportbox.delivery union all select detail from exportbox.event
-    union all select reason from exportbox.control union all select channel from exportbox.worker
+    union all select reason from exportbox.control union all select error from exportbox.notice union all select channel from exportbox.worker
     ) as t (shown)";
 
 /// The first thing in a text that must not be there.
@@ -124,14 +124,14 @@ impl World {
     pub async fn views_as(&self, role: &str) -> String {
         let mut shown = String::new();
         self.sql(&format!("set role {role}")).await;
-        let views = ["exports", "jobs", "attempts", "deliveries", "events", "health", "objects", "reports", "audit"];
+        let views = ["exports", "jobs", "attempts", "deliveries", "events", "health", "objects", "reports", "audit", "dead", "notices"];
         for view in views {
             // The filename is in the manifest: it is what the requester asked for, and the key's last part.
             let query =
                 format!("select coalesce(string_agg((to_jsonb(v) - 'filename' - 'key')::text, E'\n'), '') from exportbox.{view} as v");
             match self.admin.query_one(&query, &[]).await {
                 Ok(row) => shown.push_str(row.get(0)),
-                Err(error) => assert!(["health", "audit"].contains(&view), "{role} {view}: {error}"),
+                Err(error) => assert!(["health", "audit", "notices"].contains(&view), "{role} {view}: {error}"),
             }
         }
         self.sql("reset role").await;

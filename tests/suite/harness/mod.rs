@@ -35,7 +35,7 @@ use exportbox::database::DatabaseUrl;
 use exportbox::export::ExporterChoice;
 use exportbox::queue::{Leftover, Policy, Queue};
 use exportbox::sandbox::{Postgres, PostgresOptions, S3, S3Options, Ses, SesOptions, StoredMail};
-use exportbox::worker::{Budget, Tally, WorkOptions};
+use exportbox::worker::{Budget, NoticeOptions, Tally, WorkOptions};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row};
 use tokio_util::sync::CancellationToken;
@@ -155,6 +155,7 @@ impl World {
                 poll: Duration::from_secs(60),
                 heartbeat: Duration::from_millis(200),
                 grace: Duration::from_secs(10),
+                notices: NoticeOptions::default(),
             },
         };
         let (s3_config, ses_config) = (sdk(s3.endpoint()).await, sdk(ses.endpoint()).await);

@@ -100,6 +100,13 @@ impl World {
         self.login("operator", &["exportbox_operator"]).await
     }
 
+    /// The same, and the URL of its login: for commands.
+    pub async fn operators(&self) -> (String, Client) {
+        let name = format!("operator_{}", self.database);
+        let client = self.operator().await;
+        (postgres().url(&name, &name, &self.database), client)
+    }
+
     /// The stand-in for aws_s3, called by the daemon's login and by nobody else. That login is this world's own, and a member of the role
     /// `{database}_reports`, which owns nothing and reads `public.item`.
     pub async fn with_sealed_reports() -> World {

@@ -56,6 +56,9 @@ const COLUMNS: &[(&str, Holds, &str)] = &[
     // Its reason refuses whatever looks like an address.
     ("pause", Technical, "scope reason"),
     ("pause", Role, "paused_by"),
+    ("notice", Technical, "kind status provider message_id error_class"),
+    ("notice", Payload, "recipient"),
+    ("notice", Words, "error"),
     ("privacy_key", Technical, "key"),
     // Their reasons refuse whatever looks like an address.
     ("erasure", Technical, "address_hash counts reason"),
@@ -91,12 +94,14 @@ async fn an_erased_address_is_in_no_column_of_any_table() {
     world.drain().await;
     world.hold_deliveries().await;
     world.sql(&format!("insert into exportbox.event (export_id, kind) values ('{shared}', 'link_cut')")).await;
+    world.sql("insert into exportbox.notice (kind, recipient) values ('failure', 'bob@example.com')").await;
 
     // The address everywhere that a text may be, in several spellings: past the triggers, as some later version might let it in.
     world.sql("set session_replication_role = replica").await;
     for (table, column) in columns(|holds| matches!(holds, Payload | Words)) {
         let value = match (table, column) {
             ("delivery", "recipient") => format!("case when recipient = '{ADDRESS}' then 'Ann@Example.com' else recipient end"),
+            ("notice", "recipient") => "'Ann@Example.com'".into(),
             ("outbox", "recipients") => "recipients".into(),
             ("outbox", "idempotency_key") => format!("id || '-{ADDRESS}'"),
             (_, "params" | "metadata" | "format_options") => {

@@ -296,7 +296,7 @@ async fn a_link_dies_with_the_object() {
     assert_eq!(link.cut_by, Some("object"));
     assert!((stored_at + chrono::TimeDelta::seconds(3600) - link.expires_at).num_seconds() <= 1);
     let gone = store.link(&key().full(), Duration::from_secs(3600), "a.csv", TYPE, stored_at - chrono::TimeDelta::seconds(600), None).await;
-    assert_eq!(kind(gone), (FailureClass::Verification, Verdict::Bury));
+    assert_eq!(kind(gone), (FailureClass::FileGone, Verdict::Bury));
 }
 
 #[tokio::test]
