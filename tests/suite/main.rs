@@ -42,3 +42,4 @@ mod sweep;
 mod tidy;
 mod together;
 mod transitions;
+mod views;
