@@ -191,7 +191,9 @@ create index job_export on exportbox.job (export_id);
 comment on index exportbox.job_export is 'Read by the exports view, cancel, requeue and the cascade from outbox.';
 create index job_dead on exportbox.job (finished_at) where state = 'dead';
 comment on index exportbox.job_dead is 'Read by status and the health view.';
-create index job_unfinished on exportbox.job (kind, export_id, state) where state <> 'completed';
+create index job_unfinished on exportbox.job (kind, export_id, state) include (id) where state <> 'completed';
+create statistics exportbox.job_kind_and_state (mcv) on kind, state from exportbox.job;
+comment on statistics exportbox.job_kind_and_state is 'That few mails are dead does not follow from how many jobs are: keeps the views from reading a whole table for them.';
 comment on index exportbox.job_unfinished is 'Read by the exports and jobs views: what is not over with, newest first, beside any history.';
 
 create table exportbox.attempt (
@@ -396,7 +398,7 @@ comment on column exportbox.worker.seen_at is 'Last sign of life.';
 comment on column exportbox.worker.waiting_since is 'Asleep since then; null: awake, needs no wake.';
 comment on column exportbox.worker.waiting_until is 'Wakes by itself then.';
 
-create table exportbox.drain (
+create table exportbox.last_drain (
     only_one boolean not null default true,
     ended_at timestamptz not null default now(),
     ended    text not null,
@@ -405,19 +407,19 @@ create table exportbox.drain (
     mailed   bigint not null,
     dead     bigint not null,
     due_left bigint not null,
-    constraint drain_pkey primary key (only_one),
-    constraint drain_is_one_row check (only_one),
-    constraint drain_ended_known check (ended in ('drained', 'budget', 'dead', 'on_hold'))
+    constraint last_drain_pkey primary key (only_one),
+    constraint last_drain_is_one_row check (only_one),
+    constraint last_drain_ended_known check (ended in ('drained', 'budget', 'dead', 'on_hold'))
 );
-comment on table exportbox.drain is 'How the last drain ended: one row, written over by each.';
-comment on column exportbox.drain.only_one is 'Keeps it one row.';
-comment on column exportbox.drain.ended_at is 'When it ended.';
-comment on column exportbox.drain.ended is 'drained, budget, dead or on_hold: its exit codes 0, 10, 11 and 2.';
-comment on column exportbox.drain.claimed is 'Jobs that it took.';
-comment on column exportbox.drain.exported is 'Files that it stored.';
-comment on column exportbox.drain.mailed is 'Mails that the provider took.';
-comment on column exportbox.drain.dead is 'Jobs that died in it.';
-comment on column exportbox.drain.due_left is 'Jobs that could have started when it ended.';
+comment on table exportbox.last_drain is 'How the last drain ended: one row, written over by each.';
+comment on column exportbox.last_drain.only_one is 'Keeps it one row.';
+comment on column exportbox.last_drain.ended_at is 'When it ended.';
+comment on column exportbox.last_drain.ended is 'drained, budget, dead or on_hold: its exit codes 0, 10, 11 and 2.';
+comment on column exportbox.last_drain.claimed is 'Jobs that it took.';
+comment on column exportbox.last_drain.exported is 'Files that it stored.';
+comment on column exportbox.last_drain.mailed is 'Mails that the provider took.';
+comment on column exportbox.last_drain.dead is 'Jobs that died in it.';
+comment on column exportbox.last_drain.due_left is 'Jobs that could have started when it ended.';
 
 create table exportbox.mail_quota (
     only_one   boolean not null default true,

@@ -2,7 +2,7 @@
 -- security_barrier: a function in the caller's own WHERE must not be shown rows before the view has decided who may see them.
 -- Behind that barrier the caller's ORDER BY and LIMIT are not seen, only conditions on plain columns. So that nobody reads a history of millions
 -- to see twenty rows, a view brings its rows newest first by itself, and what hangs on a row is looked up row by row: "offset 0" keeps the planner
--- from joining whole tables instead.
+-- from joining whole tables instead. Whose row it is, is looked up for requesters only.
 
 create view exportbox.exports with (security_barrier) as
 select
@@ -24,7 +24,8 @@ select
     job.error,
     running.expected_rows,
     case when export.state in ('delivering', 'completed') then 100
-        else least(99, floor(100.0 * running.rows / nullif(running.expected_rows, 0)))::integer
+        when running.rows is not null and running.expected_rows > 0
+            then least(99, floor(100.0 * running.rows / running.expected_rows))::integer
     end as percent,
     running.progress_at,
     round(running.rows / nullif(running.seconds, 0))::bigint as rows_per_second,
@@ -111,10 +112,8 @@ select job.id, job.export_id, job.kind, job.state, job.run_at, job.priority, job
     job.worker, job.lease_expires_at, job.deadline_at, job.cancel_requested_at, job.started_at, job.finished_at,
     job.error_class, job.error
 from exportbox.job
-cross join lateral (
-    select outbox.requested_by from exportbox.outbox where outbox.id = job.export_id offset 0
-) as request
-where exportbox.may_see(request.requested_by)
+where pg_has_role(current_user, 'exportbox_reader', 'usage')
+    or (select outbox.requested_by from exportbox.outbox where outbox.id = job.export_id) = current_user
 order by job.id desc;
 comment on view exportbox.jobs is 'One row per job: what a worker claims.';
 comment on column exportbox.jobs.id is 'The job.';
@@ -147,10 +146,8 @@ join exportbox.job on job.id = attempt.job_id
 cross join lateral (
     select extract(epoch from coalesce(attempt.finished_at, attempt.progress_at) - attempt.started_at) as seconds
 ) as elapsed
-cross join lateral (
-    select outbox.requested_by from exportbox.outbox where outbox.id = job.export_id offset 0
-) as request
-where exportbox.may_see(request.requested_by);
+where pg_has_role(current_user, 'exportbox_reader', 'usage')
+    or (select outbox.requested_by from exportbox.outbox where outbox.id = job.export_id) = current_user;
 comment on view exportbox.attempts is 'One row per lease: what was tried, by whom, and what became of it.';
 comment on column exportbox.attempts.job_id is 'The job.';
 comment on column exportbox.attempts.export_id is 'The request it serves.';
@@ -180,7 +177,7 @@ select delivery.id, delivery.export_id, delivery.job_id,
     delivery.status, delivery.provider, delivery.message_id, job.leases as attempts, delivery.link_expires_at, delivery.link_cut_by,
     delivery.error_class, delivery.error, delivery.updated_at, job.state
 from exportbox.delivery
-join exportbox.job on job.id = delivery.job_id
+join exportbox.job on job.id = delivery.job_id and job.kind = 'delivery'
 cross join lateral (
     select outbox.requested_by from exportbox.outbox where outbox.id = delivery.export_id offset 0
 ) as request
@@ -253,18 +250,25 @@ select
     snapshot.age as snapshot_age,
     snapshot.holder as snapshot_holder,
     snapshot.alarm as snapshot_alarm,
-    drain.ended_at as last_drain_at,
-    drain.ended as last_drain,
+    last_drain.ended_at as last_drain_at,
+    last_drain.ended as last_drain,
     login.connections as login_connections,
     login.most as login_connection_limit,
     (select sum(pg_stat_database.numbackends) from pg_stat_database)::bigint as server_connections,
     current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
         - coalesce(current_setting('reserved_connections', true)::bigint, 0) as server_connection_limit,
-    greatest(0, mail_quota.most_a_day - mail_quota.sent) as mail_quota_left,
-    mail_quota.asked_at as mail_quota_asked_at
+    case when mail_quota.most_a_day is not null then greatest(0, mail_quota.most_a_day - mail_quota.sent) end as mail_quota_left,
+    mail_quota.asked_at as mail_quota_asked_at,
+    (select coalesce(jsonb_object_agg(counted.kind || ' ' || counted.state, counted.jobs), '{}')
+        from (
+            select job.kind, job.state, count(*) as jobs
+            from exportbox.job
+            where job.state in ('pending', 'running', 'dead')
+            group by job.kind, job.state
+        ) as counted) as jobs
 from (values (true)) as always (present)
 left join exportbox.oldest_snapshot() as snapshot on true
-left join exportbox.drain on true
+left join exportbox.last_drain on true
 left join exportbox.mail_quota on true
 -- Of the daemon's logins the one with the most connections.
 left join lateral (
@@ -297,15 +301,14 @@ comment on column exportbox.health.server_connections is 'Connections to this se
 comment on column exportbox.health.server_connection_limit is 'The most that the server gives to those who are not superusers.';
 comment on column exportbox.health.mail_quota_left is 'Recipients that SES takes until its 24 hours are over, when it was last asked; null: not known, or no limit.';
 comment on column exportbox.health.mail_quota_asked_at is 'When that was: at the start of a run, each hour of it, and after a drain that mailed.';
+comment on column exportbox.health.jobs is 'How many jobs by kind and state, such as "export dead": pending, running and dead ones.';
 
 create view exportbox.objects with (security_barrier) as
 select object.export_id, object.part, object.bucket, object.key, object.bytes, object.rows, object.checksum, object.content_type,
     object.filename, object.as_of, object.created_at
 from exportbox.object
-cross join lateral (
-    select outbox.requested_by from exportbox.outbox where outbox.id = object.export_id offset 0
-) as request
-where exportbox.may_see(request.requested_by);
+where pg_has_role(current_user, 'exportbox_reader', 'usage')
+    or (select outbox.requested_by from exportbox.outbox where outbox.id = object.export_id) = current_user;
 comment on view exportbox.objects is 'The manifest: one row per stored file of a finished export.';
 comment on column exportbox.objects.export_id is 'The export whose result this is.';
 comment on column exportbox.objects.part is 'From 1; the file is the parts in this order, end to end.';
@@ -322,10 +325,8 @@ comment on column exportbox.objects.created_at is 'When it was stored.';
 create view exportbox.events with (security_barrier) as
 select event.id, event.at, event.export_id, event.job_id, event.kind, event.actor, event.detail
 from exportbox.event
-left join lateral (
-    select outbox.requested_by from exportbox.outbox where outbox.id = event.export_id offset 0
-) as request on true
-where pg_has_role(current_user, 'exportbox_reader', 'usage') or request.requested_by = current_user
+where pg_has_role(current_user, 'exportbox_reader', 'usage')
+    or (select outbox.requested_by from exportbox.outbox where outbox.id = event.export_id) = current_user
 order by event.id desc;
 comment on view exportbox.events is 'The history of what was out of the ordinary.';
 comment on column exportbox.events.id is 'Order of writing.';

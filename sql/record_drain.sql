@@ -6,7 +6,7 @@
 -- $4 bigint: jobs that died
 -- $5 bigint: due jobs left
 -- $6 boolean: a wrong setting holds some up
-insert into exportbox.drain (ended, claimed, exported, mailed, dead, due_left)
+insert into exportbox.last_drain (ended, claimed, exported, mailed, dead, due_left)
 values (
     case when $6::boolean then 'on_hold' when $5::bigint > 0 then 'budget' when $4::bigint > 0 then 'dead' else 'drained' end,
     $1::bigint, $2::bigint, $3::bigint, $4::bigint, $5::bigint)

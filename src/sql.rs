@@ -70,7 +70,6 @@ statements! {
     SHOW_EXPORT = "show_export";
     SHOW_OBJECTS = "show_objects";
     SHOW_REPORT = "show_report";
-    STATUS_COUNTS = "status_counts";
     STATUS_RECENT = "status_recent";
     UNREGISTER_WORKER = "unregister_worker";
     UNSWEPT = "unswept";

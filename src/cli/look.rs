@@ -80,6 +80,10 @@ pub(super) fn health_lines(health: &Value, now: DateTime<Utc>, terminal: Termina
     if let Some(reason) = health["on_hold"].as_str() {
         lines.push(format!("{}  {}", terminal.in_colour_of("alarm", "ON HOLD"), printable(reason)));
     }
+    if let Some(pauses) = health["pauses"].as_str() {
+        let waiting = counted(health["paused"].as_i64().unwrap_or_default(), "job");
+        lines.push(format!("{}  {}; {waiting} waiting for that", terminal.in_colour_of("alarm", "PAUSED"), printable(pauses)));
+    }
     if let Some(alarm) = health["snapshot_alarm"].as_str() {
         lines.push(format!("{}  {}", terminal.in_colour_of("alarm", "SNAPSHOT"), printable(alarm)));
     } else if !health["snapshot_holder"].is_null() {
@@ -98,7 +102,8 @@ fn interval(row: &Value, name: &str) -> Option<TimeDelta> {
     while let Some(word) = words.next() {
         if word.contains(':') {
             let sign = if word.starts_with('-') { -1.0 } else { 1.0 };
-            let clock = word.trim_start_matches('-').split(':').try_fold(0.0, |sum, part| part.parse::<f64>().ok().map(|n| sum * 60.0 + n))?;
+            let clock =
+                word.trim_start_matches('-').split(':').try_fold(0.0, |sum, part| part.parse::<f64>().ok().map(|n| sum * 60.0 + n))?;
             seconds += sign * clock;
         } else {
             let number: f64 = word.parse().ok()?;

@@ -26,7 +26,7 @@ pub(super) struct StatusArgs {
 
 pub(super) async fn status(database: &DatabaseArgs, args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let queue = queue(database).await?;
-    let mut status = queue.status().await?;
+    let mut status = queue.health().await?;
     let recent = queue.recent(args.limit).await?;
     if args.json {
         status["exports"] = json!(recent);

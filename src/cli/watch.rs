@@ -117,7 +117,10 @@ mod tests {
         let now = DateTime::parse_from_rfc3339("2026-11-22T10:01:00+00:00").unwrap().with_timezone(&Utc);
         assert_eq!(pace(&running, now), ["45%", "33,000 rows/s", "1.70 MB/s", "about 90s left (until 10:02:30 UTC)"]);
         assert_eq!(line(&json!({"state": "running", "rows": null, "percent": null})), "running");
-        assert_eq!(line(&json!({"state": "completed", "percent": 100, "rows": 3, "bytes": 20, "mails": 1})), "completed  3 rows, 20 B  1 mail");
+        assert_eq!(
+            line(&json!({"state": "completed", "percent": 100, "rows": 3, "bytes": 20, "mails": 1})),
+            "completed  3 rows, 20 B  1 mail"
+        );
     }
 
     #[test]
@@ -129,6 +132,10 @@ mod tests {
         assert!(!terminal.contents().contains('[') && terminal.contents().ends_with("running, 7 rows"), "{}", terminal.contents());
         draw(&bar, &json!({"state": "running", "percent": 50, "rows": 700, "bytes": null, "rows_per_second": 70})).unwrap();
         bar.tick();
-        assert!(terminal.contents().ends_with("[===============>              ]  50% running, 700 rows, 70 rows/s"), "{}", terminal.contents());
+        assert!(
+            terminal.contents().ends_with("[===============>              ]  50% running, 700 rows, 70 rows/s"),
+            "{}",
+            terminal.contents()
+        );
     }
 }

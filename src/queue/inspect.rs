@@ -80,15 +80,6 @@ impl Queue {
         Ok(Some(story))
     }
 
-    /// The health view with the jobs by kind and state.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn status(&self) -> Result<Value, QueueError> {
-        let row = self.query_opt(sql::STATUS_COUNTS, &[]).await?;
-        Ok(row.map(|row| row.get("status")).unwrap_or_default())
-    }
-
     /// The health view.
     ///
     /// # Errors

@@ -51,7 +51,8 @@ async fn what_status_show_watch_and_health_print_fits_the_schema_in_every_state(
     for id in &ids {
         let story = json(&world.run(&["show", "--json", &id.to_string()]).await);
         assert_fits("show", &story);
-        parts += ["objects", "deliveries", "attempts", "events"].iter().filter(|part| !story[**part].as_array().unwrap().is_empty()).count();
+        parts +=
+            ["objects", "deliveries", "attempts", "events"].iter().filter(|part| !story[**part].as_array().unwrap().is_empty()).count();
     }
     assert!(parts >= 6, "some kind of row was in no story");
     gate.open().await;
@@ -65,7 +66,9 @@ async fn what_status_show_watch_and_health_print_fits_the_schema_in_every_state(
     daemon.stop().await;
 
     // The schema refuses what it must.
-    for (change, value) in [("state", json!("finished")), ("rows", json!("many")), ("percent", json!(101)), ("requested_at", json!("yesterday"))] {
+    for (change, value) in
+        [("state", json!("finished")), ("rows", json!("many")), ("percent", json!(101)), ("requested_at", json!("yesterday"))]
+    {
         let mut export = status["exports"][0].clone();
         export[change] = value;
         assert!(!wrong("export", &export).is_empty(), "{change}");

@@ -20,9 +20,9 @@ impl World {
     }
 }
 
-/// What is seen of it.
+/// What is seen of it, one after the other: a line, and what it is written over with.
 fn seen(text: &str) -> Vec<String> {
-    console::strip_ansi_codes(text).lines().map(|line| line.trim_end_matches('\r').to_string()).collect()
+    console::strip_ansi_codes(text).split(['\r', '\n']).filter(|line| !line.is_empty()).map(|line| line.trim_end().to_string()).collect()
 }
 
 #[tokio::test]

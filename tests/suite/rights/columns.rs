@@ -52,7 +52,7 @@ const COLUMNS: &[(&str, Holds, &str)] = &[
     ("control", Words, "reason"),
     ("control", Role, "held_by"),
     ("worker", Technical, "id channel version"),
-    ("drain", Technical, "ended"),
+    ("last_drain", Technical, "ended"),
     ("privacy_key", Technical, "key"),
     // Their reasons refuse whatever looks like an address.
     ("erasure", Technical, "address_hash counts reason"),

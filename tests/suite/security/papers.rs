@@ -140,7 +140,10 @@ fn every_statement_of_a_policy_is_narrow_and_explained() {
             if let Some(resource) = statement.get("Resource") {
                 let everything = words(resource).contains(&"*".to_string());
                 // In a key's own policy the star is the key, and an account is no resource that a policy can name.
-                assert!(!allows || !everything || name == "key" || words(&statement["Action"]) == ["ses:GetAccount"], "{name}: {sid} is about everything");
+                assert!(
+                    !allows || !everything || name == "key" || words(&statement["Action"]) == ["ses:GetAccount"],
+                    "{name}: {sid} is about everything"
+                );
             }
         }
     }

@@ -28,7 +28,7 @@ async fn health_says_when_a_drain_last_ended_and_how() {
     assert_eq!(drained(&[], &[]).await, (11, "dead".into()));
     world.request("select 1", &[]).await;
     assert_eq!(drained(&[], &[("EXPORTBOX_BUCKET", "no-such-bucket")]).await, (2, "on_hold".into()));
-    assert_eq!(world.count("select count(*) from exportbox.drain").await, 1, "one row, however many drains");
+    assert_eq!(world.count("select count(*) from exportbox.last_drain").await, 1, "one row, however many drains");
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use crate::tidy::{files, root};
 
 /// Column, type and comment of every view, by view.
 async fn catalogue(world: &World) -> BTreeMap<String, Vec<(String, String, String)>> {
-    let columns = "select c.relname::text, a.attname::text, replace(format_type(a.atttypid, null), 'timestamp with time zone', 'timestamptz'),
+    let columns =
+        "select c.relname::text, a.attname::text, replace(format_type(a.atttypid, null), 'timestamp with time zone', 'timestamptz'),
             coalesce(col_description(c.oid, a.attnum), '')
         from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0
         where c.relnamespace = 'exportbox'::regnamespace and c.relkind = 'v' and has_table_privilege('exportbox_operator', c.oid, 'select')
@@ -81,6 +82,10 @@ async fn the_schema_of_the_json_has_every_column_of_the_views_that_the_commands_
         let columns: BTreeMap<&str, &str> = there[view].iter().map(|(name, _, comment)| (name.as_str(), comment.as_str())).collect();
         assert_eq!(described, columns, "{view}");
         let required: Vec<&str> = definition["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
-        assert_eq!(required, there[view].iter().map(|(name, ..)| name.as_str()).collect::<Vec<_>>(), "{view}: every column is always there");
+        assert_eq!(
+            required,
+            there[view].iter().map(|(name, ..)| name.as_str()).collect::<Vec<_>>(),
+            "{view}: every column is always there"
+        );
     }
 }
