@@ -256,8 +256,6 @@ comment on column exportbox.attempt.error_detail is 'The raw text, which may hol
 create index attempt_unswept on exportbox.attempt (sweep_after)
     where (object_key is not null or backend_pid is not null) and outcome <> 'completed' and sweep_after < 'infinity';
 comment on index exportbox.attempt_unswept is 'Read by unswept and next_sweep.';
-create index attempt_open on exportbox.attempt (job_id) where finished_at is null;
-comment on index exportbox.attempt_open is 'Read by whoever asks the attempts view what is being attempted now.';
 
 create table exportbox.object (
     export_id     uuid not null,

@@ -140,7 +140,7 @@ select attempt.job_id, job.export_id, job.kind, attempt.number, attempt.worker, 
     case when pg_has_role(current_user, 'exportbox_operator', 'usage') then attempt.error_detail end as error_detail,
     attempt.expected_rows, attempt.progress_at, coalesce(attempt.finished_at, now()) - attempt.started_at as duration,
     round(attempt.rows / nullif(elapsed.seconds, 0))::bigint as rows_per_second,
-    round(attempt.bytes / nullif(elapsed.seconds, 0))::bigint as bytes_per_second
+    round(attempt.bytes / nullif(elapsed.seconds, 0))::bigint as bytes_per_second, job.state as job_state
 from exportbox.attempt
 join exportbox.job on job.id = attempt.job_id
 cross join lateral (
@@ -169,13 +169,14 @@ comment on column exportbox.attempts.progress_at is 'When a heartbeat last broug
 comment on column exportbox.attempts.duration is 'From the claim to the end of the lease, or so far.';
 comment on column exportbox.attempts.rows_per_second is 'From the claim to the end, or to the last progress.';
 comment on column exportbox.attempts.bytes_per_second is 'The same of the stored bytes.';
+comment on column exportbox.attempts.job_state is 'The state of its job now: with running, the attempt that is not finished is the one under way.';
 
 create view exportbox.deliveries with (security_barrier) as
 select delivery.id, delivery.export_id, delivery.job_id,
     case when pg_has_role(current_user, 'exportbox_operator', 'usage') or request.requested_by = current_user
         then delivery.recipient else exportbox.mask(delivery.recipient) end as recipient,
     delivery.status, delivery.provider, delivery.message_id, job.leases as attempts, delivery.link_expires_at, delivery.link_cut_by,
-    delivery.error_class, delivery.error, delivery.updated_at, job.state
+    delivery.error_class, delivery.error, delivery.updated_at, job.state as job_state
 from exportbox.delivery
 join exportbox.job on job.id = delivery.job_id and job.kind = 'delivery'
 cross join lateral (
@@ -196,7 +197,7 @@ comment on column exportbox.deliveries.link_cut_by is 'Why earlier than asked: c
 comment on column exportbox.deliveries.error_class is 'Class of the last error.';
 comment on column exportbox.deliveries.error is 'The last error in words.';
 comment on column exportbox.deliveries.updated_at is 'Last change of status.';
-comment on column exportbox.deliveries.state is 'That of its job: pending, running, completed, dead or cancelled. A condition on it finds what is not over with beside any history.';
+comment on column exportbox.deliveries.job_state is 'The state of its job: pending, running, completed, dead or cancelled. Finds what is not over with beside any history.';
 
 create function exportbox.oldest_snapshot(alarm_transactions bigint default 1000000, alarm_age interval default '1 hour')
 returns table (holder text, transactions bigint, age interval, alarm text)

@@ -6,14 +6,14 @@ use serde_json::Value;
 use super::Session;
 use super::classify::{self, Phase};
 use super::shape::explained;
-use crate::job::{ExportJob, Failure, Verdict};
+use crate::job::{ExportJob, Failure, FailureClass};
 use crate::sql;
 
 impl Session {
     /// The planner's guess, one round trip. `None`: it cannot plan the query as it stands, and running the query will say why.
     ///
     /// # Errors
-    /// What is not the query's own fault, and would only be waited for once more.
+    /// The time is up, or a lock is not to be had: the query would only wait for it once more.
     pub async fn expected_rows(&self, job: &ExportJob) -> Result<Option<i64>, Failure> {
         let explain = explained(&job.query);
         // As one statement by the extended protocol: what breaks out of the parentheses is planned at most, never run.
@@ -26,7 +26,7 @@ impl Session {
             Ok(row) => Ok(rows_of(&row.get(0))),
             Err(error) => {
                 let failure = classify::failure(&error, Phase::Query);
-                if failure.verdict == Verdict::Bury { Ok(None) } else { Err(failure) }
+                if matches!(failure.class, FailureClass::Timeout | FailureClass::SourceOverloaded) { Err(failure) } else { Ok(None) }
             }
         }
     }

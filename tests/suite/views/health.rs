@@ -1,5 +1,6 @@
 //! The health view: the last drain, connections, the mail quota.
 
+use exportbox::sandbox::{Action, Rule};
 use serde_json::Value;
 
 use crate::harness::World;
@@ -62,4 +63,16 @@ async fn health_counts_the_connections_of_the_daemons_login_and_of_the_server() 
         - coalesce(current_setting('reserved_connections', true)::bigint, 0)";
     assert_eq!(health(&world).await["server_connection_limit"], world.count(expected).await);
     daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_daemon_that_may_not_ask_for_the_quota_mails_all_the_same() {
+    let world = World::new().await;
+    let denied = Action::error(403, "AccessDeniedException", "User is not authorized to perform ses:GetAccount");
+    world.ses.faults().add(Rule::on("GetAccount", denied));
+    let id = world.request("select 1", &["ann@example.com"]).await;
+    world.drain().await;
+    assert_eq!((world.state(id).await.as_str(), world.mails().len()), ("completed", 1));
+    let health = health(&world).await;
+    assert!(health["mail_quota_left"].is_null() && health["last_drain"] == "drained", "{health}");
 }

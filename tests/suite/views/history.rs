@@ -71,10 +71,13 @@ const ASKED: &[(&str, &[&str])] = &[
             "where state = 'pending' and run_at > now() and attempt > 0",
         ],
     ),
-    ("attempts", &["where job_id = 77777", "where export_id = '$id' order by started_at", "where finished_at is null"]),
+    (
+        "attempts",
+        &["where job_id = 77777", "where export_id = '$id' order by started_at", "where job_state = 'running' and finished_at is null"],
+    ),
     (
         "deliveries",
-        &["where export_id = '$id'", "where id = gen_random_uuid()", "where state = 'pending'", "where state in ('dead', 'cancelled')"],
+        &["where export_id = '$id'", "where id = '$id'", "where job_state = 'pending'", "where job_state in ('dead', 'cancelled')"],
     ),
     ("objects", &["where export_id = '$id' order by part"]),
     ("events", &["where id = 77777", "where export_id = '$id' order by id", "order by id desc limit 20"]),
