@@ -197,6 +197,10 @@ create index job_history on exportbox.job (report, finished_at) where state = 'c
 comment on index exportbox.job_history is 'Read by expected_time: how long a report took of late.';
 create index job_dead on exportbox.job (finished_at) where state = 'dead';
 comment on index exportbox.job_dead is 'Read by status and the health view.';
+create index job_unfinished on exportbox.job (kind, export_id, state) include (id) where state <> 'completed';
+create statistics exportbox.job_kind_and_state (mcv) on kind, state from exportbox.job;
+comment on statistics exportbox.job_kind_and_state is 'That few mails are dead does not follow from how many jobs are: keeps the views from reading a whole table for them.';
+comment on index exportbox.job_unfinished is 'Read by the exports and jobs views: what is not over with, newest first, beside any history.';
 
 create table exportbox.attempt (
     lease_token   uuid not null,
@@ -214,8 +218,10 @@ create table exportbox.attempt (
     upload_id     text,
     swept_at      timestamptz,
     sweep_after   timestamptz not null default '-infinity',
+    expected_rows bigint,
     rows          bigint,
     bytes         bigint,
+    progress_at   timestamptz,
     error_class   text,
     error         text,
     error_detail  text,
@@ -246,8 +252,10 @@ comment on column exportbox.attempt.object_key is 'The key of its first file; wh
 comment on column exportbox.attempt.upload_id is 'The multipart upload to abort when this attempt loses.';
 comment on column exportbox.attempt.swept_at is 'When the query of a losing attempt was last seen ended and what it stored was removed.';
 comment on column exportbox.attempt.sweep_after is 'Not swept (again) before this instant; infinity: never again.';
+comment on column exportbox.attempt.expected_rows is 'What the source''s planner expects of the query; null for deliveries, and where it cannot be asked.';
 comment on column exportbox.attempt.rows is 'Rows so far, written by heartbeats, final at the end.';
 comment on column exportbox.attempt.bytes is 'Bytes stored so far.';
+comment on column exportbox.attempt.progress_at is 'When a heartbeat last brought more rows or bytes.';
 comment on column exportbox.attempt.error_class is 'Class of this attempt''s error.';
 comment on column exportbox.attempt.error is 'This attempt''s error in our own words.';
 comment on column exportbox.attempt.error_detail is 'The raw text, which may hold data: operators only.';
@@ -414,15 +422,43 @@ comment on column exportbox.worker.seen_at is 'Last sign of life.';
 comment on column exportbox.worker.waiting_since is 'Asleep since then; null: awake, needs no wake.';
 comment on column exportbox.worker.waiting_until is 'Wakes by itself then.';
 
-create table exportbox.drain (
-    worker       text not null,
-    finished_at  timestamptz not null default now(),
+create table exportbox.last_drain (
+    only_one boolean not null default true,
+    ended_at timestamptz not null default now(),
+    ended    text not null,
+    claimed  bigint not null,
+    exported bigint not null,
+    mailed   bigint not null,
+    dead     bigint not null,
+    due_left bigint not null,
     max_runtime  interval,
     source_slots integer,
-    constraint drain_pkey primary key (worker)
+    constraint last_drain_pkey primary key (only_one),
+    constraint last_drain_is_one_row check (only_one),
+    constraint last_drain_ended_known check (ended in ('drained', 'budget', 'dead', 'on_hold'))
 );
-comment on table exportbox.drain is 'One row per drain that came to its end, kept for a day: who worked last where nothing works all the time, and how long it had.';
-comment on column exportbox.drain.worker is 'host:pid:random, made new at each start.';
-comment on column exportbox.drain.finished_at is 'Its end.';
-comment on column exportbox.drain.max_runtime is 'Its --max-runtime; null: no limit.';
-comment on column exportbox.drain.source_slots is 'Exports that it let run at once over all processes; null: no limit.';
+comment on table exportbox.last_drain is 'How the last drain ended: one row, written over by each.';
+comment on column exportbox.last_drain.only_one is 'Keeps it one row.';
+comment on column exportbox.last_drain.ended_at is 'When it ended.';
+comment on column exportbox.last_drain.ended is 'drained, budget, dead or on_hold: its exit codes 0, 10, 11 and 2.';
+comment on column exportbox.last_drain.claimed is 'Jobs that it took.';
+comment on column exportbox.last_drain.exported is 'Files that it stored.';
+comment on column exportbox.last_drain.mailed is 'Mails that the provider took.';
+comment on column exportbox.last_drain.dead is 'Jobs that died in it.';
+comment on column exportbox.last_drain.due_left is 'Jobs that could have started when it ended.';
+comment on column exportbox.last_drain.max_runtime is 'Its --max-runtime; null: no limit.';
+comment on column exportbox.last_drain.source_slots is 'Exports that it let run at once over all processes; null: no limit.';
+
+create table exportbox.mail_quota (
+    only_one   boolean not null default true,
+    asked_at   timestamptz not null default now(),
+    most_a_day bigint,
+    sent       bigint not null,
+    constraint mail_quota_pkey primary key (only_one),
+    constraint mail_quota_is_one_row check (only_one)
+);
+comment on table exportbox.mail_quota is 'What SES said of its daily quota when it was last asked: one row. None: it was never asked, or mails go by SMTP.';
+comment on column exportbox.mail_quota.only_one is 'Keeps it one row.';
+comment on column exportbox.mail_quota.asked_at is 'When it was asked.';
+comment on column exportbox.mail_quota.most_a_day is 'Recipients in 24 hours; null: no limit.';
+comment on column exportbox.mail_quota.sent is 'Recipients in the 24 hours before it was asked, those of other programs of the account among them.';

@@ -54,7 +54,8 @@ grant execute on function exportbox.open_lanes(), exportbox.is_open(exportbox.jo
 grant execute on function exportbox.may_see(text), exportbox.mask(text) to exportbox_reader, exportbox_operator, exportbox_requester;
 
 grant select, insert, update, delete on exportbox.job, exportbox.attempt, exportbox.object, exportbox.delivery, exportbox.control,
-    exportbox.worker, exportbox.drain to exportbox_worker;
+    exportbox.worker to exportbox_worker;
+grant select, insert, update on exportbox.last_drain, exportbox.mail_quota to exportbox_worker;
 grant select on exportbox.pause to exportbox_worker;
 -- Who and when come from the columns' defaults: nobody writes history in another's name.
 grant select, insert (export_id, job_id, kind, detail) on exportbox.event to exportbox_worker;

@@ -66,10 +66,8 @@ begin atomic
         from exportbox.worker
     ) as works
     left join (
-        select drain.finished_at, drain.max_runtime, drain.source_slots
-        from exportbox.drain
-        order by drain.finished_at desc
-        limit 1
+        select last_drain.ended_at as finished_at, last_drain.max_runtime, last_drain.source_slots
+        from exportbox.last_drain
     ) as last on true;
 end;
 comment on function exportbox.hands() is 'Who works: daemons with a sign of life, else the last drain; how many exports they let run at once, and how long the drain had.';

@@ -1,23 +1,12 @@
 -- name: drained
--- What a drain leaves behind; its own end is remembered for whoever asks later why something waits.
+-- What a drain leaves behind.
 -- $1 text: worker id
--- $2 bigint: its longest runtime, ms, null for no limit
--- $3 bigint: what is left of that, ms
--- $4 int: most exports at once over all processes, null for no limit
+-- $2 bigint: what is left of its longest runtime, ms, null for no limit
 with
-remembered as (
-    insert into exportbox.drain (worker, max_runtime, source_slots)
-    values ($1::text, $2::bigint * interval '1 millisecond', $4::int)
-    on conflict (worker) do update set finished_at = now()
-),
-forgotten as (
-    delete from exportbox.drain
-    where drain.finished_at < now() - interval '1 day'
-),
 lane as materialized (
     select lanes.kind, lanes.is_paused, lanes.is_held, lanes.closed_reports, lanes.closed_sources, in_time.closed_reports as slow_reports
     from exportbox.lanes(null) as lanes
-    join exportbox.lanes($3::bigint) as in_time using (kind)
+    join exportbox.lanes($2::bigint) as in_time using (kind)
 ),
 pending as (
     select job.kind, job.run_at, lane.is_held,

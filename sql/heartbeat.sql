@@ -29,7 +29,7 @@ landed as (
 ),
 progressed as (
     update exportbox.attempt
-    set rows = beat.rows, bytes = beat.bytes
+    set rows = beat.rows, bytes = beat.bytes, progress_at = now()
     from beat
     where attempt.lease_token = beat.lease_token and attempt.finished_at is null
         and (attempt.rows, attempt.bytes) is distinct from (beat.rows, beat.bytes)

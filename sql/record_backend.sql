@@ -1,10 +1,11 @@
 -- name: record_backend
--- Note which server process runs the query, so that whoever reaps the attempt can end it.
+-- Note which server process runs the query, so that whoever reaps the attempt can end it, and how many rows its planner expects.
 -- $1 uuid: lease token
 -- $2 int: pid
 -- $3 timestamptz: start of that process
 -- $4 text: exporter
+-- $5 bigint: rows expected, or null
 update exportbox.attempt
-set backend_pid = $2::int, backend_start = $3::timestamptz, exporter = $4::text
+set backend_pid = $2::int, backend_start = $3::timestamptz, exporter = $4::text, expected_rows = $5::bigint
 where attempt.lease_token = $1::uuid and attempt.finished_at is null
 returning attempt.job_id

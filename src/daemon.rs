@@ -13,7 +13,7 @@ use crate::database::DatabaseUrl;
 use crate::delivery::Courier;
 use crate::export::{ExportOptions, Exporter};
 use crate::mail::{Mailer, Transport};
-use crate::queue::{Leftover, Queue, QueueError};
+use crate::queue::{Drained, Leftover, Queue, QueueError};
 use crate::source::{DEFAULT_SOURCE, Source, Sources};
 use crate::store::{Store, StoreOptions};
 use crate::worker::{Budget, Tally, Worker};
@@ -93,8 +93,26 @@ impl Daemon {
     pub async fn drain(self, budget: Budget, stop: CancellationToken) -> Result<(Tally, Leftover), QueueError> {
         let started = Instant::now();
         let tally = self.worker.drain(budget, stop).await?;
-        let leftover = self.queue.leftover(budget.max_runtime, budget.time_left(started)).await?;
+        let leftover = self.queue.leftover(budget.time_left(started)).await?;
+        leave_a_trace(&self.queue, &budget, &tally, &leftover).await;
         Ok((tally, leftover))
+    }
+}
+
+/// For who asks the health view when a drain last ended, and how. What the drain did is done either way.
+async fn leave_a_trace(queue: &Queue, budget: &Budget, tally: &Tally, left: &Leftover) {
+    let Tally { claimed, exported, mailed, dead, .. } = *tally;
+    let drained = Drained {
+        claimed,
+        exported,
+        mailed,
+        dead,
+        due_left: left.due,
+        is_on_hold: left.on_hold.is_some(),
+        max_runtime: budget.max_runtime,
+    };
+    if let Err(error) = queue.record_drain(&drained).await {
+        tracing::warn!(%error, "how this drain ended could not be noted");
     }
 }
 

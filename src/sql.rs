@@ -12,9 +12,11 @@ macro_rules! statements {
 }
 
 statements! {
+    AFTER_ESTIMATE = "after_estimate";
     ATTEMPT_OUTCOME = "attempt_outcome";
     AWAKE = "awake";
     AWS_S3_USABLE = "aws_s3_usable";
+    BEFORE_ESTIMATE = "before_estimate";
     BEGIN_EXPORT = "begin_export";
     BURY = "bury";
     CANCEL = "cancel";
@@ -61,6 +63,8 @@ statements! {
     READ_REPORT_PARAMS = "read_report_params";
     REAP = "reap";
     RECORD_BACKEND = "record_backend";
+    RECORD_DRAIN = "record_drain";
+    RECORD_MAIL_QUOTA = "record_mail_quota";
     RECORD_SENDING = "record_sending";
     RECORD_STORE = "record_store";
     RECORD_SWEEP = "record_sweep";
@@ -85,7 +89,6 @@ statements! {
     SHOW_EXPORT = "show_export";
     SHOW_OBJECTS = "show_objects";
     SHOW_REPORT = "show_report";
-    STATUS_COUNTS = "status_counts";
     STATUS_RECENT = "status_recent";
     UNREGISTER_WORKER = "unregister_worker";
     UNSWEPT = "unswept";

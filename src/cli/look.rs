@@ -1,50 +1,17 @@
-//! `status`, `show`, `watch` and `health`: the views, for people and with `--json` for programs.
+//! `health`, and what the commands that look have in common: the views, for people and with `--json` for programs.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::Context;
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::print::{amount, counted, field, printable, table};
+use super::print::{count, counted, field, printable};
+use super::terminal::{Terminal, instant, span};
 use super::usage;
 use crate::config::DatabaseArgs;
 use crate::queue::{Policy, Queue};
-
-#[derive(Args)]
-pub(super) struct StatusArgs {
-    /// How many of the newest exports to list
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(i64).range(0..=1000))]
-    limit: i64,
-    /// Print as one line of JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args)]
-pub(super) struct ShowArgs {
-    /// The export's id
-    id: Uuid,
-    /// Show e-mail addresses in clear, where this login may see them; masked otherwise, also in JSON
-    #[arg(long)]
-    show_addresses: bool,
-    /// Print as one line of JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args)]
-pub(super) struct WatchArgs {
-    /// The export's id
-    id: Uuid,
-    /// Print a line of JSON at each change
-    #[arg(long)]
-    json: bool,
-}
 
 #[derive(Args)]
 pub(super) struct HealthArgs {
@@ -59,6 +26,15 @@ pub(super) async fn queue(database: &DatabaseArgs) -> anyhow::Result<Queue> {
     Ok(Queue::new(&database, format!("cli:{}", std::process::id()), Policy::default()))
 }
 
+/// An export's id as somebody has typed it.
+pub(super) fn export_id(text: &str) -> Result<Uuid, &'static str> {
+    text.trim().parse().map_err(|_| "an export's id is a UUID; exportbox status lists them")
+}
+
+pub(super) fn no_such_export(id: Uuid) -> String {
+    format!("there is no export {id}, or this login may not see it; list them with: exportbox status")
+}
+
 pub(super) async fn health(database: &DatabaseArgs, args: &HealthArgs) -> anyhow::Result<ExitCode> {
     let queue = queue(database).await?;
     queue.check_schema().await?;
@@ -66,180 +42,101 @@ pub(super) async fn health(database: &DatabaseArgs, args: &HealthArgs) -> anyhow
     if args.json {
         println!("{health}");
     } else {
-        print_health(&health);
+        println!("{}", health_lines(&health, Utc::now(), Terminal::of_stdout()).join("\n"));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_health(health: &Value) {
-    println!(
-        "{} due (oldest for {}), {} waiting (next {}), {} running, {} dead, {} workers",
+/// The health view in a few lines: figures first, then what somebody has to do something about.
+pub(super) fn health_lines(health: &Value, now: DateTime<Utc>, terminal: Terminal) -> Vec<String> {
+    let known = |name: &str| health[name].as_i64().map(count);
+    let aside = |text: Option<String>| text.map(|text| format!(" ({text})")).unwrap_or_default();
+    let oldest = interval(health, "oldest_due_age").map(|age| format!("the oldest for {}", span(age)));
+    let next = instant(health, "next_due_at").map(|at| format!("the next in {}", span(at - now)));
+    let dead = health["dead"].as_i64().unwrap_or_default();
+    let dead_state = if dead > 0 { "dead" } else { "" };
+    let mut lines = vec![format!(
+        "{} due{}, {} waiting{}, {} running, {}",
         field(health, "due"),
-        field(health, "oldest_due_age"),
+        aside(oldest),
         field(health, "waiting"),
-        field(health, "next_due_at"),
+        aside(next),
         field(health, "running"),
-        field(health, "dead"),
-        field(health, "workers"),
-    );
+        terminal.in_colour_of(dead_state, &format!("{} dead", count(dead))),
+    )];
+    let mut working = vec![counted(health["workers"].as_i64().unwrap_or_default(), "worker")];
+    if let Some(at) = instant(health, "last_drain_at") {
+        working.push(format!("last drain {} ago: {}", span(now - at), field(health, "last_drain")));
+    }
+    working.extend(known("mail_quota_left").map(|left| format!("{left} mails left of the quota")));
+    lines.push(working.join(", "));
+    let of = |used: &str, limit: &str| known(used).map(|used| known(limit).map_or(used.clone(), |limit| format!("{used} of {limit}")));
+    let login = of("login_connections", "login_connection_limit").map(|used| format!("{used} of the daemon's login"));
+    let server = of("server_connections", "server_connection_limit").map(|used| format!("{used} of the server"));
+    let connections: Vec<String> = [login, server].into_iter().flatten().collect();
+    if !connections.is_empty() {
+        lines.push(format!("connections: {}", connections.join(", ")));
+    }
     if let Some(reason) = health["on_hold"].as_str() {
-        println!("ON HOLD  {}", printable(reason));
+        lines.push(format!("{}  {}", terminal.in_colour_of("alarm", "ON HOLD"), printable(reason)));
     }
     if let Some(pauses) = health["pauses"].as_str() {
-        println!("PAUSED  {}; {} waiting for that", printable(pauses), counted(health["paused"].as_i64().unwrap_or_default(), "job"));
+        let waiting = counted(health["paused"].as_i64().unwrap_or_default(), "job");
+        lines.push(format!("{}  {}; {waiting} waiting for that", terminal.in_colour_of("alarm", "PAUSED"), printable(pauses)));
     }
     if let Some(alarm) = health["snapshot_alarm"].as_str() {
-        println!("SNAPSHOT  {}", printable(alarm));
+        lines.push(format!("{}  {}", terminal.in_colour_of("alarm", "SNAPSHOT"), printable(alarm)));
     } else if !health["snapshot_holder"].is_null() {
-        let age = if health["snapshot_age"].is_null() { "an unknown time".into() } else { field(health, "snapshot_age") };
-        println!(
-            "oldest snapshot: open for {age}, {} transactions, {}",
-            field(health, "snapshot_transactions"),
-            field(health, "snapshot_holder"),
-        );
+        let age = interval(health, "snapshot_age").map_or("an unknown time".into(), span);
+        let (transactions, holder) = (field(health, "snapshot_transactions"), field(health, "snapshot_holder"));
+        lines.push(format!("oldest snapshot: open for {age}, {transactions} transactions, {holder}"));
     }
+    lines
 }
 
-pub(super) async fn status(database: &DatabaseArgs, args: &StatusArgs) -> anyhow::Result<ExitCode> {
-    let queue = queue(database).await?;
-    let mut status = queue.status().await?;
-    let recent = queue.recent(args.limit).await?;
-    if args.json {
-        status["exports"] = json!(recent);
-        println!("{status}");
-        return Ok(ExitCode::SUCCESS);
+/// An interval as PostgreSQL writes it: `1 day 02:03:04.5`, `-00:00:01`.
+fn interval(row: &Value, name: &str) -> Option<TimeDelta> {
+    let text = row[name].as_str()?;
+    let mut seconds = 0.0;
+    let mut words = text.split_whitespace().peekable();
+    while let Some(word) = words.next() {
+        if word.contains(':') {
+            let sign = if word.starts_with('-') { -1.0 } else { 1.0 };
+            let clock =
+                word.trim_start_matches('-').split(':').try_fold(0.0, |sum, part| part.parse::<f64>().ok().map(|n| sum * 60.0 + n))?;
+            seconds += sign * clock;
+        } else {
+            let number: f64 = word.parse().ok()?;
+            let unit = match words.next()?.trim_end_matches('s') {
+                "day" => 86_400.0,
+                "mon" => 30.0 * 86_400.0,
+                "year" => 365.25 * 86_400.0,
+                _ => return None,
+            };
+            seconds += number * unit;
+        }
     }
-    print_health(&status);
-    if recent.is_empty() {
-        println!("\nno exports that this login may see: insert a row into exportbox.outbox, or grant exportbox_reader to this login");
-        return Ok(ExitCode::SUCCESS);
-    }
-    println!();
-    let rows: Vec<Vec<String>> = recent
-        .iter()
-        .map(|export| {
-            vec![
-                field(export, "id"),
-                field(export, "state"),
-                field(export, "requested_at"),
-                field(export, "report"),
-                amount(export),
-                // What went wrong before it went right is in: exportbox show.
-                export["error"].as_str().filter(|_| export["state"] != "completed").map(printable).unwrap_or_default(),
-            ]
-        })
-        .collect();
-    table(&["EXPORT", "STATE", "REQUESTED (UTC)", "REPORT", "RESULT", "LAST ERROR"], &rows);
-    Ok(ExitCode::SUCCESS)
+    #[expect(clippy::cast_possible_truncation, reason = "milliseconds of any age that a row can have")]
+    Some(TimeDelta::milliseconds((seconds * 1000.0) as i64))
 }
 
-pub(super) async fn show(database: &DatabaseArgs, args: &ShowArgs) -> anyhow::Result<ExitCode> {
-    let story = queue(database).await?.story(args.id, args.show_addresses).await?.with_context(|| no_such_export(args.id))?;
-    if args.json {
-        println!("{}", serde_json::to_string(&story)?);
-        return Ok(ExitCode::SUCCESS);
-    }
-    let export = &story.export;
-    println!("export     {}", args.id);
-    println!("state      {}", field(export, "state"));
-    println!("requested  {} UTC by {}", field(export, "requested_at"), field(export, "requested_by"));
-    for (label, name) in [("report", "report"), ("started", "started_at"), ("finished", "finished_at"), ("as of", "as_of")] {
-        if !export[name].is_null() {
-            println!("{label:<9}  {}", field(export, name));
-        }
-    }
-    let result = amount(export);
-    if !result.is_empty() {
-        println!("result     {result}");
-    }
-    if !export["error"].is_null() {
-        println!("error      {} [{}]", field(export, "error"), field(export, "error_class"));
-    }
-    let section = |title: &str, header: &[&str], columns: &[&str], rows: &[Value]| {
-        if !rows.is_empty() {
-            println!("\n{title}");
-            let rows: Vec<Vec<String>> = rows.iter().map(|row| columns.iter().map(|column| field(row, column)).collect()).collect();
-            table(header, &rows);
-        }
-    };
-    section("FILES", &["PART", "BYTES", "CHECKSUM", "KEY"], &["part", "bytes", "checksum", "key"], &story.objects);
-    section(
-        "MAILS",
-        &["RECIPIENT", "STATUS", "PROVIDER", "LINK DIES (UTC)", "ERROR"],
-        &["recipient", "status", "provider", "link_expires_at", "error"],
-        &story.deliveries,
-    );
-    section(
-        "ATTEMPTS",
-        &["KIND", "NO", "STARTED (UTC)", "FINISHED (UTC)", "OUTCOME", "EXPORTER", "ERROR"],
-        &["kind", "number", "started_at", "finished_at", "outcome", "exporter", "error"],
-        &story.attempts,
-    );
-    let hidden = story.attempts.iter().any(|attempt| !attempt["error"].is_null() && attempt["error_detail"].is_null());
-    if hidden {
-        println!("\nThe other side's own words are for members of exportbox_operator.");
-    }
-    for dead in &story.dead {
-        println!("\nto do about the dead {}: {}", field(dead, "kind"), field(dead, "what_to_do"));
-    }
-    for attempt in &story.attempts {
-        if let Some(detail) = attempt["error_detail"].as_str() {
-            println!("\nin the other side's words (attempt {} of the {}):", field(attempt, "number"), field(attempt, "kind"));
-            detail.lines().for_each(|line| println!("  {}", printable(line)));
-        }
-    }
-    section("EVENTS", &["AT (UTC)", "WHAT", "BY", "DETAIL"], &["at", "kind", "actor", "detail"], &story.events);
-    Ok(ExitCode::SUCCESS)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn no_such_export(id: Uuid) -> String {
-    format!("there is no export {id}, or this login may not see it; list them with: exportbox status")
-}
+    #[test]
+    fn intervals_are_read_as_postgresql_writes_them() {
+        let read = |text: &str| interval(&serde_json::json!({ "age": text }), "age").map(|age| age.num_milliseconds());
+        assert_eq!(read("00:00:12.5"), Some(12_500));
+        assert_eq!(read("1 day 02:03:04"), Some(93_784_000));
+        assert_eq!(read("2 days"), Some(172_800_000));
+        assert_eq!(read("1 mon 3 days -00:00:01"), Some(33 * 86_400_000 - 1000));
+        assert_eq!((read("soon"), read("3 fortnights")), (None, None));
+    }
 
-/// Progress is written by heartbeats; looking more often shows nothing new.
-const LOOK: Duration = Duration::from_millis(500);
-
-pub(super) async fn watch(database: &DatabaseArgs, args: &WatchArgs) -> anyhow::Result<ExitCode> {
-    let queue = queue(database).await?;
-    let bar = if std::io::stderr().is_terminal() && !args.json { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-    bar.set_style(ProgressStyle::with_template("{spinner} {elapsed_precise} {msg}").context("progress template")?);
-    bar.enable_steady_tick(Duration::from_millis(120));
-    let mut last = String::new();
-    loop {
-        let export = queue.export(args.id).await?.with_context(|| no_such_export(args.id))?;
-        let state = field(&export, "state");
-        let line = if args.json { export.to_string() } else { watch_line(&export, &state) };
-        let is_final = matches!(state.as_str(), "completed" | "dead" | "cancelled");
-        if line != last {
-            bar.set_message(line.clone());
-            if bar.is_hidden() || is_final {
-                bar.suspend(|| println!("{line}"));
-            }
-            last = line;
-        }
-        if is_final {
-            bar.finish_and_clear();
-            let delivered = export["undelivered"].as_i64().unwrap_or_default() == 0;
-            return Ok(if state == "completed" && delivered { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-        }
-        tokio::time::sleep(LOOK).await;
+    #[test]
+    fn an_id_that_is_none_is_refused_with_where_to_find_one() {
+        assert!(export_id(" 0192d3a4-5b6c-7d8e-9f01-23456789abcd ").is_ok());
+        assert!(export_id("monthly-orders").is_err_and(|said| said.contains("exportbox status")));
     }
-}
-
-fn watch_line(export: &Value, state: &str) -> String {
-    let mut parts = vec![state.to_string()];
-    let result = amount(export);
-    if !result.is_empty() {
-        parts.push(result);
-    }
-    if state == "delivering" || state == "completed" {
-        parts.push(counted(export["mails"].as_i64().unwrap_or_default(), "mail"));
-    }
-    if let Some(undelivered) = export["undelivered"].as_i64().filter(|undelivered| *undelivered > 0) {
-        parts.push(format!("{undelivered} of them not delivered, see: exportbox show"));
-    }
-    if let Some(error) = export["error"].as_str().filter(|_| state != "completed") {
-        parts.push(printable(error));
-    }
-    parts.join("  ")
 }

@@ -7,6 +7,7 @@
 mod demo;
 mod explain;
 mod filter;
+mod generate;
 mod look;
 mod migrate;
 mod operate;
@@ -15,7 +16,11 @@ mod print;
 mod report;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+mod show;
 mod signal;
+mod status;
+mod terminal;
+mod watch;
 mod work;
 
 use std::process::ExitCode;
@@ -63,11 +68,11 @@ enum Command {
     /// 2 usage or configuration, also when a wrong setting holds work up; 69 database not reachable, read-only, or its schema not ours.
     Drain(Box<work::DrainArgs>),
     /// Is it working: what is due, running, dead and on hold, and the newest exports
-    Status(look::StatusArgs),
-    /// Everything about one export: files, mails, attempts, events
-    Show(look::ShowArgs),
+    Status(status::StatusArgs),
+    /// Everything about one export: what happened when, its files and mails
+    Show(show::ShowArgs),
     /// Follow one export until it is final, with a progress bar
-    Watch(look::WatchArgs),
+    Watch(watch::WatchArgs),
     /// Why each job of an export is where it is, and what to do about it
     Explain(explain::ExplainArgs),
     /// Exit 0 when the database answers and its schema fits: the health check of containers, needs no shell
@@ -91,6 +96,10 @@ enum Command {
     /// The catalogue of reports: named queries with parameters, limits and a role
     #[command(subcommand)]
     Report(report::ReportCommand),
+    /// Print the completions of a shell: exportbox completions bash > /etc/bash_completion.d/exportbox
+    Completions(generate::CompletionsArgs),
+    /// Print a man page: exportbox man drain | man -l -
+    Man(generate::ManArgs),
     /// The whole story on this machine with nothing else running
     #[cfg(feature = "sandbox")]
     Demo(demo::DemoArgs),
@@ -173,10 +182,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate(args) => migrate::migrate(database, &args).await,
         Command::Run(args) => work::run(database, &args).await,
         Command::Drain(args) => work::drain(database, &args).await,
-        Command::Status(args) => look::status(database, &args).await,
-        Command::Show(args) => look::show(database, &args).await,
-        Command::Watch(args) => look::watch(database, &args).await,
         Command::Explain(args) => explain::explain(database, &args).await,
+        Command::Status(args) => status::status(database, &args).await,
+        Command::Show(args) => show::show(database, &args).await,
+        Command::Watch(args) => watch::watch(database, &args).await,
         Command::Health(args) => look::health(database, &args).await,
         Command::Cancel(args) => operate::cancel(database, &args).await,
         Command::Requeue(args) => operate::requeue(database, &args).await,
@@ -187,6 +196,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Dead(args) => operate::dead(database, &args).await,
         Command::Erase(args) => operate::erase(database, &args).await,
         Command::Report(command) => report::report(database, &command).await,
+        Command::Completions(args) => generate::completions(&args),
+        Command::Man(args) => generate::man(&args),
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::demo(&args).await,
         #[cfg(feature = "sandbox")]

@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 
 use self::compose::{Announcement, PartLink, compose};
 use crate::job::{Attempt, Envelope, Failure, FailureClass, Note, Outcome, Receipt, StopReason, Verdict};
-use crate::mail::{Mailer, Message};
+use crate::mail::{Mailer, Message, Quota};
 use crate::store::{Link, Store};
 
 /// Sends mails.
@@ -26,6 +26,11 @@ impl Courier {
     /// A courier; `link_ttl` is how long links live unless the request says otherwise.
     pub fn new(store: Store, mailer: Mailer, link_ttl: Duration) -> Courier {
         Courier { store, mailer, link_ttl }
+    }
+
+    /// What is left of the provider's daily quota. `None`: it has none. An error is the provider's code for why it does not tell.
+    pub async fn quota(&self) -> Option<Result<Quota, String>> {
+        self.mailer.quota().await
     }
 
     /// Run one attempt to its end. Once the provider is called nothing interrupts it: stopping there would only make the mail ambiguous.

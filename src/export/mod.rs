@@ -68,8 +68,13 @@ impl Exporter {
 
     async fn make(&self, attempt: &Attempt, job: &ExportJob, session: &Session) -> Result<Manifest, Outcome> {
         let exporter = attempt.stop.race(choice::choose(self.options.choice, self.options.region.is_some(), session, job)).await??;
-        let backend = Note::Backend { pid: session.backend_pid, started_at: session.backend_start, exporter: exporter.as_str() };
-        attempt.note(backend).await?;
+        let expected_rows = match &exporter {
+            choice::Exporter::Copy => attempt.stop.race(session.expected_rows(job)).await??,
+            // It tells no progress that could be compared. And nothing of a sealed report runs outside of its function, not even to plan it.
+            choice::Exporter::AwsS3(_) => None,
+        };
+        let (pid, started_at, exporter_name) = (session.backend_pid, session.backend_start, exporter.as_str());
+        attempt.note(Note::Backend { pid, started_at, exporter: exporter_name, expected_rows }).await?;
         step!("export.noted_backend");
 
         let filename = safe_filename(&download_name(job.filename.as_deref(), job.report.as_deref(), job.format, job.compression));

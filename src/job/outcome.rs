@@ -95,6 +95,8 @@ pub enum Note {
         started_at: DateTime<Utc>,
         /// `aws_s3` or `copy`.
         exporter: &'static str,
+        /// What the source's planner expects of the query.
+        expected_rows: Option<i64>,
     },
     /// Where something is about to be stored.
     Store {

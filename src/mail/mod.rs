@@ -19,6 +19,7 @@ use std::time::Duration;
 
 pub use message::{Message, single_line};
 pub use sender::{Sender, SenderError};
+pub use ses::Quota;
 pub use smtp::SmtpSetupError;
 pub use transport::{Login, SmtpServer, TlsMode, Transport, TransportError};
 
@@ -81,6 +82,15 @@ impl Mailer {
     /// Who the mails are from.
     pub fn sender(&self) -> &Sender {
         &self.sender
+    }
+
+    /// The provider's daily quota, asked for within a few seconds. `None`: this transport has none. An error is the provider's code for why it
+    /// does not tell.
+    pub async fn quota(&self) -> Option<Result<Quota, String>> {
+        match &self.provider {
+            Provider::Ses(ses) => Some(ses.quota().await),
+            Provider::Smtp(_) | Provider::File(_) => None,
+        }
     }
 
     /// Send one message, once. Returns the id under which the provider knows it: SES's message id, the `Message-ID` without its

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_sesv2::config::retry::RetryConfig;
 use aws_sdk_sesv2::config::timeout::TimeoutConfig;
+use aws_sdk_sesv2::error::ProvideErrorMetadata;
 use aws_sdk_sesv2::primitives::Blob;
 use aws_sdk_sesv2::types::{Destination, EmailContent, MessageTag, RawMessage};
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -22,6 +23,18 @@ use crate::job::{Failure, FailureClass, Verdict};
 /// The longest wait for a connection: it is over before the time that SES itself needs.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Nothing waits for the answer.
+const QUOTA_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// SES's limit of recipients in any 24 hours, of the whole account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// The most; none: no limit.
+    pub most_a_day: Option<i64>,
+    /// Those of the last 24 hours.
+    pub sent: i64,
+}
+
 pub(super) struct Ses {
     client: aws_sdk_sesv2::Client,
     configuration_set: Option<String>,
@@ -30,6 +43,17 @@ pub(super) struct Ses {
 impl Ses {
     pub(super) fn new(client: aws_sdk_sesv2::Client, configuration_set: Option<String>) -> Ses {
         Ses { client, configuration_set }
+    }
+
+    /// `GetAccount`'s figures, or SES's code for why it does not tell them.
+    pub(super) async fn quota(&self) -> Result<Quota, String> {
+        let asked = self.client.get_account().customize().config_override(once_within(QUOTA_TIMEOUT)).send().await;
+        let account = asked.map_err(|error| error.code().unwrap_or("no answer").to_string())?;
+        let quota = account.send_quota.ok_or("no quota in the answer")?;
+        #[expect(clippy::cast_possible_truncation, reason = "recipients a day, sent as a floating-point number")]
+        let (most, sent) = (quota.max24_hour_send as i64, quota.sent_last24_hours as i64);
+        // -1 is how SES says that there is no limit.
+        Ok(Quota { most_a_day: (most >= 0).then_some(most), sent })
     }
 
     /// One `SendEmail`. The SDK's own retries are off: it repeats a lost answer, and SES knows no client token, so the repeat is a
@@ -55,16 +79,7 @@ impl Ses {
             .set_email_tags(Some(tags))
             .set_configuration_set_name(self.configuration_set.clone())
             .customize()
-            .config_override(
-                aws_sdk_sesv2::Config::builder().retry_config(RetryConfig::disabled()).timeout_config(
-                    TimeoutConfig::builder()
-                        .operation_timeout(limit)
-                        .operation_attempt_timeout(limit)
-                        .connect_timeout(CONNECT_TIMEOUT.min(limit))
-                        .read_timeout(limit)
-                        .build(),
-                ),
-            )
+            .config_override(once_within(limit))
             .interceptor(departed.clone())
             .send()
             .await;
@@ -76,6 +91,18 @@ impl Ses {
             }
         }
     }
+}
+
+/// One attempt, over after this long.
+fn once_within(limit: Duration) -> aws_sdk_sesv2::config::Builder {
+    aws_sdk_sesv2::Config::builder().retry_config(RetryConfig::disabled()).timeout_config(
+        TimeoutConfig::builder()
+            .operation_timeout(limit)
+            .operation_attempt_timeout(limit)
+            .connect_timeout(CONNECT_TIMEOUT.min(limit))
+            .read_timeout(limit)
+            .build(),
+    )
 }
 
 /// An id as a tag: events about the mail carry it, also when SES's answer was lost.

@@ -90,15 +90,6 @@ impl Queue {
         Ok(Some(story))
     }
 
-    /// The health view with the jobs by kind and state.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn status(&self) -> Result<Value, QueueError> {
-        let row = self.query_opt(sql::STATUS_COUNTS, &[]).await?;
-        Ok(row.map(|row| row.get("status")).unwrap_or_default())
-    }
-
     /// The health view.
     ///
     /// # Errors
@@ -136,9 +127,8 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn leftover(&self, max_runtime: Option<Duration>, time_left: Option<Duration>) -> Result<Leftover, QueueError> {
-        let (max_runtime_ms, time_left_ms) = (max_runtime.map(ms), time_left.map(ms));
-        let row = self.query_opt(sql::DRAINED, &[&self.worker, &max_runtime_ms, &time_left_ms, &self.policy.source_slots]).await?;
+    pub async fn leftover(&self, time_left: Option<Duration>) -> Result<Leftover, QueueError> {
+        let row = self.query_opt(sql::DRAINED, &[&self.worker, &time_left.map(ms)]).await?;
         let row = row.ok_or_else(|| QueueError::Statement("no row of counts".into()))?;
         Ok(Leftover {
             due: row.get("due"),

@@ -106,7 +106,9 @@ impl Queue {
     pub async fn note(&self, token: LeaseToken, note: &Note) -> Result<Noted, QueueError> {
         let rows = match note {
             Note::Sending => self.query(sql::RECORD_SENDING, &[&token.0]).await?,
-            Note::Backend { pid, started_at, exporter } => self.query(sql::RECORD_BACKEND, &[&token.0, pid, started_at, exporter]).await?,
+            Note::Backend { pid, started_at, exporter, expected_rows } => {
+                self.query(sql::RECORD_BACKEND, &[&token.0, pid, started_at, exporter, expected_rows]).await?
+            }
             Note::Store { bucket, key, upload_id } => self.query(sql::RECORD_STORE, &[&token.0, bucket, key, upload_id]).await?,
         };
         Ok(match rows.first() {

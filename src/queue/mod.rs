@@ -21,6 +21,7 @@ mod pool;
 mod reap;
 mod settle;
 mod sweep;
+mod trace;
 
 pub use catalogue::{Definition, Registered};
 pub use claim::{Cycle, Room};
@@ -35,3 +36,4 @@ pub use pool::{Policy, Queue};
 pub use reap::Reaped;
 pub use settle::Settled;
 pub use sweep::{StoredAt, Unswept};
+pub use trace::Drained;

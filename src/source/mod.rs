@@ -8,6 +8,7 @@ mod cancel;
 mod classify;
 mod connect;
 pub mod copy;
+mod estimate;
 mod rehearse;
 mod sealed;
 mod session;

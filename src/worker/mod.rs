@@ -7,6 +7,7 @@ mod attempt;
 mod heartbeat;
 mod maintain;
 mod notify;
+mod quota;
 mod sleep;
 
 use std::sync::Arc;
@@ -126,7 +127,9 @@ impl Worker {
     pub async fn run(self, listener: Listener, stop: CancellationToken) -> Result<Tally, QueueError> {
         let sleeper = Sleeper::listening(self.queue.clone(), listener.wake.clone(), self.options.poll);
         let beating = heartbeat::keep(self.queue.clone(), self.leases.clone(), self.options.heartbeat, listener.cancel.clone());
+        let asking = quota::keep(self.queue.clone(), self.courier.clone());
         let tally = self.work(Some(sleeper), Budget::default(), stop).await;
+        asking.abort();
         beating.abort();
         drop(listener);
         let _ = self.queue.unregister().await;
@@ -142,6 +145,9 @@ impl Worker {
             heartbeat::keep(self.queue.clone(), self.leases.clone(), self.options.heartbeat, Arc::new(tokio::sync::Notify::new()));
         let tally = self.work(None, budget, stop).await;
         beating.abort();
+        if tally.as_ref().is_ok_and(|tally| tally.mailed > 0) {
+            quota::note(&self.queue, &self.courier).await;
+        }
         tally
     }
 

@@ -2,9 +2,12 @@
 
 mod database;
 mod drain;
+mod generate;
 mod help;
 mod look;
 mod migrate;
 mod operate;
+mod schema;
 mod settings;
 mod stop;
+mod terminal;

@@ -27,7 +27,7 @@ async fn assert_changes_nothing(world: &World, late: &Lease) {
         assert_eq!(queue.settle(stale(late), outcome).await, Ok(Settled::LeaseLost));
     }
     let store = Note::Store { bucket: "exports".into(), key: "late".into(), upload_id: None };
-    for note in [Note::Sending, Note::Backend { pid: 1, started_at: Utc::now(), exporter: "copy" }, store] {
+    for note in [Note::Sending, Note::Backend { pid: 1, started_at: Utc::now(), exporter: "copy", expected_rows: None }, store] {
         assert_eq!(queue.note(late.token, &note).await, Ok(Noted::LeaseLost));
     }
     let beat = Beat { job_id: late.job_id, token: late.token, rows: 7, bytes: 7 };
@@ -234,7 +234,7 @@ async fn a_reaped_exports_query_is_ended_on_its_server_and_a_strangers_is_not() 
     left_behind.batch_execute("select 1").await.unwrap();
 
     let lease = world.claimed("one", &[]).await;
-    let note = Note::Backend { pid, started_at, exporter: "copy" };
+    let note = Note::Backend { pid, started_at, exporter: "copy", expected_rows: Some(7) };
     assert_eq!(world.queue("one").note(lease.token, &note).await, Ok(Noted::Kept));
     world.let_leases_lapse().await;
     let running = world.start().await;

@@ -49,3 +49,4 @@ mod sweep;
 mod tidy;
 mod together;
 mod transitions;
+mod views;

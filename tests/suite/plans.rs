@@ -45,7 +45,7 @@ const CYCLE: &[(&str, &str, &[&str])] = &[
     ("next_sweep", "", &["attempt_unswept"]),
     ("complete_delivery", "(7, gen_random_uuid(), 'ses', 'm', now(), null)", &["job_pkey", "attempt_pkey", "delivery_pkey"]),
     ("retry", "(7, gen_random_uuid(), 1000, 5::smallint, 'query', 'x', null, false)", &["job_pkey", "attempt_pkey", "delivery_pkey"]),
-    ("record_backend", "(gen_random_uuid(), 1, now(), 'copy')", &["attempt_pkey"]),
+    ("record_backend", "(gen_random_uuid(), 1, now(), 'copy', 7)", &["attempt_pkey"]),
 ];
 
 #[tokio::test]

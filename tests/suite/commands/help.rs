@@ -13,7 +13,7 @@ fn help(arguments: &[&str]) -> String {
 }
 
 /// The commands that the first page lists.
-fn commands() -> Vec<String> {
+pub(super) fn commands() -> Vec<String> {
     let page = help(&[]);
     let listed = page.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     // A name is indented by two; what it does may go on below, further in.
@@ -24,7 +24,26 @@ fn commands() -> Vec<String> {
 #[test]
 fn every_command_of_the_contract_has_a_help_page_with_an_explanation_for_each_option() {
     let commands = commands();
-    for name in ["migrate", "run", "drain", "status", "show", "watch", "cancel", "requeue", "relink", "dead", "demo", "sandbox", "health"] {
+    for name in [
+        "migrate",
+        "run",
+        "drain",
+        "status",
+        "show",
+        "watch",
+        "explain",
+        "cancel",
+        "requeue",
+        "pause",
+        "resume",
+        "relink",
+        "dead",
+        "demo",
+        "sandbox",
+        "health",
+        "completions",
+        "man",
+    ] {
         assert!(commands.iter().any(|command| command == name), "{name} is missing in {commands:?}");
     }
     for command in commands.iter().filter(|command| *command != "help") {

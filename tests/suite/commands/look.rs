@@ -3,8 +3,8 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::harness::World;
 use crate::harness::process::{code, json, stderr, stdout};
+use crate::harness::{World, postgres};
 
 /// A world with one export in each of these states: completed with a mail, dead, cancelled, pending for later.
 async fn world_with_history() -> (World, [Uuid; 4]) {
@@ -43,8 +43,22 @@ async fn status_of_an_empty_database_says_where_to_begin() {
 async fn show_tells_the_whole_story_of_one_export() {
     let (world, [completed, dead, ..]) = world_with_history().await;
     let human = stdout(&world.run(&["show", &completed.to_string()]).await);
-    for part in ["state      completed", "1,500 rows", "FILES", "sha256:", "MAILS", "accepted", "ATTEMPTS", "copy"] {
+    for part in ["state      completed", "1,500 rows", "FILES", "sha256:", "MAILS", "accepted", "TIMELINE", "copy"] {
         assert!(human.contains(part), "{part} is missing: {human}");
+    }
+    // In the order in which it went, each with the time since the request.
+    let told = [
+        "requested by app: an ad-hoc query",
+        "export: attempt 1 claimed by",
+        "export: completed after",
+        "1 file stored",
+        "mail to a***@example.com: attempt 1",
+        "mail to a***@example.com: accepted by ses after",
+        "completed, ",
+    ];
+    let lines: Vec<&str> = human.lines().skip_while(|line| !line.starts_with("TIMELINE")).skip(1).take(told.len()).collect();
+    for (line, told) in lines.iter().zip(told) {
+        assert!(line.contains(&format!("  {told}")) && line.contains("  +"), "{told}: {human}");
     }
     let story = json(&world.run(&["show", "--json", &completed.to_string()]).await);
     let lengths: Vec<usize> =
@@ -63,6 +77,36 @@ async fn an_unknown_export_is_said_to_be_unknown() {
         assert_eq!(code(&output), 1);
         assert!(stderr(&output).contains(&id) && stderr(&output).contains("exportbox status"), "{}", stderr(&output));
     }
+}
+
+#[tokio::test]
+async fn what_is_no_id_and_what_a_login_may_not_see_is_said_in_words() {
+    let world = World::new().await;
+    for command in ["show", "watch"] {
+        let output = world.run(&[command, "monthly-orders"]).await;
+        assert_eq!(code(&output), 2);
+        assert!(stderr(&output).contains("an export's id is a UUID; exportbox status lists them"), "{}", stderr(&output));
+    }
+    drop(world.login("nobody", &[]).await);
+    let name = format!("nobody_{}", world.database);
+    let url = postgres().url(&name, &name, &world.database);
+    for command in [
+        &["status"][..],
+        &["health"],
+        &["show", "0192d3a4-5b6c-7d8e-9f01-23456789abcd"],
+        &["watch", "0192d3a4-5b6c-7d8e-9f01-23456789abcd"],
+    ] {
+        let output = world.run_with(command, &[("EXPORTBOX_DATABASE_URL", &url)]).await;
+        assert_eq!(code(&output), 2, "{command:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains("lacks a privilege") && stderr(&output).contains("docs/dba.md"), "{}", stderr(&output));
+    }
+    // Another requester's export is to a requester as if there were none.
+    let id = world.request("select 1", &[]).await.to_string();
+    drop(world.login("eve", &["exportbox_requester"]).await);
+    let name = name.replace("nobody", "eve");
+    let eve = postgres().url(&name, &name, &world.database);
+    let output = world.run_with(&["show", &id], &[("EXPORTBOX_DATABASE_URL", &eve)]).await;
+    assert_eq!((code(&output), stderr(&output).contains("there is no export")), (1, true), "{}", stderr(&output));
 }
 
 #[tokio::test]

@@ -52,13 +52,13 @@ const COLUMNS: &[(&str, Holds, &str)] = &[
     ("control", Words, "reason"),
     ("control", Role, "held_by"),
     ("worker", Technical, "id channel version"),
-    ("drain", Technical, "worker"),
     // Its reason refuses whatever looks like an address.
     ("pause", Technical, "scope reason"),
     ("pause", Role, "paused_by"),
     ("notice", Technical, "kind status provider message_id error_class"),
     ("notice", Payload, "recipient"),
     ("notice", Words, "error"),
+    ("last_drain", Technical, "ended"),
     ("privacy_key", Technical, "key"),
     // Their reasons refuse whatever looks like an address.
     ("erasure", Technical, "address_hash counts reason"),

@@ -1,0 +1,7 @@
+//! The views: what they say of progress and health, that they read no history to say it, and that the documents describe them.
+
+mod health;
+mod history;
+mod papers;
+mod progress;
+mod visible;

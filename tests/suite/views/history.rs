@@ -1,0 +1,144 @@
+//! No view reads a history from end to end to show what is alive, what is new, or what is asked for by its id.
+
+use serde_json::Value;
+
+use crate::harness::World;
+use crate::harness::explain::{nodes, pages};
+
+/// A hundred thousand finished exports, each with its mail and its event, and behind them a little of everything that is not over with.
+const HISTORY: &str = "
+    set session_replication_role = replica;
+    create temp table asked as
+        select n, (lpad(to_hex(1700000000000 + n * 60), 12, '0') || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid as id,
+            now() - (100100 - n) * interval '1 minute' as at,
+            case when n > 100060 then 'pending' when n > 100040 then 'running' when n > 100020 then 'delivering' when n % 1000 = 0 then 'dead'
+                when n % 1000 = 1 then 'cancelled' else 'completed' end as state
+        from generate_series(1, 100080) as n;
+    insert into exportbox.outbox (id, query, recipients, requested_by, requested_at)
+        select id, 'select 1', '{ann@example.com}', 'app', at from asked order by n;
+    insert into exportbox.job (id, export_id, kind, state, created_at, finished_at, error_class, error, lease_token, worker, lease_expires_at, deadline_at)
+        select 2 * n - 1, id, 'export', job_state, at, case when job_state in ('completed', 'dead', 'cancelled') then at end,
+            case when job_state = 'dead' then 'query' end, case when job_state = 'dead' then 'Planted.' end,
+            case when job_state = 'running' then gen_random_uuid() end, case when job_state = 'running' then 'w' end,
+            case when job_state = 'running' then now() + interval '1 hour' end, case when job_state = 'running' then now() + interval '1 hour' end
+        from asked cross join lateral (select case state when 'delivering' then 'completed' else state end as job_state) as job order by n;
+    insert into exportbox.job (id, export_id, kind, state, created_at, finished_at)
+        select 2 * n, id, 'delivery', case state when 'delivering' then 'pending' else 'completed' end, at, case when state = 'completed' then at end
+        from asked where state in ('completed', 'delivering') order by n;
+    insert into exportbox.attempt (lease_token, job_id, number, worker, finished_at, outcome)
+        select coalesce(lease_token, gen_random_uuid()), id, 1, 'w', finished_at, case when finished_at is not null then 'completed' end
+        from exportbox.job where state <> 'pending' order by id;
+    insert into exportbox.object (export_id, part, lease_token, bucket, key, bytes, rows, content_type, filename, as_of)
+        select export_id, 1, gen_random_uuid(), 'b', 'k' || id, 1000, 10, 'text/csv', 'f', created_at
+        from exportbox.job where kind = 'export' and state = 'completed' order by id;
+    insert into exportbox.delivery (job_id, export_id, recipient, status, provider)
+        select id, export_id, 'ann@example.com', case state when 'completed' then 'accepted' else 'pending' end, 'ses'
+        from exportbox.job where kind = 'delivery' order by id;
+    insert into exportbox.event (export_id, kind) select id, 'reaped' from asked order by n;
+    set session_replication_role = origin";
+
+/// As autovacuum leaves it.
+const VACUUM: &str =
+    "vacuum analyze exportbox.outbox, exportbox.job, exportbox.attempt, exportbox.object, exportbox.delivery, exportbox.event";
+
+/// Views and what is asked of them; `$id` is an export of the middle.
+const ASKED: &[(&str, &[&str])] = &[
+    (
+        "exports",
+        &[
+            "where id = '$id'",
+            "where id = any ('{$id}'::uuid[])",
+            "order by id desc limit 20",
+            "where state = 'pending' order by id desc limit 20",
+            "where state = 'running'",
+            "where state = 'delivering'",
+            "where state in ('running', 'delivering') order by started_at",
+            "where state = 'dead' order by id desc limit 20",
+            "where state = 'cancelled' order by id desc limit 20",
+            "where state = 'completed' order by id desc limit 20",
+            "where state = 'completed' and id < '$id' order by id desc limit 20",
+        ],
+    ),
+    (
+        "jobs",
+        &[
+            "where id = 77777",
+            "where export_id = '$id'",
+            "order by id desc limit 20",
+            "where state = 'pending'",
+            "where state = 'running' order by lease_expires_at",
+            "where state = 'dead'",
+            "where state = 'pending' and run_at > now() and attempt > 0",
+        ],
+    ),
+    (
+        "attempts",
+        &["where job_id = 77777", "where export_id = '$id' order by started_at", "where job_state = 'running' and finished_at is null"],
+    ),
+    (
+        "deliveries",
+        &["where export_id = '$id'", "where id = '$id'", "where job_state = 'pending'", "where job_state in ('dead', 'cancelled')"],
+    ),
+    ("objects", &["where export_id = '$id' order by part"]),
+    ("events", &["where id = 77777", "where export_id = '$id' order by id", "order by id desc limit 20"]),
+    ("health", &[""]),
+];
+
+const TABLES: [&str; 6] = ["job", "attempt", "event", "outbox", "object", "delivery"];
+
+/// Run a query as a member of exportbox_reader; its plan, which names no table that it read from end to end.
+async fn assert_reads_no_table(world: &World, query: &str) -> Value {
+    let row = world.row(&format!("explain (analyze, buffers, format json) {query}"), &[]).await;
+    let plan = row.get::<_, Value>(0)[0].take();
+    for node in nodes(&plan["Plan"]) {
+        let table = node["Relation Name"].as_str().unwrap_or_default();
+        let scanned = node["Node Type"] == "Seq Scan" && node["Actual Loops"] != 0 && TABLES.contains(&table);
+        assert!(!scanned, "{query} reads all of {table}:\n{}", serde_json::to_string_pretty(&plan).unwrap());
+    }
+    plan
+}
+
+#[tokio::test]
+async fn no_view_reads_its_history_for_what_an_operator_asks_beside_a_hundred_thousand_finished_exports() {
+    let mut world = World::new().await;
+    world.may_leave_running = true;
+    world.sql(HISTORY).await;
+    world.sql(VACUUM).await;
+    let id = world.text("select id::text from asked where n = 50000").await;
+    world.sql("set role exportbox_reader").await;
+    let heap = "select pg_relation_size('exportbox.job') / current_setting('block_size')::bigint";
+    let pages_of_jobs = u64::try_from(world.count(heap).await).unwrap();
+    for (view, questions) in ASKED {
+        for question in *questions {
+            let query = format!("select * from exportbox.{view} {}", question.replace("$id", &id));
+            let plan = assert_reads_no_table(&world, &query).await;
+            // Not by way of an index either: a sort of all rows would show here.
+            let pages = pages(&plan);
+            assert!(pages < pages_of_jobs, "{query} reads {pages} pages, the jobs are {pages_of_jobs}");
+        }
+    }
+    for name in ["status_recent", "show_export", "show_attempts", "show_deliveries", "show_events", "show_objects", "health"] {
+        let statement = crate::harness::jobs::statement(name);
+        assert_reads_no_table(&world, &statement.replace("$1::uuid", &format!("'{id}'::uuid")).replace("$1::bigint", "20")).await;
+    }
+}
+
+#[tokio::test]
+async fn newest_first_is_what_a_view_shows_and_each_state_is_found_under_its_name() {
+    let mut world = World::new().await;
+    world.may_leave_running = true;
+    world.sql(&HISTORY.replace("100080", "2080").replace("1000", "20")).await;
+    let told = "select string_agg(state || ' ' || exports, ', ' order by state) from (select state, count(*) as exports from exportbox.exports group by state) as s";
+    let planted = told.replace("exportbox.exports", "asked");
+    let expected = world.text(&planted).await;
+    assert_eq!(expected.split(", ").count(), 6, "{expected}");
+    assert_eq!(world.text(told).await, expected);
+    for state in ["pending", "running", "delivering", "completed", "dead", "cancelled"] {
+        let agree = format!(
+            "select (select array_agg(id order by id) from exportbox.exports where state = '{state}') = (select array_agg(id order by id) from asked where state = '{state}')"
+        );
+        assert!(world.row(&agree, &[]).await.get::<_, bool>(0), "{state}");
+    }
+    let newest = "(select array_agg(id) from (select id from exportbox.exports limit 50) as e) = (select array_agg(id) from (select id from asked order by n desc limit 50) as a)";
+    world.until(newest).await;
+}

@@ -1,0 +1,91 @@
+//! The documents describe every column as the catalogue does, and the schema of the JSON has them all.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::harness::World;
+use crate::tidy::{files, root};
+
+/// Column, type and comment of every view, by view.
+async fn catalogue(world: &World) -> BTreeMap<String, Vec<(String, String, String)>> {
+    let columns =
+        "select c.relname::text, a.attname::text, replace(format_type(a.atttypid, null), 'timestamp with time zone', 'timestamptz'),
+            coalesce(col_description(c.oid, a.attnum), '')
+        from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0
+        where c.relnamespace = 'exportbox'::regnamespace and c.relkind = 'v' and has_table_privilege('exportbox_operator', c.oid, 'select')
+        order by c.relname, a.attnum";
+    let mut views: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    for row in world.admin.query(columns, &[]).await.unwrap() {
+        views.entry(row.get(0)).or_default().push((row.get(1), row.get(2), row.get(3)));
+    }
+    views
+}
+
+/// The tables below the headings that name a view, in any document.
+fn documented() -> BTreeMap<String, Vec<(String, String, String)>> {
+    let mut views: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    for (_, text) in files("docs", "md") {
+        let mut view = None;
+        for line in text.lines() {
+            if line.starts_with('#') {
+                view = line.split_once("`exportbox.").and_then(|(_, rest)| rest.strip_suffix('`'));
+            }
+            let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+            if let (Some(view), [name, data_type, meaning]) = (view, &cells[..])
+                && let Some(name) = name.strip_prefix('`').and_then(|name| name.strip_suffix('`'))
+            {
+                views.entry(view.to_string()).or_default().push((name.to_string(), data_type.to_string(), meaning.to_string()));
+            }
+        }
+    }
+    views
+}
+
+#[tokio::test]
+async fn every_view_is_documented_column_by_column_in_the_words_of_the_catalogue() {
+    let world = World::new().await;
+    let (there, documented) = (catalogue(&world).await, documented());
+    assert!(there.len() >= 9, "{:?}", there.keys());
+    for (view, columns) in &there {
+        let told = documented.get(view).unwrap_or_else(|| panic!("no document has a table below a heading with `exportbox.{view}`"));
+        for (column, told) in columns.iter().zip(told) {
+            assert_eq!(told, column, "{view}");
+        }
+        assert_eq!(told.len(), columns.len(), "{view}: {:?}", columns.last());
+    }
+    let gone: Vec<&String> = documented.keys().filter(|view| !there.contains_key(*view)).collect();
+    assert!(gone.is_empty(), "documented, and no views any more: {gone:?}");
+}
+
+#[tokio::test]
+async fn the_schema_of_the_json_has_every_column_of_the_views_that_the_commands_print() {
+    let world = World::new().await;
+    let there = catalogue(&world).await;
+    let schema: Value = serde_json::from_str(&std::fs::read_to_string(root().join("docs/schema/exportbox.schema.json")).unwrap()).unwrap();
+    let printed = [
+        ("export", "exports"),
+        ("object", "objects"),
+        ("delivery", "deliveries"),
+        ("attempt", "attempts"),
+        ("event", "events"),
+        ("health", "health"),
+    ];
+    for (definition, view) in printed {
+        let definition = &schema["$defs"][definition];
+        let described: BTreeMap<&str, &str> = definition["properties"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, property)| (name.as_str(), property["description"].as_str().unwrap()))
+            .collect();
+        let columns: BTreeMap<&str, &str> = there[view].iter().map(|(name, _, comment)| (name.as_str(), comment.as_str())).collect();
+        assert_eq!(described, columns, "{view}");
+        let required: Vec<&str> = definition["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        assert_eq!(
+            required,
+            there[view].iter().map(|(name, ..)| name.as_str()).collect::<Vec<_>>(),
+            "{view}: every column is always there"
+        );
+    }
+}

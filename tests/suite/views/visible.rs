@@ -1,0 +1,46 @@
+//! Who sees which rows, also with a function of their own in the condition, and with conditions on what a view derives.
+
+use crate::harness::World;
+
+const VIEWS: [&str; 6] = ["exports", "jobs", "attempts", "deliveries", "objects", "events"];
+
+#[tokio::test]
+async fn a_function_in_a_requesters_condition_is_shown_none_of_the_rows_of_others() {
+    let world = World::new().await;
+    let theirs = world.request("select 1", &["ann@example.com"]).await;
+    world.drain().await;
+    world.sql(&format!("insert into exportbox.event (export_id, kind) values ('{theirs}', 'reaped')")).await;
+    // Free of charge, so that the planner would ask it first.
+    world
+        .sql(
+            "create function public.peek(seen text) returns boolean language plpgsql cost 0.000001
+             as $$begin raise exception 'seen: %', seen; end$$",
+        )
+        .await;
+    let eve = world.login("eve", &["exportbox_requester"]).await;
+    for view in VIEWS {
+        for condition in [format!("peek({view}::text)"), format!("peek(to_jsonb({view}) ->> 'export_id')")] {
+            let rows = eve.query(&format!("select * from exportbox.{view} where {condition}"), &[]).await;
+            assert!(rows.is_ok_and(|rows| rows.is_empty()), "{view}: {condition} is shown a row of somebody else's");
+        }
+        // The function does raise where there is a row to see.
+        let seen = world.admin.query(&format!("select * from exportbox.{view} where public.peek({view}::text)"), &[]).await;
+        assert!(seen.is_err(), "{view} has no row at all");
+    }
+}
+
+#[tokio::test]
+async fn each_of_two_requesters_sees_the_own_rows_in_every_view() {
+    let world = World::new().await;
+    let id = world.request("select 1", &["ann@example.com"]).await;
+    world.drain().await;
+    world.sql(&format!("insert into exportbox.event (export_id, kind) values ('{id}', 'reaped')")).await;
+    let (app, eve) = (world.app().await, world.login("eve", &["exportbox_requester"]).await);
+    for view in VIEWS {
+        let count = format!("select count(*) from exportbox.{view}");
+        let (own, others): (i64, i64) =
+            (app.query_one(&count, &[]).await.unwrap().get(0), eve.query_one(&count, &[]).await.unwrap().get(0));
+        assert!(own > 0, "{view} hides the requester's own rows");
+        assert_eq!(others, 0, "{view} shows them to another");
+    }
+}
