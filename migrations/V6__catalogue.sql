@@ -145,35 +145,6 @@ end
 $$;
 comment on function exportbox.check_limits(exportbox.outbox, exportbox.report) is 'What a report allows of formats and recipients.';
 
-create function exportbox.assert_still_allowed(export_id uuid) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp
-as $$
-declare
-    request exportbox.outbox;
-    latest exportbox.report;
-begin
-    -- Operators act in their own right.
-    if pg_has_role(exportbox.acting_role(), 'exportbox_operator', 'usage') then
-        return;
-    end if;
-    select o.* into request from exportbox.outbox as o where o.id = assert_still_allowed.export_id;
-    if request.report is null then
-        if not exists (select from pg_roles where rolname = request.requested_by and pg_has_role(request.requested_by, 'exportbox_adhoc', 'usage')) then
-            raise exception using errcode = 'EB003', message = format('role "%s" may not send queries of its own any more', request.requested_by),
-                hint = 'Ask an operator.';
-        end if;
-        return;
-    end if;
-    select r.* into latest from exportbox.report as r where r.name = request.report order by r.version desc limit 1;
-    if latest.disabled_at is not null then
-        raise exception using errcode = 'EB002', message = format('report "%s" takes no requests any more', request.report), hint = 'Ask an operator.';
-    end if;
-    perform exportbox.check_requester(request, latest);
-    perform exportbox.check_limits(request, latest);
-end
-$$;
-comment on function exportbox.assert_still_allowed(uuid) is 'Refuse to bring back a request that would be refused today: a parked request is no store of old rights.';
-
 create function exportbox.declare_params(params jsonb) returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$

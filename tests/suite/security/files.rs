@@ -98,11 +98,11 @@ async fn a_download_is_saved_under_a_name_that_is_safe_on_every_system() {
     let world = World::new().await;
     let mut ids = Vec::new();
     let names = [
-        ("CON", "_CON"),
+        ("CON", "_CON.csv"),
         ("nul.csv", "_nul.csv"),
         ("a:b*c?.csv", "a_b_c_.csv"),
-        ("invoice\u{202e}vsc.exe", "invoice_vsc.exe"),
-        (".profile", "_.profile"),
+        ("invoice\u{202e}vsc.exe", "invoice_vsc.exe.csv"),
+        (".profile", "_.profile.csv"),
         ("-rf.csv", "_-rf.csv"),
         ("report.csv. .", "report.csv"),
         ("a\u{200b}b\"<c>|.csv", "a_b__c__.csv"),
