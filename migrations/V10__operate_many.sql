@@ -120,15 +120,15 @@ language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
     if num_nonnulls(state, kind, report, error_class, requested_by, since, until) = 0 then
-        raise exception using errcode = 'EB080', message = 'the filter is empty, and would name every job',
+        raise exception using errcode = 'EB090', message = 'the filter is empty, and would name every job',
             hint = 'Name at least one of state, kind, report, error_class, requested_by, since and until.';
     end if;
     if state <> all (states) or kind not in ('export', 'delivery') then
-        raise exception using errcode = 'EB081', message = 'the filter names a state or kind that there is not here',
+        raise exception using errcode = 'EB091', message = 'the filter names a state or kind that there is not here',
             hint = format('States: %s. Kinds: export and delivery.', array_to_string(states, ' and '));
     end if;
     if since >= until or at_most < 1 then
-        raise exception using errcode = 'EB081', message = 'the filter can name nothing',
+        raise exception using errcode = 'EB091', message = 'the filter can name nothing',
             hint = 'Set since before until, and at_most to 1 or more.';
     end if;
 end
@@ -169,7 +169,7 @@ declare
 begin
     perform exportbox.check_filter(states, state, kind, report, error_class, requested_by, since, until, at_most);
     if spread not between interval '0' and interval '7 days' then
-        raise exception using errcode = 'EB081', message = format('spread %s is out of range', spread), hint = 'Use 0 to 7 days.';
+        raise exception using errcode = 'EB091', message = format('spread %s is out of range', spread), hint = 'Use 0 to 7 days.';
     end if;
     if dry_run then
         select count(*), count(distinct named.export_id) into jobs, exports
@@ -271,7 +271,7 @@ declare
     stored bigint;
 begin
     if made.state is distinct from 'completed' then
-        raise exception using errcode = 'EB082', message = format('export %s is %s, so there is no file to link to', made.export_id, made.state),
+        raise exception using errcode = 'EB092', message = format('export %s is %s, so there is no file to link to', made.export_id, made.state),
             hint = 'Wait for it, or requeue it when it is dead.';
     end if;
     select count(*), min(object.created_at + report.object_life) into stored, ends
@@ -281,12 +281,12 @@ begin
     where object.export_id = made.export_id;
     -- A link that lives for less than a minute is not mailed.
     if stored = 0 or ends < now() + interval '1 minute' then
-        raise exception using errcode = 'EB082', message = format('the file of export %s is removed or at the end of its life', made.export_id),
+        raise exception using errcode = 'EB092', message = format('the file of export %s is removed or at the end of its life', made.export_id),
             hint = 'Request the export again.';
     end if;
     if (select count(*) from exportbox.event
         where event.export_id = made.export_id and event.kind = 'relinked' and event.at > now() - interval '24 hours') >= 5 then
-        raise exception using errcode = 'EB083', message = format('export %s was relinked five times within 24 hours', made.export_id),
+        raise exception using errcode = 'EB093', message = format('export %s was relinked five times within 24 hours', made.export_id),
             hint = 'Use one of the links that were mailed, or wait.';
     end if;
 end
@@ -305,7 +305,7 @@ begin
     end if;
     -- No message repeats the address: it would be in the server's log.
     if request.report is null or not pg_has_role(exportbox.acting_role(), 'exportbox_operator', 'usage') then
-        raise exception using errcode = 'EB084', message = format('that address is no recipient of export %s', request.id),
+        raise exception using errcode = 'EB094', message = format('that address is no recipient of export %s', request.id),
             hint = 'Name one of the export''s own recipients; operators may name another for an export of a report, where the report allows it.';
     end if;
     if not exportbox.is_address(address) then
@@ -313,7 +313,7 @@ begin
     end if;
     if exists (select from exportbox.erasure
         where erasure.address_hash = exportbox.address_hash(address_to_relink.address) and erasure.at >= request.requested_at) then
-        raise exception using errcode = 'EB084', message = format('that address was erased after export %s was requested', request.id),
+        raise exception using errcode = 'EB094', message = format('that address was erased after export %s was requested', request.id),
             hint = 'Request the export anew if the person wants it.';
     end if;
     select report.* into catalogued from exportbox.report where report.name = request.report and report.version = made.report_version;
@@ -371,7 +371,7 @@ begin
     )
     select coalesce((select sum(started.requeued) from started), 0) + (select count(*) from successor) into mails;
     if mails = 0 then
-        raise exception using errcode = 'EB082', message = format('export %s has no recipient to send a new link to now', relink.export_id),
+        raise exception using errcode = 'EB092', message = format('export %s has no recipient to send a new link to now', relink.export_id),
             hint = 'Its mails are still on their way, or it was requested without recipients.';
     end if;
     insert into exportbox.event (export_id, kind, detail) values (relink.export_id, 'relinked', format('%s mails', mails)

@@ -72,7 +72,7 @@ impl From<tokio_postgres::Error> for QueueError {
             }
             "42501" => QueueError::Privilege(said),
             "40001" | "40P01" | "55P03" | "57014" => QueueError::Unavailable(said),
-            "EB080" | "EB081" => QueueError::Usage { message: db.message().to_string(), hint: db.hint().map(ToString::to_string) },
+            "EB090" | "EB091" => QueueError::Usage { message: db.message().to_string(), hint: db.hint().map(ToString::to_string) },
             code if code.starts_with("EB") => {
                 QueueError::Refused { message: db.message().to_string(), hint: db.hint().map(ToString::to_string) }
             }

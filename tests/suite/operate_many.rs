@@ -27,15 +27,15 @@ async fn an_empty_filter_is_refused_and_so_is_one_that_can_name_nothing() {
     plant(&world.admin, Kind::Export, State::Dead).await;
     let (url, operator) = world.operators().await;
     for (function, code) in [
-        ("requeue_where()", "EB080"),
-        ("requeue_where(at_most => 5, spread => '1 minute', dry_run => true)", "EB080"),
-        ("cancel_where(at_most => 5)", "EB080"),
-        ("requeue_where(state => 'pending')", "EB081"),
-        ("cancel_where(state => 'dead')", "EB081"),
-        ("cancel_where(kind => 'mail')", "EB081"),
-        ("requeue_where(since => now(), until => now() - interval '1 hour')", "EB081"),
-        ("requeue_where(state => 'dead', at_most => 0)", "EB081"),
-        ("requeue_where(state => 'dead', spread => '-1 minute')", "EB081"),
+        ("requeue_where()", "EB090"),
+        ("requeue_where(at_most => 5, spread => '1 minute', dry_run => true)", "EB090"),
+        ("cancel_where(at_most => 5)", "EB090"),
+        ("requeue_where(state => 'pending')", "EB091"),
+        ("cancel_where(state => 'dead')", "EB091"),
+        ("cancel_where(kind => 'mail')", "EB091"),
+        ("requeue_where(since => now(), until => now() - interval '1 hour')", "EB091"),
+        ("requeue_where(state => 'dead', at_most => 0)", "EB091"),
+        ("requeue_where(state => 'dead', spread => '-1 minute')", "EB091"),
     ] {
         let said = refusal(&operator, &format!("select exportbox.{function}")).await;
         assert!(said.code == code && !said.hint.is_empty(), "{function}: {said:?}");

@@ -79,12 +79,12 @@ async fn it_is_refused_where_there_is_no_file_or_nobody_to_send_it_to() {
     world.hold_deliveries().await;
     assert_eq!(relink(&app, open, None).await, 1);
     for (id, code, words) in [
-        (pending, "EB082", "is pending"),
-        (dead, "EB082", "is dead"),
-        (gone, "EB082", "removed"),
-        (old, "EB082", "end of its life"),
-        (alone, "EB082", "no recipient"),
-        (open, "EB082", "no recipient"),
+        (pending, "EB092", "is pending"),
+        (dead, "EB092", "is dead"),
+        (gone, "EB092", "removed"),
+        (old, "EB092", "end of its life"),
+        (alone, "EB092", "no recipient"),
+        (open, "EB092", "no recipient"),
         (Uuid::new_v4(), "EB061", "not yours"),
     ] {
         let said = refused(&app, id, "").await;
@@ -99,8 +99,8 @@ async fn it_is_refused_where_there_is_no_file_or_nobody_to_send_it_to() {
         world.complete(&[open]).await;
     }
     let said = refused(&app, open, "").await;
-    assert!(said.code == "EB083" && said.message.contains("five times"), "{said:?}");
-    assert_eq!(refused(&world.operator().await, open, "").await.code, "EB083");
+    assert!(said.code == "EB093" && said.message.contains("five times"), "{said:?}");
+    assert_eq!(refused(&world.operator().await, open, "").await.code, "EB093");
     assert_eq!(world.mails_to(ANN).len(), 3 + 5, "three exports, and one of them relinked five times");
 }
 
@@ -114,8 +114,8 @@ async fn another_address_is_for_operators_and_for_domains_that_the_report_allows
     let adhoc = world.request("select 1 as one", &[ANN]).await;
     world.complete(&[id, adhoc]).await;
     for (client, id, to, code) in [
-        (&app, id, BOB, "EB084"),
-        (&operator, adhoc, BOB, "EB084"),
+        (&app, id, BOB, "EB094"),
+        (&operator, adhoc, BOB, "EB094"),
         (&operator, id, "bob@elsewhere.example", "EB012"),
         (&operator, id, "bob", "EB011"),
         (&operator, id, "bob@example.com, eve@example.com", "EB011"),
@@ -131,9 +131,9 @@ async fn another_address_is_for_operators_and_for_domains_that_the_report_allows
     assert!(world.text("select detail from exportbox.events where kind = 'relinked'").await.contains("does not name"));
     // Erased, it is nobody's to name again for this export.
     operator.execute("select exportbox.erase($1)", &[&BOB]).await.unwrap();
-    assert_eq!(refused(&operator, id, &format!(", '{BOB}'")).await.code, "EB084");
+    assert_eq!(refused(&operator, id, &format!(", '{BOB}'")).await.code, "EB094");
     operator.execute("select exportbox.erase($1)", &[&ANN]).await.unwrap();
-    assert_eq!(refused(&operator, id, "").await.code, "EB082");
+    assert_eq!(refused(&operator, id, "").await.code, "EB092");
     assert!(world.places_of(BOB).await.is_empty());
 }
 
