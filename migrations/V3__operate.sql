@@ -35,9 +35,12 @@ as $$
 begin
     -- Nothing may go from running back to pending between the two steps: it would be missed by both.
     perform from exportbox.job where job.id = any (jobs) and job.state in ('pending', 'running') order by job.id for update;
-    with cancelled as (
+    -- Found by their ids: that so many wait may be news to the planner, who would read all that wait.
+    with held as materialized (
+        select job.id, job.state from exportbox.job where job.id = any (jobs)
+    ), cancelled as (
         update exportbox.job set state = 'cancelled', finished_at = now(), error_class = 'cancelled', error = reason
-        where job.id = any (jobs) and job.state = 'pending'
+        from held where job.id = held.id and held.state = 'pending'
         returning job.id
     ), undelivered as (
         update exportbox.delivery set status = 'cancelled', updated_at = now()
