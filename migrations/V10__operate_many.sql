@@ -68,6 +68,9 @@ begin atomic
             and runs.created_at >= coalesce(jobs_where.since, '-infinity') and runs.created_at < coalesce(jobs_where.until, 'infinity')
     ) as job
     where (jobs_where.kind is null or job.kind = jobs_where.kind)
+        -- What was stopped because a person was erased stays stopped.
+        and not exists (select from exportbox.delivery where delivery.job_id = job.id and delivery.recipient like 'erased:%')
+        and not exists (select from exportbox.erased_export where erased_export.export_id = job.export_id and erased_export.is_stopped)
         and (jobs_where.error_class is null or job.error_class = jobs_where.error_class)
         and (jobs_where.report is null and jobs_where.requested_by is null or exists (
             select from exportbox.outbox
@@ -140,14 +143,12 @@ begin
         select count(*), count(distinct named.export_id) into jobs, exports
         from (
             select named.export_id from exportbox.jobs_where(states, state, kind, report, error_class, requested_by, since, before) as named
-            where not exportbox.is_stopped_for_good(named.id, named.export_id)
             limit at_most
         ) as named;
         return jsonb_build_object('jobs', jobs, 'exports', exports, 'more', false, 'until', before, 'dry_run', true);
     end if;
     picked := array(
         select named.id from exportbox.jobs_where(states, state, kind, report, error_class, requested_by, since, before) as named
-        where not exportbox.is_stopped_for_good(named.id, named.export_id)
         limit most);
     with back as materialized (
         select requeued.export_id, requeued.requeued from exportbox.requeue_jobs(picked, spread) as requeued

@@ -64,9 +64,12 @@ as $$
 begin
     -- Nothing may go from running back to pending between the two steps: it would be missed by both.
     perform from exportbox.job where job.id = any (jobs) and job.state in ('pending', 'running') order by job.id for update;
-    with cancelled as (
+    -- Found by their ids: that so many wait may be news to the planner, who would read all that wait.
+    with held as materialized (
+        select job.id, job.state from exportbox.job where job.id = any (jobs)
+    ), cancelled as (
         update exportbox.job set state = 'cancelled', finished_at = now(), error_class = 'cancelled', error = reason
-        where job.id = any (jobs) and job.state = 'pending'
+        from held where job.id = held.id and held.state = 'pending'
         returning job.id
     ), undelivered as (
         update exportbox.delivery set status = 'cancelled', updated_at = now()
@@ -117,7 +120,10 @@ begin
     with back as (
         update exportbox.job set state = 'pending', run_at = now() + random() * requeue_jobs.spread, not_after = null, attempt = 0, crashes = 0,
             finished_at = null, cancel_requested_at = null, error_class = null, error = null, noticed_at = null
-        where job.id = any (jobs) and job.state in ('dead', 'cancelled') and not exportbox.is_stopped_for_good(job.id, job.export_id)
+        where job.id = any (jobs) and job.state in ('dead', 'cancelled')
+            -- What was stopped because a person was erased stays stopped.
+            and not exists (select from exportbox.delivery where delivery.job_id = job.id and delivery.recipient like 'erased:%')
+            and not exists (select from exportbox.erased_export where erased_export.export_id = job.export_id and erased_export.is_stopped)
         returning job.id, job.export_id
     ), redelivered as (
         update exportbox.delivery set status = 'pending', error_class = null, error = null, updated_at = now()

@@ -107,13 +107,6 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$ select exists (select from exportbox.erased_export where erased_export.export_id = is_erased.export_id) $$;
 comment on function exportbox.is_erased(uuid) is 'Whether an address was taken out of a request, as this moment has it: volatile, for statements that had to wait for that.';
 
-create function exportbox.is_stopped_for_good(job_id bigint, export_id uuid) returns boolean
-language sql stable
--- What was stopped because a person was erased stays stopped.
-return exists (select from exportbox.delivery where delivery.job_id = is_stopped_for_good.job_id and delivery.recipient like 'erased:%')
-    or exists (select from exportbox.erased_export where erased_export.export_id = is_stopped_for_good.export_id and erased_export.is_stopped);
-comment on function exportbox.is_stopped_for_good(bigint, uuid) is 'Whether a job was for or about a person who was erased, so that nobody may start it again.';
-
 create function exportbox.address_hash(address text) returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -342,7 +335,7 @@ comment on column exportbox.audit.export_id is 'The export concerned, if one.';
 comment on column exportbox.audit.report is 'Of a request: the report''s name, null for an ad-hoc query.';
 comment on column exportbox.audit.detail is 'One sentence without personal data.';
 
-revoke all on function exportbox.is_append_only(), exportbox.outbox_pruned(), exportbox.recipients_now(uuid), exportbox.is_erased(uuid), exportbox.is_stopped_for_good(bigint, uuid), exportbox.address_hash(text),
+revoke all on function exportbox.is_append_only(), exportbox.outbox_pruned(), exportbox.recipients_now(uuid), exportbox.is_erased(uuid), exportbox.address_hash(text),
     exportbox.address_pattern(text, boolean), exportbox.place_legal_hold(text, uuid, text), exportbox.lift_legal_hold(bigint),
     exportbox.erase_now(text, text), exportbox.erase(text, text, boolean) from public;
 grant execute on function exportbox.erase(text, text, boolean), exportbox.place_legal_hold(text, uuid, text), exportbox.lift_legal_hold(bigint),
