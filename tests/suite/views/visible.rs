@@ -2,7 +2,9 @@
 
 use crate::harness::World;
 
-const VIEWS: [&str; 6] = ["exports", "jobs", "attempts", "deliveries", "objects", "events"];
+/// Each with a column of the table that it is driven from: what could be asked about it before anything else is looked up.
+const VIEWS: [(&str, &str); 6] =
+    [("exports", "id"), ("jobs", "error"), ("attempts", "number"), ("deliveries", "status"), ("objects", "filename"), ("events", "kind")];
 
 #[tokio::test]
 async fn a_function_in_a_requesters_condition_is_shown_none_of_the_rows_of_others() {
@@ -18,8 +20,8 @@ async fn a_function_in_a_requesters_condition_is_shown_none_of_the_rows_of_other
         )
         .await;
     let eve = world.login("eve", &["exportbox_requester"]).await;
-    for view in VIEWS {
-        for condition in [format!("peek({view}::text)"), format!("peek(to_jsonb({view}) ->> 'export_id')")] {
+    for (view, column) in VIEWS {
+        for condition in [format!("peek({view}::text)"), format!("peek({column}::text)")] {
             let rows = eve.query(&format!("select * from exportbox.{view} where {condition}"), &[]).await;
             assert!(rows.is_ok_and(|rows| rows.is_empty()), "{view}: {condition} is shown a row of somebody else's");
         }
@@ -36,7 +38,7 @@ async fn each_of_two_requesters_sees_the_own_rows_in_every_view() {
     world.drain().await;
     world.sql(&format!("insert into exportbox.event (export_id, kind) values ('{id}', 'reaped')")).await;
     let (app, eve) = (world.app().await, world.login("eve", &["exportbox_requester"]).await);
-    for view in VIEWS {
+    for (view, _) in VIEWS {
         let count = format!("select count(*) from exportbox.{view}");
         let (own, others): (i64, i64) =
             (app.query_one(&count, &[]).await.unwrap().get(0), eve.query_one(&count, &[]).await.unwrap().get(0));
