@@ -27,9 +27,16 @@ statements! {
     DROP_ROLE = "drop_role";
     END_BACKEND = "end_backend";
     ERASE = "erase";
+    EXAMINE_MEMBERSHIP = "examine_membership";
+    EXAMINE_ORPHANS = "examine_orphans";
+    EXAMINE_ROLES = "examine_roles";
+    EXAMINE_SERVER = "examine_server";
+    EXAMINE_SNAPSHOT = "examine_snapshot";
+    EXAMINE_TABLES = "examine_tables";
     EXPIRE = "expire";
     EXPORT_AWS_S3 = "export_aws_s3";
     EXPORT_AWS_S3_WITH_KEY = "export_aws_s3_with_key";
+    FIGURES = "figures";
     HEALTH = "health";
     HEARTBEAT = "heartbeat";
     HOLD = "hold";
@@ -73,6 +80,22 @@ statements! {
     WAIT = "wait";
     WAKE = "wake";
 }
+
+/// Statements of `queue` that people run over logins of their own: the daemon's needs no right to them.
+pub const FOR_PEOPLE: &[&str] = &["disable_report", "erase", "read_report_params", "register_report"];
+
+/// Statements that run on the source.
+pub const ON_THE_SOURCE: &[&str] = &[
+    "aws_s3_usable",
+    "begin_export",
+    "drop_role",
+    "end_backend",
+    "examine_membership",
+    "export_aws_s3",
+    "export_aws_s3_with_key",
+    "open_export",
+    "sealed_report",
+];
 
 /// The types of a statement's parameters, from the lines that describe them: whoever knows them needs no named statement, and no round trip
 /// to ask.

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "sandbox")]
 mod demo;
+mod doctor;
 mod look;
 mod migrate;
 mod operate;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{DatabaseArgs, WorkArgs};
+use crate::config::DatabaseArgs;
 use crate::daemon::DoesNotFit;
 use crate::queue::QueueError;
 use crate::secret::hushed;
@@ -53,7 +54,7 @@ enum Command {
     /// Bring the schema up to date
     Migrate(migrate::MigrateArgs),
     /// Work until told to stop
-    Run(Box<WorkArgs>),
+    Run(Box<work::RunArgs>),
     /// Work until nothing is due, then exit: for cron and scheduled tasks
     ///
     /// Exit codes: 0 nothing due is left; 10 stopped by its budget with due work left; 11 drained, and at least one job died;
@@ -67,6 +68,10 @@ enum Command {
     Watch(look::WatchArgs),
     /// Exit 0 when the database answers and its schema fits: the health check of containers, needs no shell
     Health(look::HealthArgs),
+    /// Check everything that work depends on, and say what to do about what is wrong
+    ///
+    /// Exit codes: 0 all fine, or only warnings; 1 something is wrong; 2 and 69 as drain would.
+    Doctor(Box<doctor::DoctorArgs>),
     /// Stop an export and its mails
     Cancel(operate::IdArgs),
     /// Give the dead and cancelled jobs of an export a fresh start
@@ -162,6 +167,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Show(args) => look::show(database, &args).await,
         Command::Watch(args) => look::watch(database, &args).await,
         Command::Health(args) => look::health(database, &args).await,
+        Command::Doctor(args) => doctor::doctor(database, &args).await,
         Command::Cancel(args) => operate::cancel(database, &args).await,
         Command::Requeue(args) => operate::requeue(database, &args).await,
         Command::Erase(args) => operate::erase(database, &args).await,

@@ -23,7 +23,7 @@ use crate::job::{Failure, FailureClass, Verdict};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Ses {
-    client: aws_sdk_sesv2::Client,
+    pub(super) client: aws_sdk_sesv2::Client,
     configuration_set: Option<String>,
 }
 

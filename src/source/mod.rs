@@ -8,12 +8,14 @@ mod cancel;
 mod classify;
 mod connect;
 pub mod copy;
+mod examine;
 mod rehearse;
 mod sealed;
 mod session;
 pub mod shape;
 
 pub use connect::{Source, Sources};
+pub use examine::{Examined, Membership};
 pub use rehearse::{Rehearsal, Rehearsed};
 pub use sealed::Sealed;
 pub use session::Session;

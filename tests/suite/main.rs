@@ -13,6 +13,7 @@ mod crash;
 mod delivery;
 mod demo;
 mod deploy;
+mod doctor;
 mod door;
 mod exports;
 mod failover;

@@ -24,7 +24,7 @@ fn commands() -> Vec<String> {
 #[test]
 fn every_command_of_the_contract_has_a_help_page_with_an_explanation_for_each_option() {
     let commands = commands();
-    for name in ["migrate", "run", "drain", "status", "show", "watch", "cancel", "requeue", "demo", "sandbox", "health"] {
+    for name in ["migrate", "run", "drain", "status", "show", "watch", "cancel", "requeue", "demo", "sandbox", "health", "doctor"] {
         assert!(commands.iter().any(|command| command == name), "{name} is missing in {commands:?}");
     }
     for command in commands.iter().filter(|command| *command != "help") {

@@ -12,6 +12,7 @@ mod connections;
 pub mod crash;
 mod deliveries;
 pub mod dockerfile;
+pub mod doctor;
 pub mod explain;
 pub mod exports;
 pub mod jobs;

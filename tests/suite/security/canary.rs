@@ -145,7 +145,15 @@ async fn play(format: &'static str) {
         stage.say(command, &[]).await;
     }
     let first = done[0].to_string();
-    for command in [&["status"][..], &["status", "--json"], &["health", "--json"], &["watch", &first], &["watch", "--json", &first]] {
+    for command in [
+        &["status"][..],
+        &["status", "--json"],
+        &["health", "--json"],
+        &["watch", &first],
+        &["watch", "--json", &first],
+        &["doctor"],
+        &["doctor", "--json"],
+    ] {
         assert_eq!(stage.say(command, &[]).await, 0, "{command:?}");
     }
     for command in [&["cancel", &first][..], &["requeue", &first]] {
@@ -206,7 +214,7 @@ async fn gone(stage: &mut Stage) {
     let at = "postgres://ann:can@canary-7431@127.0.0.1/shop";
     let port = format!("postgres://ann:x@127.0.0.1:{PASSWORD}/shop");
     for url in [&wrong, &away, at, &port] {
-        for command in [&["drain"][..], &["run"], &["status"], &["health"], &["migrate"]] {
+        for command in [&["drain"][..], &["run"], &["status"], &["health"], &["migrate"], &["doctor"]] {
             assert_ne!(stage.say(command, &[("EXPORTBOX_DATABASE_URL", url)]).await, 0, "{command:?}");
         }
         assert_ne!(stage.say(&["drain"], &[("EXPORTBOX_SOURCE_URL", url), ("EXPORTBOX_MAIL", url)]).await, 0);
