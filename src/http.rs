@@ -30,11 +30,10 @@ const UPKEEP: Duration = Duration::from_secs(10);
 
 /// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("EXPORTBOX_HTTP: listen on {address}: {source}; write address:port, for example 127.0.0.1:9187, and one that is free")]
-pub struct CannotListen {
-    address: String,
-    source: std::io::Error,
-}
+#[error(
+    "EXPORTBOX_HTTP: nothing can listen there ({0}); write address:port of this machine, for example 127.0.0.1:9187, and a port that is free"
+)]
+pub struct CannotListen(std::io::Error);
 
 /// A listener that answers until it is dropped.
 pub struct Http {
@@ -61,9 +60,8 @@ struct Looked {
 /// # Errors
 /// The address is none, not this machine's, or taken.
 pub async fn serve(address: &str, queue: Queue, stop: CancellationToken) -> Result<Http, CannotListen> {
-    let refused = |source| CannotListen { address: address.to_string(), source };
-    let listener = TcpListener::bind(address).await.map_err(refused)?;
-    let bound = listener.local_addr().map_err(refused)?;
+    let listener = TcpListener::bind(address).await.map_err(CannotListen)?;
+    let bound = listener.local_addr().map_err(CannotListen)?;
     let counters = figures::keep();
     let board = Arc::new(Board { queue, counters: counters.clone(), stop, looked: Mutex::default() });
     let routes = Router::new()

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use uuid::Uuid;
 
-use super::{Doctor, Finding, Known, is_only};
+use super::{Doctor, Finding, Known};
 use crate::export::{ExportOptions, Exporter, ExporterChoice};
 use crate::job::{
     Attempt, Compression, ExportJob, Failure, FailureClass, Format, FormatOptions, LeaseClock, LeaseToken, Manifest, ObjectKey, Outcome,
@@ -17,6 +17,8 @@ use crate::job::{
 const FOLDER: &str = "doctor";
 /// Longer than any check: nobody else holds a lease on it.
 const LEASE: Duration = Duration::from_secs(3600);
+/// How long it may take to cancel a query and to remove what was stored.
+const CLEAN_UP: Duration = Duration::from_secs(15);
 /// Keys of reports that are tried.
 const KEYS: usize = 5;
 
@@ -29,13 +31,13 @@ impl Doctor {
         } else {
             None
         };
-        // Each ends by itself a little before it would be cut off: it cancels what it has started, and removes what it has stored.
+        // Each ends by itself before it would be cut off: it cancels what it has started, and removes what it has stored.
         let checks = vec![
             ("export_copy", self.by_copy(known).boxed()),
             ("export_aws_s3", self.by_aws_s3(known).boxed()),
             ("kms", self.with_keys(known).boxed()),
         ];
-        self.all(checks, unless).await
+        self.all_within(self.limits.patience + CLEAN_UP, checks, unless).await
     }
 
     fn login<'a>(&self, known: &'a Known) -> &'a str {
@@ -51,7 +53,7 @@ impl Doctor {
 
     async fn by_aws_s3(&self, known: &Known) -> Finding {
         const NAME: &str = "export_aws_s3";
-        if is_only(self.options.choice, ExporterChoice::Copy) {
+        if self.options.choice == ExporterChoice::Copy {
             return Finding::skipped(NAME, "EXPORTBOX_EXPORTER=copy");
         }
         if known.source.as_ref().is_none_or(|source| source.aws_s3.is_none()) {
@@ -70,7 +72,7 @@ impl Doctor {
         let fix =
             "grant usage on schema aws_s3 and execute on its functions to the daemon's login, and seal the reports: see docs/dba.md#aws_s3";
         match nobody {
-            Some(_) if is_only(self.options.choice, ExporterChoice::AwsS3) => {
+            Some(_) if self.options.choice == ExporterChoice::AwsS3 => {
                 Finding::fail(NAME, "neither the login nor a role that exports run as may call aws_s3", fix)
             }
             _ => Finding::skipped(NAME, "neither the login nor a role that exports run as may call aws_s3"),
@@ -96,7 +98,7 @@ impl Doctor {
     async fn one_row(&self, choice: ExporterChoice, run_as: &str, kms_key: Option<String>) -> Result<i64, Failure> {
         let options = ExportOptions { choice, ..self.options.clone() };
         let exporter = Exporter::new(self.sources.clone(), self.store.clone(), options);
-        let (attempt, timer) = attempt(self.limits.patience.mul_f64(0.6));
+        let (attempt, timer) = attempt(self.limits.patience);
         let outcome = exporter.export(&attempt, &job(run_as, kms_key)).await;
         drop(timer);
         let prefix = format!("{}/{FOLDER}", self.options.prefix);

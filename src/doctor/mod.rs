@@ -19,7 +19,7 @@ use futures_util::future::BoxFuture;
 pub use report::{Finding, Report, Status};
 
 use crate::database::Server;
-use crate::export::{ExportOptions, ExporterChoice};
+use crate::export::ExportOptions;
 use crate::mail::Mailer;
 use crate::queue::{Queue, QueueError, RunsAs};
 use crate::source::{Examined, Sources};
@@ -109,16 +109,19 @@ impl Doctor {
 
     /// A check that has had its time is cut off, and says so.
     async fn bounded(&self, name: &'static str, check: impl Future<Output = Finding>) -> Finding {
-        let patience = self.limits.patience;
-        tokio::time::timeout(patience, check).await.unwrap_or_else(|_| cut_off(name, patience))
+        within(name, self.limits.patience, check).await
     }
 
     /// These checks in turn, or none of them and why.
     async fn all(&self, checks: Vec<Check<'_>>, unless: Option<&str>) -> Vec<Finding> {
+        self.all_within(self.limits.patience, checks, unless).await
+    }
+
+    async fn all_within(&self, patience: Duration, checks: Vec<Check<'_>>, unless: Option<&str>) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (name, check) in checks {
             findings.push(match unless {
-                None => self.bounded(name, check).await,
+                None => within(name, patience, check).await,
                 Some(why) => Finding::skipped(name, why),
             });
         }
@@ -140,6 +143,10 @@ impl Doctor {
     }
 }
 
+async fn within(name: &'static str, patience: Duration, check: impl Future<Output = Finding>) -> Finding {
+    tokio::time::timeout(patience, check).await.unwrap_or_else(|_| cut_off(name, patience))
+}
+
 fn cut_off(name: &'static str, patience: Duration) -> Finding {
     let said = format!("no answer within {} s, so it was cut off", patience.as_secs_f64());
     Finding::fail(name, said, "look at the network, the firewall and the load of what it asks; then run doctor again")
@@ -157,9 +164,4 @@ fn off(ahead: TimeDelta) -> String {
 /// An instant for people.
 fn instant(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
-}
-
-/// Whether the in-database exporter is asked for, ruled out, or left to each export.
-fn is_only(choice: ExporterChoice, which: ExporterChoice) -> bool {
-    choice == which
 }

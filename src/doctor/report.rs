@@ -76,18 +76,19 @@ impl Finding {
             QueueError::Unavailable(_) => "check host, port and network in EXPORTBOX_DATABASE_URL, and that the server runs",
             _ => "see docs/dba.md",
         };
-        Finding::split(name, &error.to_string(), fix)
+        Finding::split(name, &error.to_string(), &["; "], fix)
     }
 
     /// Why an attempt would fail. Its sentence says what is, and mostly what to do.
     pub(super) fn failed(name: &'static str, failure: &Failure) -> Finding {
-        Finding::split(name, &failure.sentence, &format!("see the error class {} in docs/operations.md", failure.class))
+        let otherwise = format!("see the error class {} in docs/operations.md", failure.class);
+        Finding::split(name, &failure.sentence, &["; ", ": "], &otherwise)
     }
 
     /// Our sentences say what is, then what to do.
-    fn split(name: &'static str, sentence: &str, otherwise: &str) -> Finding {
+    fn split(name: &'static str, sentence: &str, between: &[&str], otherwise: &str) -> Finding {
         let sentence = sentence.trim_end_matches('.');
-        let (is, fix) = sentence.split_once("; ").or_else(|| sentence.split_once(": ")).unwrap_or((sentence, otherwise));
+        let (is, fix) = between.iter().find_map(|mark| sentence.split_once(mark)).unwrap_or((sentence, otherwise));
         Finding::fail(name, is, fix)
     }
 }
@@ -121,5 +122,7 @@ mod tests {
             let finding = Finding::refused("database", &error);
             assert!(finding.status == Status::Fail && finding.fix.is_some_and(|fix| fix.len() > 10), "{error}");
         }
+        let refused = Finding::refused("database", &QueueError::Unavailable("connect: refused (os error 111)".into()));
+        assert_eq!(refused.finding, "the database cannot be reached (connect: refused (os error 111))");
     }
 }

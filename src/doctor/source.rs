@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Doctor, Finding, Known, cut_off, is_only};
+use super::{Doctor, Finding, Known, cut_off};
 use crate::export::ExporterChoice;
 use crate::job::{DEFAULT_SOURCE, Failure};
 use crate::source::Examined;
@@ -71,7 +71,7 @@ impl Doctor {
     }
 
     fn aws_s3(&self, known: &Known) -> Finding {
-        let only = is_only(self.options.choice, ExporterChoice::AwsS3);
+        let only = self.options.choice == ExporterChoice::AwsS3;
         let Some(source) = &known.source else { return Finding::skipped("aws_s3", "the source was not reached") };
         let Some(found) = &source.aws_s3 else {
             let said = "the source has no aws_s3";

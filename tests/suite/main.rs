@@ -23,6 +23,7 @@ mod lease;
 mod mail;
 mod memory;
 mod model;
+mod monitoring;
 mod mutations;
 mod outage;
 mod plans;

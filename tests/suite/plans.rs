@@ -39,6 +39,7 @@ const CYCLE: &[(&str, &str, &[&str])] = &[
         &["job_pkey", "attempt_pkey"],
     ),
     ("unswept", "", &["attempt_unswept"]),
+    ("figures", "", &["job_due", "job_running", "job_dead"]),
     ("next_sweep", "", &["attempt_unswept"]),
     ("complete_delivery", "(7, gen_random_uuid(), 'ses', 'm', now(), null)", &["job_pkey", "attempt_pkey", "delivery_pkey"]),
     ("retry", "(7, gen_random_uuid(), 1000, 5::smallint, 'query', 'x', null, false)", &["job_pkey", "attempt_pkey", "delivery_pkey"]),

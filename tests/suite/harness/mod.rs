@@ -15,6 +15,7 @@ pub mod dockerfile;
 pub mod doctor;
 pub mod explain;
 pub mod exports;
+pub mod figures;
 pub mod jobs;
 pub mod log;
 pub mod pooler;
