@@ -15,10 +15,12 @@ use crate::job::{
 
 /// Where its files lie, below the daemon's prefix.
 const FOLDER: &str = "doctor";
+/// And what they are called.
+const FILE: &str = "one-row.csv";
 /// Longer than any check: nobody else holds a lease on it.
 const LEASE: Duration = Duration::from_secs(3600);
-/// How long it may take to cancel a query and to remove what was stored.
-const CLEAN_UP: Duration = Duration::from_secs(15);
+/// How long it may take to cancel a query, and then to remove what was stored.
+const CLEAN_UP: Duration = Duration::from_secs(5);
 /// Keys of reports that are tried.
 const KEYS: usize = 5;
 
@@ -37,7 +39,7 @@ impl Doctor {
             ("export_aws_s3", self.by_aws_s3(known).boxed()),
             ("kms", self.with_keys(known).boxed()),
         ];
-        self.all_within(self.limits.patience + CLEAN_UP, checks, unless).await
+        self.all_within(self.limits.patience + 3 * CLEAN_UP, checks, unless).await
     }
 
     fn login<'a>(&self, known: &'a Known) -> &'a str {
@@ -99,11 +101,13 @@ impl Doctor {
         let options = ExportOptions { choice, ..self.options.clone() };
         let exporter = Exporter::new(self.sources.clone(), self.store.clone(), options);
         let (attempt, timer) = attempt(self.limits.patience);
-        let outcome = exporter.export(&attempt, &job(run_as, kms_key)).await;
+        let ended = tokio::time::timeout(self.limits.patience + CLEAN_UP, exporter.export(&attempt, &job(run_as, kms_key))).await;
+        let outcome = ended.unwrap_or_else(|_| StopReason::Deadline.into());
         drop(timer);
         let prefix = format!("{}/{FOLDER}", self.options.prefix);
-        let key = ObjectKey::new(&prefix, attempt.export_id, attempt.token, "one-row.csv");
-        let removed = self.store.sweep(self.store.bucket(), &key.full(), None).await;
+        let key = ObjectKey::new(&prefix, attempt.export_id, attempt.token, FILE).full();
+        let removing = self.store.sweep(self.store.bucket(), &key, None);
+        let removed = tokio::time::timeout(CLEAN_UP, removing).await.unwrap_or_else(|_| Err(not_in_time()));
         let manifest = manifest(outcome)?;
         removed?;
         for part in &manifest.parts {
@@ -151,7 +155,7 @@ fn job(run_as: &str, kms_key: Option<String>) -> ExportJob {
         format: Format::Csv,
         compression: Compression::None,
         options: FormatOptions::default(),
-        filename: Some("one-row.csv".into()),
+        filename: Some(FILE.into()),
         sealed: None,
         terms: Terms { prefix: Some(FOLDER.into()), kms_key, ..Terms::default() },
     }
@@ -161,10 +165,11 @@ fn manifest(outcome: Outcome) -> Result<Manifest, Failure> {
     match outcome {
         Outcome::Exported(manifest) => Ok(manifest),
         Outcome::Failed(failure) => Err(failure),
-        Outcome::Sent(_) | Outcome::Stopped { .. } => {
-            let sentence =
-                "The export did not end in time: look at the network between the database and the store, and at the load of both.";
-            Err(Failure::new(FailureClass::Timeout, Verdict::Retry, sentence))
-        }
+        Outcome::Sent(_) | Outcome::Stopped { .. } => Err(not_in_time()),
     }
+}
+
+fn not_in_time() -> Failure {
+    let sentence = "The export did not end in time: look at the network between the database and the store, and at the load of both.";
+    Failure::new(FailureClass::Timeout, Verdict::Retry, sentence)
 }

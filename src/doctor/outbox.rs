@@ -153,7 +153,7 @@ impl Doctor {
         };
         let off: Vec<&str> = tables.iter().filter(|table| !table.is_vacuumed).map(|table| table.name.as_str()).collect();
         if !off.is_empty() {
-            let fix = "alter table exportbox.… reset (autovacuum_enabled); or set autovacuum = on on the server";
+            let fix = "run alter table exportbox.… reset (autovacuum_enabled), or set autovacuum = on on the server";
             return Finding::warn("autovacuum", format!("it is off for {}: claiming gets slower with each job", off.join(", ")), fix);
         }
         let is_behind = |table: &&crate::queue::Table| table.dead_rows > DEAD_ROWS.max(table.live_rows);

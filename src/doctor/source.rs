@@ -76,7 +76,7 @@ impl Doctor {
         let Some(found) = &source.aws_s3 else {
             let said = "the source has no aws_s3";
             return if only {
-                Finding::fail("aws_s3", said, "create extension aws_s3 cascade; or set EXPORTBOX_EXPORTER=copy")
+                Finding::fail("aws_s3", said, "run create extension aws_s3 cascade, or set EXPORTBOX_EXPORTER=copy")
             } else {
                 Finding::ok("aws_s3", format!("{said}; files are streamed"))
             };
@@ -87,7 +87,7 @@ impl Doctor {
         let version =
             source.server.aws_s3.as_ref().map_or_else(|| "not of an extension".to_string(), |version| format!("version {version}"));
         if !found.takes_key {
-            let fix = "alter extension aws_s3 update; reports with a key of their own are streamed until then";
+            let fix = "run alter extension aws_s3 update; reports with a key of their own are streamed until then";
             return Finding::warn("aws_s3", format!("there, {version}, and takes no key of a report's own"), fix);
         }
         Finding::ok("aws_s3", format!("there, {version}"))

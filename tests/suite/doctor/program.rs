@@ -35,7 +35,7 @@ async fn something_wrong_is_1_and_a_warning_is_0() {
     world.sql("alter table exportbox.job set (autovacuum_enabled = off)").await;
     let output = world.run(&["doctor"]).await;
     assert_eq!(code(&output), 0);
-    assert!(stdout(&output).contains("WARN  autovacuum") && stdout(&output).contains("→ alter table"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("WARN  autovacuum") && stdout(&output).contains("→ run alter table"), "{}", stdout(&output));
     world.s3.faults().add(Rule::on("PutObject", Action::error(403, "AccessDenied", "Access Denied")));
     let output = world.run(&["doctor", "--json"]).await;
     assert_eq!((code(&output), json(&output)["fail"].as_i64()), (1, Some(1)), "{}", stdout(&output));

@@ -34,8 +34,7 @@ async fn an_export_and_its_mails_are_counted() {
     let world = World::new().await;
     let watched = world.watched(&[("EXPORTBOX_HEARTBEAT", "100ms")]).await;
     let gate = world.gate().await;
-    let id =
-        world.request(&format!("{GATED} union all select generate_series(1, 41)"), &["ann@example.com", "bob@example.com"]).await;
+    let id = world.request(&format!("{GATED} union all select generate_series(1, 41)"), &["ann@example.com", "bob@example.com"]).await;
     world.until_at_gate(id).await;
     let page = watched.until_figure("exportbox_jobs", &[EXPORT, ("state", "running")], 1.0).await;
     assert_eq!(page.of("exportbox_busy_slots", &[EXPORT]), Some(1.0));
