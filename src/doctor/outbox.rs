@@ -142,7 +142,7 @@ impl Doctor {
         Finding::fail(
             "grants",
             format!("the login lacks rights: {said}; needed for {}{more}", statements.join(", ")),
-            "grant exportbox_worker to this login; if it has that role, run: exportbox migrate, and see docs/dba.md",
+            "grant exportbox_worker to this login; if it has that role, somebody has taken the right from the role: grant it again",
         )
     }
 
