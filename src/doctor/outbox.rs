@@ -61,7 +61,8 @@ impl Doctor {
         findings.extend(self.all(of_schema, no_schema).await);
         if no_schema.is_none() {
             // Its own check says what is missing.
-            known.runs_as = self.queue.runs_as().await.unwrap_or_default();
+            let asked = tokio::time::timeout(self.limits.patience, self.queue.runs_as()).await;
+            known.runs_as = asked.ok().and_then(Result::ok).unwrap_or_default();
         }
         if known.server.as_ref().is_some_and(|server| server.is_standby || server.is_read_only) {
             known.refused = Some(QueueError::ReadOnly);

@@ -142,6 +142,7 @@ impl Worker {
     async fn work(&self, mut sleeper: Option<Sleeper>, budget: Budget, stop: CancellationToken) -> Result<Tally, QueueError> {
         let free = Room { exports: self.options.slots, deliveries: self.options.mail_slots };
         let mut turn = Turn { attempts: JoinSet::new(), free, tally: Tally::default() };
+        self.show_slots(&turn);
         let started = Instant::now();
         let mut outage = Outage::default();
         self.cleaner.clean_up();
