@@ -148,12 +148,15 @@ async fn an_exporter_that_is_asked_for_and_not_there_is_told_and_one_that_is_rul
     assert_found(&report, "exporter", Status::Fail, &["EXPORTBOX_EXPORTER=auto"]);
     assert_rest_is_fine(&report, &["aws_s3", "exporter"]);
     let mut world = World::with_aws_s3().await;
-    // The login may not call it, and so far nobody has asked who may.
-    assert_found(&world.doctor().await, "export_aws_s3", Status::Skipped, &["neither the login nor a role"]);
-    world.request("select 1 as one", &[]).await;
     assert_found(&world.doctor().await, "export_aws_s3", Status::Ok, &["removed"]);
     world.settings.exporter = ExporterChoice::Copy;
     assert_found(&world.doctor().await, "export_aws_s3", Status::Skipped, &["EXPORTBOX_EXPORTER=copy"]);
+    world.settings.exporter = ExporterChoice::Auto;
+    world.sql(&format!("revoke usage on schema aws_s3 from {}_exporter", world.database)).await;
+    let report = world.doctor().await;
+    assert_found(&report, "export_aws_s3", Status::Skipped, &["neither the login nor a role"]);
+    assert_found(&report, "exporter", Status::Ok, &["the login may not call it"]);
+    assert_rest_is_fine(&report, &[]);
 }
 
 #[tokio::test]
