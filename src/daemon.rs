@@ -11,7 +11,9 @@ use uuid::Uuid;
 use crate::config::{Settings, SourceSettings};
 use crate::database::DatabaseUrl;
 use crate::delivery::Courier;
+use crate::doctor::{self, Doctor};
 use crate::export::{ExportOptions, Exporter};
+use crate::http::{self, CannotListen, Http};
 use crate::mail::{Mailer, Transport};
 use crate::queue::{Drained, Leftover, Queue, QueueError};
 use crate::source::{DEFAULT_SOURCE, Source, Sources};
@@ -44,20 +46,9 @@ impl Daemon {
         queue.check_schema().await?;
         let source = Source::new(settings.source.clone()).with_logins(&settings.source_for);
         check_connections(&settings, &queue, &source).await?;
-        let options = StoreOptions {
-            bucket: settings.bucket.clone(),
-            public_endpoint: settings.public_s3_endpoint.clone(),
-            object_life: settings.object_life,
-        };
-        let store = Store::new(s3, options);
+        let store = store(&settings, s3);
         let sources = Sources::new(std::iter::once((DEFAULT_SOURCE.to_string(), source)).chain(named(&settings.named_sources)));
-        let export_options = ExportOptions {
-            choice: settings.exporter,
-            prefix: settings.prefix.clone(),
-            region: s3.region().map(ToString::to_string),
-            part_size: settings.part_size,
-        };
-        let exporter = Exporter::new(sources.clone(), store.clone(), export_options);
+        let exporter = Exporter::new(sources.clone(), store.clone(), export_options(&settings, s3));
         let mailer = mailer(&settings, ses)?;
         let courier = Courier::new(store.clone(), mailer, settings.link_ttl);
         let worker = Worker::new(queue.clone(), sources, store, exporter, courier, settings.work.clone());
@@ -67,6 +58,14 @@ impl Daemon {
     /// The job tables.
     pub fn queue(&self) -> &Queue {
         &self.queue
+    }
+
+    /// Answer `/metrics`, `/health` and `/ready` until what is returned is dropped.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub async fn listen(&self, address: &str, stop: CancellationToken) -> Result<Http, CannotListen> {
+        http::serve(address, self.queue.clone(), stop).await
     }
 
     /// Work until told to stop.
@@ -124,15 +123,68 @@ pub struct DoesNotFit {
     refusal: String,
 }
 
+/// Everything that a daemon with these settings would work with, for `doctor`. Nothing is connected yet.
+///
+/// # Errors
+/// A setting that only shows now.
+pub async fn doctor(settings: Settings) -> anyhow::Result<Doctor> {
+    let sdk = aws_config().await;
+    doctor_with(settings, doctor::Limits::default(), &sdk, &sdk)
+}
+
+/// The same with AWS settings that are already there, and limits of the caller's own.
+///
+/// # Errors
+/// As `doctor`.
+pub fn doctor_with(settings: Settings, limits: doctor::Limits, s3: &SdkConfig, ses: &SdkConfig) -> anyhow::Result<Doctor> {
+    let source = Source::new(settings.source.clone()).with_logins(&settings.source_for);
+    Ok(Doctor {
+        queue: Queue::new(&settings.database, process_name(), settings.policy.clone()),
+        place: settings.database.to_string(),
+        has_direct: settings.direct.is_some(),
+        is_pooled: settings.database.is_pooled(),
+        connections: connections_needed(&settings),
+        sources: Sources::new(std::iter::once((DEFAULT_SOURCE.to_string(), source)).chain(named(&settings.named_sources))),
+        store: store(&settings, s3),
+        options: export_options(&settings, s3),
+        mailer: mailer(&settings, ses)?,
+        link_ttl: settings.link_ttl,
+        limits,
+    })
+}
+
+fn store(settings: &Settings, s3: &SdkConfig) -> Store {
+    let options = StoreOptions {
+        bucket: settings.bucket.clone(),
+        public_endpoint: settings.public_s3_endpoint.clone(),
+        object_life: settings.object_life,
+    };
+    Store::new(s3, options)
+}
+
+fn export_options(settings: &Settings, s3: &SdkConfig) -> ExportOptions {
+    ExportOptions {
+        choice: settings.exporter,
+        prefix: settings.prefix.clone(),
+        region: s3.region().map(ToString::to_string),
+        part_size: settings.part_size,
+    }
+}
+
+/// The most connections of one process: to the outbox, and to the source where that is another login.
+fn connections_needed(settings: &Settings) -> (i64, Option<i64>) {
+    let exports = i64::try_from(settings.work.slots).unwrap_or(i64::MAX);
+    // Behind a pooler only exports keep a connection of the server, and one is shared by all that is short.
+    let own = if settings.database.is_pooled() { 1 } else { 2 };
+    if settings.source.is_same_login(&settings.database) { (own + exports, None) } else { (own, Some(exports)) }
+}
+
 /// Refuse what can never fit, and say so when it does not fit at this moment.
 async fn check_connections(settings: &Settings, queue: &Queue, source: &Source) -> anyhow::Result<()> {
     let slots = settings.work.slots;
-    let exports = i64::try_from(slots)?;
-    // Behind a pooler only exports keep a connection of the server, and one is shared by all that is short.
-    let own = if settings.database.is_pooled() { 1 } else { 2 };
-    let is_one_login = settings.source.is_same_login(&settings.database);
-    let mut places = vec![("outbox", if is_one_login { own + exports } else { own }, queue.limits().await?)];
-    if !is_one_login {
+    let (at_outbox, at_source) = connections_needed(settings);
+    let mut places = vec![("outbox", at_outbox, queue.limits().await?)];
+    if let Some(exports) = at_source {
         match source.limits().await {
             Ok(limits) => places.push(("source", exports, limits)),
             // It may be back when the first export comes, which is tried again if not.

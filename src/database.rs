@@ -4,6 +4,7 @@
 
 mod cancel;
 mod limits;
+mod server;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use limits::{Limit, Limits};
+pub use server::Server;
 
 /// A connection that has to be polled for its client to work.
 pub type DatabaseConnection = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;

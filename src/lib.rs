@@ -16,7 +16,7 @@
 //!
 //! # The rooms
 //!
-//! `cli → daemon → worker → {export, delivery} → {queue, source, store, mail} → {job, database, sql, secret}`. Import only from the right; `export` and
+//! `cli → daemon → {worker, http, doctor} → {export, delivery} → {queue, source, store, mail} → {job, database, sql, secret, figures}`. Import only from the right; `export` and
 //! `delivery` never import `queue`. Every statement is one file in `sql/`; [`sql`] holds their text. [`sandbox`] stands beside them all: the
 //! demo, the tests and the benchmarks use it, the daemon does not know it.
 //!
@@ -47,7 +47,10 @@ pub mod config;
 pub mod daemon;
 pub mod database;
 pub mod delivery;
+pub mod doctor;
 pub mod export;
+pub mod figures;
+pub mod http;
 pub mod job;
 pub mod mail;
 pub mod queue;

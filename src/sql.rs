@@ -31,6 +31,12 @@ statements! {
     DROP_ROLE = "drop_role";
     END_BACKEND = "end_backend";
     ERASE = "erase";
+    EXAMINE_MEMBERSHIP = "examine_membership";
+    EXAMINE_ORPHANS = "examine_orphans";
+    EXAMINE_ROLES = "examine_roles";
+    EXAMINE_SERVER = "examine_server";
+    EXAMINE_SNAPSHOT = "examine_snapshot";
+    EXAMINE_TABLES = "examine_tables";
     EXPIRE = "expire";
     EXPLAIN = "explain";
     EXPORT_AWS_S3 = "export_aws_s3";
@@ -38,6 +44,7 @@ statements! {
     FORGET_NOTICES = "forget_notices";
     GATHER_DIGEST = "gather_digest";
     GATHER_FAILURES = "gather_failures";
+    FIGURES = "figures";
     HEALTH = "health";
     HEARTBEAT = "heartbeat";
     HOLD = "hold";
@@ -95,6 +102,26 @@ statements! {
     WAIT = "wait";
     WAKE = "wake";
 }
+
+/// Statements of `queue` that people run over logins of their own: the daemon's needs no right to them.
+pub const FOR_PEOPLE: &[&str] = &["cancel_where", "disable_report", "erase", "read_report_params", "register_report", "requeue_where"];
+
+/// Statements that run on the source.
+pub const ON_THE_SOURCE: &[&str] = &[
+    "after_estimate",
+    "aws_s3_usable",
+    "before_estimate",
+    "begin_export",
+    "drop_role",
+    "end_backend",
+    "examine_membership",
+    "export_aws_s3",
+    "export_aws_s3_with_key",
+    "open_export",
+    "own_path",
+    "query_path",
+    "sealed_report",
+];
 
 /// The types of a statement's parameters, from the lines that describe them: whoever knows them needs no named statement, and no round trip
 /// to ask.

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "sandbox")]
 mod demo;
+mod doctor;
 mod explain;
 mod filter;
 mod generate;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{DatabaseArgs, WorkArgs};
+use crate::config::DatabaseArgs;
 use crate::daemon::DoesNotFit;
 use crate::queue::QueueError;
 use crate::secret::hushed;
@@ -61,7 +62,7 @@ enum Command {
     /// Bring the schema up to date
     Migrate(migrate::MigrateArgs),
     /// Work until told to stop
-    Run(Box<WorkArgs>),
+    Run(Box<work::RunArgs>),
     /// Work until nothing is due, then exit: for cron and scheduled tasks
     ///
     /// Exit codes: 0 nothing due is left; 10 stopped by its budget with due work left; 11 drained, and at least one job died;
@@ -91,6 +92,10 @@ enum Command {
     Relink(operate::RelinkArgs),
     /// Dead letters: what failed for good, why, and what to do about it
     Dead(operate::DeadArgs),
+    /// Check everything that work depends on, and say what to do about what is wrong
+    ///
+    /// Exit codes: 0 all fine, or only warnings; 1 something is wrong; 2 and 69 as drain would.
+    Doctor(Box<doctor::DoctorArgs>),
     /// Take a person's address out of requests, deliveries and events, and remove the files made for it alone
     Erase(operate::EraseArgs),
     /// The catalogue of reports: named queries with parameters, limits and a role
@@ -187,6 +192,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Show(args) => show::show(database, &args).await,
         Command::Watch(args) => watch::watch(database, &args).await,
         Command::Health(args) => look::health(database, &args).await,
+        Command::Doctor(args) => doctor::doctor(database, &args).await,
         Command::Cancel(args) => operate::cancel(database, &args).await,
         Command::Requeue(args) => operate::requeue(database, &args).await,
         Command::Pause(args) => pause::pause(database, &args).await,

@@ -14,6 +14,15 @@ use crate::queue::Leftover;
 use crate::worker::{Budget, Tally};
 
 #[derive(Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    work: WorkArgs,
+    /// Answer /metrics (Prometheus), /health and /ready at this address, for example 127.0.0.1:9187. Default: nowhere
+    #[arg(long, env = "EXPORTBOX_HTTP", value_name = "ADDRESS:PORT")]
+    http: Option<String>,
+}
+
+#[derive(Args)]
 pub(super) struct DrainArgs {
     #[command(flatten)]
     work: WorkArgs,
@@ -33,13 +42,20 @@ pub(super) struct DrainArgs {
     json: bool,
 }
 
-pub(super) async fn run(database: &DatabaseArgs, args: &WorkArgs) -> anyhow::Result<ExitCode> {
-    let settings = Settings::resolve(database, args).map_err(usage)?;
+pub(super) async fn run(database: &DatabaseArgs, args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let settings = Settings::resolve(database, &args.work).map_err(usage)?;
     let stop = stop_on_signal()?;
     let (place, slots) = (settings.database.to_string(), settings.work.slots);
     let daemon = Daemon::start(settings).await?;
     tracing::info!(worker = daemon.queue().worker(), database = place, slots, version = env!("CARGO_PKG_VERSION"), "working");
+    let mut listening = None;
+    if let Some(address) = args.http.as_deref().filter(|address| !address.is_empty()) {
+        let http = daemon.listen(address, stop.clone()).await.map_err(|error| usage(error.into()))?;
+        tracing::info!(http.address = %http.address, "listening");
+        listening = Some(http);
+    }
     let tally = daemon.run(stop).await?;
+    drop(listening);
     tracing::info!(
         claimed = tally.claimed,
         exported = tally.exported,

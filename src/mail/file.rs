@@ -30,6 +30,22 @@ impl Directory {
     }
 }
 
+impl Directory {
+    /// Write a file beside the mails, and remove it.
+    pub(super) async fn examine(&self, limit: Duration) -> Result<(), Failure> {
+        let examining = async {
+            fs::create_dir_all(&self.0).await?;
+            let draft = self.0.join(format!(".doctor.{}.tmp", Uuid::new_v4().simple()));
+            fs::write(&draft, b"exportbox doctor").await?;
+            fs::remove_file(&draft).await
+        };
+        match tokio::time::timeout(limit, examining).await {
+            Ok(written) => written.map_err(|error| classify::disk(&error)),
+            Err(_) => Err(classify::disk_silence()),
+        }
+    }
+}
+
 async fn store(directory: &Path, name: &str, mail: &[u8]) -> io::Result<()> {
     fs::create_dir_all(directory).await?;
     // Readers of a mailbox directory pass over dot files. Random: two workers may hold the same delivery after a lost lease.

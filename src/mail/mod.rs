@@ -6,6 +6,7 @@
 //! No address, link or password leaves it in a `Display`, a `Debug` or a sentence of a failure.
 
 mod classify;
+mod examine;
 mod file;
 mod message;
 mod sender;
@@ -17,6 +18,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use examine::{Examined, SesAccount};
 pub use message::{Message, single_line};
 pub use sender::{Sender, SenderError};
 pub use ses::Quota;

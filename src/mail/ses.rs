@@ -36,7 +36,7 @@ pub struct Quota {
 }
 
 pub(super) struct Ses {
-    client: aws_sdk_sesv2::Client,
+    pub(super) client: aws_sdk_sesv2::Client,
     configuration_set: Option<String>,
 }
 

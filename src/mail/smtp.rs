@@ -9,7 +9,7 @@ use std::time::Duration;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
-use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::commands::{Data, Mail, Noop, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 
 use super::classify::{self, Phase};
@@ -68,24 +68,7 @@ impl Smtp {
     }
 
     async fn converse(&self, mail: &lettre::Message, phase: &mut Phase) -> Result<(), Error> {
-        let address = (self.server.host.as_str(), self.server.port);
-        let wrapped = self.tls.clone().filter(|_| self.server.tls == TlsMode::Wrapped);
-        let mut connection = AsyncSmtpConnection::connect_tokio1(address, None, &self.hello, wrapped, None).await?;
-
-        let upgrade = match self.server.tls {
-            TlsMode::Required => true,
-            TlsMode::Opportunistic => connection.can_starttls(),
-            TlsMode::Wrapped | TlsMode::None => false,
-        };
-        if let Some(tls) = self.tls.clone().filter(|_| upgrade) {
-            *phase = Phase::StartTls;
-            connection.starttls(tls, &self.hello).await?;
-        }
-        if let Some(login) = &self.server.login {
-            *phase = Phase::Login;
-            let credentials = Credentials::new(login.user.clone(), login.password.reveal().to_owned());
-            connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await?;
-        }
+        let mut connection = self.open(phase).await?;
 
         *phase = Phase::Sender;
         connection.command(Mail::new(mail.envelope().from().cloned(), Vec::new())).await?;
@@ -105,6 +88,47 @@ impl Smtp {
         // Accepted. The caller must not wait for a farewell, let alone lose the acceptance with it.
         tokio::spawn(async move { tokio::time::timeout(FAREWELL_TIMEOUT, connection.quit()).await });
         Ok(())
+    }
+
+    /// Connect, encrypt and log in, and part again.
+    pub(super) async fn examine(&self, limit: Duration) -> Result<(), Failure> {
+        let mut phase = Phase::Connect;
+        let examining = async {
+            let mut connection = self.open(&mut phase).await?;
+            phase = Phase::Sender;
+            connection.command(Noop).await?;
+            tokio::spawn(async move { tokio::time::timeout(FAREWELL_TIMEOUT, connection.quit()).await });
+            Ok::<(), Error>(())
+        };
+        match tokio::time::timeout(limit, examining).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(classify::smtp(&error, phase)),
+            Err(_) => Err(classify::smtp_silence(phase)),
+        }
+    }
+
+    /// A connection, encrypted and logged in as the settings say.
+    async fn open(&self, phase: &mut Phase) -> Result<AsyncSmtpConnection, Error> {
+        let address = (self.server.host.as_str(), self.server.port);
+        let wrapped = self.tls.clone().filter(|_| self.server.tls == TlsMode::Wrapped);
+        let mut connection = AsyncSmtpConnection::connect_tokio1(address, None, &self.hello, wrapped, None).await?;
+
+        let upgrade = match self.server.tls {
+            TlsMode::Required => true,
+            TlsMode::Opportunistic => connection.can_starttls(),
+            TlsMode::Wrapped | TlsMode::None => false,
+        };
+        if let Some(tls) = self.tls.clone().filter(|_| upgrade) {
+            *phase = Phase::StartTls;
+            connection.starttls(tls, &self.hello).await?;
+        }
+        if let Some(login) = &self.server.login {
+            *phase = Phase::Login;
+            let credentials = Credentials::new(login.user.clone(), login.password.reveal().to_owned());
+            connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await?;
+        }
+
+        Ok(connection)
     }
 }
 

@@ -109,6 +109,10 @@ impl Queue {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn pool_status(&self) -> deadpool_postgres::Status {
+        self.pool.status()
+    }
+
     pub(super) async fn connection(&self) -> Result<Object, QueueError> {
         Ok(self.pool.get().await?)
     }

@@ -91,6 +91,10 @@ impl Source {
         database.connect().await.map_err(|error| classify::failure(&error, Phase::Connect))
     }
 
+    pub(super) fn logins(&self) -> &HashMap<String, DatabaseUrl> {
+        &self.for_roles
+    }
+
     pub(super) fn database(&self) -> &DatabaseUrl {
         &self.database
     }
@@ -156,7 +160,7 @@ async fn end_over(database: &DatabaseUrl, pid: i32, started_at: DateTime<Utc>) -
 }
 
 /// Ask something over a connection of its own.
-async fn over_own_connection<T>(
+pub(super) async fn over_own_connection<T>(
     database: &DatabaseUrl,
     name: &str,
     ask: impl AsyncFnOnce(&Client) -> Result<T, Error>,

@@ -9,12 +9,14 @@ mod classify;
 mod connect;
 pub mod copy;
 mod estimate;
+mod examine;
 mod rehearse;
 mod sealed;
 mod session;
 pub mod shape;
 
 pub use connect::{Source, Sources};
+pub use examine::{Examined, Membership};
 pub use rehearse::{Rehearsal, Rehearsed};
 pub use sealed::Sealed;
 pub use session::Session;

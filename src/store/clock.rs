@@ -52,7 +52,8 @@ impl StoreClock {
         self.ours.now().into()
     }
 
-    fn ahead(&self) -> TimeDelta {
+    /// How far the store's clock is ahead of ours; zero before its first answer.
+    pub(super) fn ahead(&self) -> TimeDelta {
         TimeDelta::milliseconds(self.ahead_ms.load(Ordering::Relaxed))
     }
 

@@ -99,7 +99,7 @@ impl Store {
         Ok(Link { url: request.uri().to_string().into(), expires_at: now + life, cut_by })
     }
 
-    async fn signing_credentials(&self) -> Result<Credentials, Failure> {
+    pub(super) async fn signing_credentials(&self) -> Result<Credentials, Failure> {
         let mut kept = self.0.signing.lock().await;
         if let Some(signing) = kept.as_ref()
             && signing.fetched.elapsed() < CREDENTIALS_KEPT

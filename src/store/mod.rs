@@ -6,6 +6,7 @@
 
 mod classify;
 mod clock;
+mod examine;
 mod link;
 mod parts;
 mod sweep;

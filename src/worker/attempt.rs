@@ -9,7 +9,10 @@ use super::Worker;
 use super::heartbeat::Kept;
 use crate::delivery::Courier;
 use crate::export::Exporter;
-use crate::job::{Attempt, Failure, FailureClass, Kind, Lease, LeaseClock, Note, Notes, Outcome, Progress, Stop, StopReason, Verdict};
+use crate::figures;
+use crate::job::{
+    Attempt, Failure, FailureClass, Kind, Lease, LeaseClock, Note, Notes, Outcome, Progress, State, Stop, StopReason, Verdict,
+};
 use crate::queue::{Noted, Queue, QueueError, Settled};
 
 /// How an attempt ended.
@@ -42,7 +45,7 @@ impl Worker {
             let began = Instant::now();
             let outcome = handle(&queue, &exporter, &courier, &lease, &attempt).await;
             leases.forget(token);
-            let said = summary(&outcome);
+            let (said, counted) = (summary(&outcome), Counted::of(kind, &outcome));
             let lost = matches!(outcome, Outcome::Stopped { reason: StopReason::LeaseLost, .. });
             match kind {
                 Kind::Export => step!("export.settling"),
@@ -58,6 +61,7 @@ impl Worker {
                 let _ = queue.reopen_sweep(token).await;
             }
             report(&said, &settled, began);
+            count(kind, said.1, counted, &settled, began);
             Finished { kind, settled }
         }
         .instrument(span)
@@ -155,6 +159,52 @@ fn summary(outcome: &Outcome) -> (&'static str, Option<FailureClass>, Option<i64
         Outcome::Stopped { reason: StopReason::LeaseLost, .. } => ("lease lost", None, None),
         Outcome::Stopped { reason: StopReason::Shutdown, .. } => ("given back", None, None),
         Outcome::Stopped { reason: StopReason::Deadline, .. } => ("ran past its time limit", Some(FailureClass::Timeout), None),
+    }
+}
+
+/// What of an outcome is counted once it is settled.
+enum Counted {
+    Exported {
+        rows: i64,
+        bytes: i64,
+    },
+    /// What the provider said, where it said something.
+    Mail(Option<&'static str>),
+}
+
+impl Counted {
+    fn of(kind: Kind, outcome: &Outcome) -> Option<Counted> {
+        match (kind, outcome) {
+            (_, Outcome::Exported(manifest)) => Some(Counted::Exported { rows: manifest.rows, bytes: manifest.bytes() }),
+            (_, Outcome::Sent(_)) => Some(Counted::Mail(Some("accepted"))),
+            (Kind::Delivery, Outcome::Failed(failure)) => Some(Counted::Mail(match (failure.verdict, failure.class) {
+                (Verdict::Unknown, _) => Some("unknown"),
+                (_, FailureClass::MailRejected) => Some("rejected"),
+                (_, FailureClass::MailSuppressed) => Some("suppressed"),
+                _ => None,
+            })),
+            _ => None,
+        }
+    }
+}
+
+fn count(kind: Kind, class: Option<FailureClass>, counted: Option<Counted>, settled: &Result<Settled, QueueError>, began: Instant) {
+    let became = match settled {
+        Ok(Settled::Done(State::Completed)) => "completed",
+        Ok(Settled::Done(State::Dead)) => "dead",
+        Ok(Settled::Done(State::Cancelled)) => "cancelled",
+        Ok(Settled::Done(State::Pending | State::Running)) => "retried",
+        Ok(Settled::LeaseLost) | Err(_) => "lease_lost",
+    };
+    figures::attempted(kind.as_str(), became, began.elapsed());
+    if let Some(class) = class {
+        figures::failed(kind.as_str(), class.as_str());
+    }
+    match counted {
+        Some(Counted::Exported { rows, bytes }) if became == "completed" => figures::exported(rows, bytes),
+        Some(Counted::Mail(Some(said))) => figures::mailed(said),
+        Some(Counted::Mail(None)) if matches!(became, "dead" | "retried") => figures::mailed(became),
+        _ => {}
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::figures;
 use crate::job::{LeaseClock, LeaseToken, Progress, Stop, StopReason};
 use crate::queue::{Beat, Queue};
 
@@ -56,6 +57,7 @@ impl Leases {
         for (token, kept) in self.map().iter().filter(|(_, kept)| !kept.clock.is_held()) {
             if kept.stop.reason().is_none() {
                 tracing::warn!(job.id = kept.job_id, lease.token = %token, "no heartbeat landed in time, stopping before the lease ends");
+                figures::lost_lease();
             }
             kept.stop.ask(StopReason::LeaseLost);
         }
@@ -100,7 +102,9 @@ fn jittered(every: Duration) -> Duration {
 
 async fn beat(queue: &Queue, leases: &Leases, beats: &[Beat]) {
     let sent = Instant::now();
-    let landed = match queue.heartbeat(beats).await {
+    let answer = queue.heartbeat(beats).await;
+    figures::beat(answer.is_ok());
+    let landed = match answer {
         Ok(landed) => landed,
         Err(error) => {
             tracing::warn!(%error, leases = beats.len(), "a heartbeat did not land");
@@ -122,6 +126,7 @@ async fn beat(queue: &Queue, leases: &Leases, beats: &[Beat]) {
             }
             None => {
                 tracing::warn!(job.id = beat.job_id, lease.token = %beat.token, "lease lost");
+                figures::lost_lease();
                 kept.stop.ask(StopReason::LeaseLost);
             }
         }

@@ -25,6 +25,7 @@ use self::notify::{Notifier, Notifying};
 use self::sleep::Sleeper;
 use crate::delivery::Courier;
 use crate::export::Exporter;
+use crate::figures;
 use crate::job::{Kind, State, StopReason};
 use crate::queue::{Listener, Queue, QueueError, Room, Settled};
 use crate::source::Sources;
@@ -154,6 +155,7 @@ impl Worker {
     async fn work(&self, mut sleeper: Option<Sleeper>, budget: Budget, stop: CancellationToken) -> Result<Tally, QueueError> {
         let free = Room { exports: self.options.slots, deliveries: self.options.mail_slots };
         let mut turn = Turn { attempts: JoinSet::new(), free, tally: Tally::default() };
+        self.show_slots(&turn);
         let started = Instant::now();
         let mut outage = Outage::default();
         let mut has_looked = false;
@@ -237,9 +239,11 @@ impl Worker {
         let asked = Instant::now();
         let cycle = self.queue.cycle_within(room, time_left).await?;
         turn.tally.expired += cycle.expired;
+        figures::expired(cycle.expired);
         turn.tally.reaped += cycle.reaped.len();
         for reaped in &cycle.reaped {
             tracing::warn!(export.id = %reaped.export_id, job.id = reaped.job_id, state = reaped.state, error.class = reaped.error_class, "reaped");
+            figures::reaped(&reaped.state);
             turn.tally.dead += usize::from(reaped.state == State::Dead.as_str());
         }
         if !cycle.reaped.is_empty() {
@@ -260,8 +264,10 @@ impl Worker {
                 }
             }
             turn.tally.claimed += 1;
+            figures::claimed(lease.kind.as_str());
             turn.attempts.spawn(self.attempt(lease, asked));
         }
+        self.show_slots(turn);
         if found > 0 && (turn.free.exports == 0 && room.exports > 0 || turn.free.deliveries == 0 && room.deliveries > 0) {
             // Full: whatever is left is for somebody who sleeps, and that is not this process.
             let passed_on = async {
@@ -276,6 +282,12 @@ impl Worker {
         Ok(Found { jobs: found, has_more_to_end, thorough_in: cycle.thorough_in })
     }
 
+    fn show_slots(&self, turn: &Turn) {
+        let WorkOptions { slots, mail_slots, .. } = self.options;
+        figures::slots(Kind::Export.as_str(), slots, slots - turn.free.exports);
+        figures::slots(Kind::Delivery.as_str(), mail_slots, mail_slots - turn.free.deliveries);
+    }
+
     async fn account(&self, turn: &mut Turn, finished: Result<Finished, tokio::task::JoinError>) {
         // The task catches its handler's panic; what is left is a cancelled runtime.
         let Ok(finished) = finished else { return };
@@ -283,6 +295,7 @@ impl Worker {
             Kind::Export => turn.free.exports += 1,
             Kind::Delivery => turn.free.deliveries += 1,
         }
+        self.show_slots(turn);
         let tally = &mut turn.tally;
         match finished.settled {
             Ok(Settled::Done(State::Completed)) if finished.kind == Kind::Export => tally.exported += 1,
@@ -379,6 +392,7 @@ impl Outage {
             return Err(error);
         }
         self.failures += 1;
+        figures::database_error();
         let delay = Duration::from_millis(200).saturating_mul(1 << self.failures.min(7)).mul_f64(0.75 + fastrand::f64() / 2.0);
         tracing::warn!(%error, retry_ms = delay.as_millis(), "the database cannot be asked");
         tokio::select! {

@@ -42,6 +42,7 @@ const CYCLE: &[(&str, &str, &[&str])] = &[
     ("gather_failures", "(600000)", &["job_unnoticed"]),
     ("gather_digest", "('{ops@example.com}', 3600000)", &["job_dead"]),
     ("load_digest", "(now() - interval '1 hour', now())", &["job_dead", "attempt_number"]),
+    ("figures", "", &["job_due", "job_running", "job_dead"]),
     ("next_sweep", "", &["attempt_unswept"]),
     ("complete_delivery", "(7, gen_random_uuid(), 'ses', 'm', now(), null)", &["job_pkey", "attempt_pkey", "delivery_pkey"]),
     ("retry", "(7, gen_random_uuid(), 1000, 5::smallint, 'query', 'x', null, false)", &["job_pkey", "attempt_pkey", "delivery_pkey"]),

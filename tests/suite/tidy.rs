@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 /// Each room and what it may import; itself is understood. The sandbox stands beside them all, and only commands know it.
-const ROOMS: [(&str, &[&str]); 17] = [
-    ("cli", &["daemon", "config", "telemetry", "worker", "queue", "source", "database", "failpoint", "secret", "sandbox"]),
-    ("daemon", &["config", "worker", "export", "delivery", "queue", "source", "store", "mail", "database"]),
+const ROOMS: [(&str, &[&str]); 20] = [
+    ("cli", &["daemon", "config", "doctor", "telemetry", "worker", "queue", "source", "database", "failpoint", "secret", "sandbox"]),
+    ("daemon", &["config", "worker", "http", "doctor", "export", "delivery", "queue", "source", "store", "mail", "database"]),
     ("config", &["worker", "export", "queue", "source", "mail", "database", "secret"]),
-    ("worker", &["export", "delivery", "queue", "source", "store", "job"]),
+    ("http", &["queue", "figures"]),
+    ("worker", &["figures", "export", "delivery", "queue", "source", "store", "job"]),
+    ("doctor", &["export", "queue", "source", "store", "mail", "job", "database"]),
     ("export", &["source", "store", "job"]),
     ("delivery", &["store", "mail", "job", "secret"]),
     ("queue", &["job", "database", "sql"]),
@@ -17,6 +19,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("job", &["secret"]),
     ("database", &[]),
     ("sql", &[]),
+    ("figures", &[]),
     ("secret", &[]),
     ("telemetry", &[]),
     ("failpoint", &[]),

@@ -6,7 +6,7 @@ mod smtp;
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
-pub(super) use ses::{Correspondents, ses};
+pub(super) use ses::{Correspondents, is_not_found, question, ses};
 pub(super) use smtp::{Phase, smtp, smtp_silence};
 
 use crate::job::{Failure, FailureClass, Verdict};

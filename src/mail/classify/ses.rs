@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use hyper_util::client::legacy::Error as HttpError;
 
 use super::{bury, find, hold, throttled, unavailable, unknown};
-use crate::job::{Failure, Verdict};
+use crate::job::{Failure, FailureClass, Verdict};
 
 /// AWS advises to wait up to ten minutes when the daily quota is used up; it is a rolling window.
 const DAILY_QUOTA_DELAY: Duration = Duration::from_secs(600);
@@ -35,6 +35,37 @@ pub(in crate::mail) fn ses(error: &SdkError<SendEmailError, HttpResponse>, depar
         _ => unanswered(error, departed),
     };
     failure.with_detail(DisplayErrorContext(error)).with_code(error.code())
+}
+
+/// SES has nothing under that name.
+pub(in crate::mail) fn is_not_found(error: &impl ProvideErrorMetadata) -> bool {
+    error.code() == Some("NotFoundException")
+}
+
+/// A question to SES that failed. Nothing was to be sent, so nothing is unknown.
+pub(in crate::mail) fn question<E>(error: &SdkError<E, HttpResponse>) -> Failure
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let failure = match error.code().unwrap_or_default() {
+        code if code.starts_with("AccessDenied") => {
+            let sentence = "These credentials may not ask SES that: allow ses:GetAccount and ses:GetEmailIdentity (docs/iam/doctor.json).";
+            Failure::new(FailureClass::Permission, Verdict::Postpone, sentence)
+        }
+        code if is_about_clock(Some(code), error.message().unwrap_or_default()) => {
+            hold("SES refuses the signature's time: synchronise the clock of this machine, for example with chrony.")
+        }
+        "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidSignatureException" | "ExpiredTokenException" => {
+            hold("SES does not accept the credentials: check the access key, the profile or the role.")
+        }
+        "TooManyRequestsException" | "ThrottlingException" => throttled("SES takes one question a second: ask again."),
+        "" if find::<CredentialsError>(error).is_some() => {
+            hold("There are no usable AWS credentials: give this task or machine a role, a profile or an access key.")
+        }
+        "" => unavailable("SES cannot be reached: check the region, the endpoint, the DNS and the way out of this network."),
+        _ => unavailable("SES refuses to say: see its service health, and ask again."),
+    };
+    failure.with_detail(DisplayErrorContext(error))
 }
 
 fn unanswered(error: &SdkError<SendEmailError, HttpResponse>, departed: bool) -> Failure {

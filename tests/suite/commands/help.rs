@@ -41,6 +41,7 @@ fn every_command_of_the_contract_has_a_help_page_with_an_explanation_for_each_op
         "demo",
         "sandbox",
         "health",
+        "doctor",
         "completions",
         "man",
     ] {

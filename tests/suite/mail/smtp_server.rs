@@ -101,6 +101,7 @@ impl Session {
                 "MAIL" => self.reply(Step::Sender, "250 2.1.0 Ok").await?,
                 "RCPT" => self.reply(Step::Recipient, "250 2.1.5 Ok").await?,
                 "DATA" => self.reply(Step::Data, "354 End data with <CR><LF>.<CR><LF>").await? && self.content().await?,
+                "NOOP" => self.say("250 2.0.0 Ok").await?,
                 "QUIT" => return self.reply(Step::Quit, "221 2.0.0 Bye").await.map(|_| ()),
                 _ => self.say("502 5.5.2 Command not recognized").await?,
             };

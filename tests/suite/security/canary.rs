@@ -7,6 +7,7 @@ use exportbox::telemetry::{LogArgs, LogFormat, init};
 
 use crate::harness::World;
 use crate::harness::canary::{ADDRESS, FILENAME, PASSWORD, leak_in};
+use crate::harness::figures::{address_in, page};
 use crate::harness::process::{code, signal, stderr, stdout};
 use crate::mail::smtp_server::{SmtpServer, Step, Turn};
 
@@ -145,7 +146,15 @@ async fn play(format: &'static str) {
         stage.say(command, &[]).await;
     }
     let first = done[0].to_string();
-    for command in [&["status"][..], &["status", "--json"], &["health", "--json"], &["watch", &first], &["watch", "--json", &first]] {
+    for command in [
+        &["status"][..],
+        &["status", "--json"],
+        &["health", "--json"],
+        &["watch", &first],
+        &["watch", "--json", &first],
+        &["doctor"],
+        &["doctor", "--json"],
+    ] {
         assert_eq!(stage.say(command, &[]).await, 0, "{command:?}");
     }
     for command in [&["cancel", &first][..], &["requeue", &first]] {
@@ -162,7 +171,8 @@ async fn crash_and_look(stage: &mut Stage) {
     let mut program = stage.world.talkative(&["run"], &stage.url, stage.format);
     let log = stage.world.dir().join("daemon.log");
     program.stderr(std::fs::File::create(&log).unwrap()).stdout(std::process::Stdio::null());
-    let mut daemon = program.env("EXPORTBOX_EXPORTER", "copy").env("EXPORTBOX_HEARTBEAT", "100ms").spawn().unwrap();
+    let mut daemon =
+        program.env("EXPORTBOX_EXPORTER", "copy").env("EXPORTBOX_HEARTBEAT", "100ms").env("EXPORTBOX_HTTP", "127.0.0.1:0").spawn().unwrap();
     let own = format!("application_name = 'exportbox export {id}'");
     stage.world.until(&format!("select count(*) = 1 from pg_stat_activity where {own} and query like '%pg_sleep%'")).await;
     let pid = daemon.id().unwrap();
@@ -186,6 +196,12 @@ async fn crash_and_look(stage: &mut Stage) {
     stage.search("statements", &others);
     let own = stage.world.text(&format!("select query from pg_stat_activity where {own}")).await;
     assert!(!own.contains("canary-param-7431"), "a parameter is text: {own}");
+    let address = address_in(&std::fs::read_to_string(&log).unwrap());
+    for path in ["/metrics", "/ready", "/health"] {
+        let (status, text) = page(&address, path).await;
+        assert_eq!(status, 200, "{path}: {text}");
+        stage.search(path, &text);
+    }
     signal(&daemon, "KILL").await;
     daemon.wait().await.unwrap();
     let log = std::fs::read_to_string(log).unwrap();
@@ -206,7 +222,7 @@ async fn gone(stage: &mut Stage) {
     let at = "postgres://ann:can@canary-7431@127.0.0.1/shop";
     let port = format!("postgres://ann:x@127.0.0.1:{PASSWORD}/shop");
     for url in [&wrong, &away, at, &port] {
-        for command in [&["drain"][..], &["run"], &["status"], &["health"], &["migrate"]] {
+        for command in [&["drain"][..], &["run"], &["status"], &["health"], &["migrate"], &["doctor"]] {
             assert_ne!(stage.say(command, &[("EXPORTBOX_DATABASE_URL", url)]).await, 0, "{command:?}");
         }
         assert_ne!(stage.say(&["drain"], &[("EXPORTBOX_SOURCE_URL", url), ("EXPORTBOX_MAIL", url)]).await, 0);

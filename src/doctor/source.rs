@@ -1,0 +1,129 @@
+//! Where queries run: is it there, may the login take the roles of the exports, and which exporter will be taken.
+
+use std::collections::BTreeMap;
+
+use super::{Doctor, Finding, Known, cut_off};
+use crate::export::ExporterChoice;
+use crate::job::{DEFAULT_SOURCE, Failure};
+use crate::source::Examined;
+
+impl Doctor {
+    pub(super) async fn places(&self, known: &mut Known) -> Vec<Finding> {
+        let mut by_source: BTreeMap<&str, Vec<String>> = BTreeMap::from([(DEFAULT_SOURCE, Vec::new())]);
+        for runs_as in &known.runs_as {
+            let roles = by_source.entry(&runs_as.source).or_default();
+            if !roles.contains(&runs_as.role) {
+                roles.push(runs_as.role.clone());
+            }
+        }
+        let (mut source, mut missing, mut unknown, mut checked) = (None, Vec::new(), None, 0);
+        let mut findings = Vec::new();
+        for (name, roles) in &by_source {
+            let examined = self.look_at(name, roles).await;
+            match examined {
+                None => findings.push(cut_off("source", self.limits.patience)),
+                Some(Err(failure)) if *name == DEFAULT_SOURCE => findings.push(Finding::failed("source", &failure)),
+                Some(Err(failure)) => unknown = Some((name.to_string(), failure)),
+                Some(Ok(examined)) => {
+                    checked += examined.roles.len();
+                    missing.extend(self.missing(name, &examined));
+                    if *name == DEFAULT_SOURCE {
+                        findings.push(source_is(&examined));
+                        source = Some(examined);
+                    }
+                }
+            }
+        }
+        let roles = if let Some((name, failure)) = unknown {
+            let other = Finding::failed("roles", &failure);
+            Finding { finding: format!("source {name}: {}", other.finding), ..other }
+        } else if missing.is_empty() {
+            match (checked, known.server.is_some()) {
+                (_, false) => Finding::skipped("roles", "the database was not reached"),
+                (0, true) => Finding::ok("roles", "no report and no query needs a role so far"),
+                (checked, true) => Finding::ok("roles", format!("the login may become all {checked} that exports run as")),
+            }
+        } else {
+            let granted = missing.join(", ");
+            Finding::fail(
+                "roles",
+                format!("the login may not become {granted}: their exports wait"),
+                format!("grant {granted} to the daemon's login"),
+            )
+        };
+        findings.push(roles);
+        known.source = source;
+        findings.push(self.aws_s3(known));
+        findings.push(self.exporter(known));
+        findings
+    }
+
+    /// `None`: it took too long.
+    async fn look_at(&self, name: &str, roles: &[String]) -> Option<Result<Examined, Failure>> {
+        let examining = async { self.sources.named(name)?.examine(roles).await };
+        tokio::time::timeout(self.limits.patience, examining).await.ok()
+    }
+
+    fn missing(&self, name: &str, examined: &Examined) -> Vec<String> {
+        let has_own_login = |role: &str| self.sources.named(name).is_ok_and(|source| source.has_login_for(role));
+        let missing = examined.roles.iter().filter(|role| !role.may_become && !has_own_login(&role.role));
+        missing.map(|role| role.role.clone()).collect()
+    }
+
+    fn aws_s3(&self, known: &Known) -> Finding {
+        let only = self.options.choice == ExporterChoice::AwsS3;
+        let Some(source) = &known.source else { return Finding::skipped("aws_s3", "the source was not reached") };
+        let Some(found) = &source.aws_s3 else {
+            let said = "the source has no aws_s3";
+            return if only {
+                Finding::fail("aws_s3", said, "run create extension aws_s3 cascade, or set EXPORTBOX_EXPORTER=copy")
+            } else {
+                Finding::ok("aws_s3", format!("{said}; files are streamed"))
+            };
+        };
+        if let Some(fault) = source.server.fault_with_aws_s3() {
+            return Finding::warn("aws_s3", fault, "upgrade the engine, or set EXPORTBOX_EXPORTER=copy until then");
+        }
+        let version =
+            source.server.aws_s3.as_ref().map_or_else(|| "not of an extension".to_string(), |version| format!("version {version}"));
+        if !found.takes_key {
+            let fix = "run alter extension aws_s3 update; reports with a key of their own are streamed until then";
+            return Finding::warn("aws_s3", format!("there, {version}, and takes no key of a report's own"), fix);
+        }
+        Finding::ok("aws_s3", format!("there, {version}"))
+    }
+
+    fn exporter(&self, known: &Known) -> Finding {
+        let Some(source) = &known.source else { return Finding::skipped("exporter", "the source was not reached") };
+        let may_login = source.aws_s3.map(|found| found.usable);
+        match (self.options.choice, may_login, &self.options.region) {
+            (ExporterChoice::Copy, ..) => Finding::ok("exporter", "copy: every file is streamed, as EXPORTBOX_EXPORTER says"),
+            (ExporterChoice::Auto, None, _) => Finding::ok("exporter", "auto takes copy: the source has no aws_s3"),
+            (ExporterChoice::Auto, Some(_), None) => {
+                Finding::warn("exporter", "auto takes copy: the bucket's region is not known, which aws_s3 needs", "set AWS_REGION")
+            }
+            (ExporterChoice::Auto, Some(true), Some(_)) => Finding::ok(
+                "exporter",
+                "auto takes aws_s3 for sealed reports and for roles that may call it, and copy for compressed files and all others",
+            ),
+            (ExporterChoice::Auto, Some(false), Some(_)) => Finding::ok(
+                "exporter",
+                "auto takes aws_s3 for roles that may call it, and copy for compressed files and all others: the login may not call it",
+            ),
+            (ExporterChoice::AwsS3, _, None) => Finding::fail("exporter", "aws_s3 needs to know the bucket's region", "set AWS_REGION"),
+            (ExporterChoice::AwsS3, None, _) => Finding::fail(
+                "exporter",
+                "aws_s3 is asked for, and the source has none",
+                "set EXPORTBOX_EXPORTER=auto, or create the extension",
+            ),
+            (ExporterChoice::AwsS3, Some(_), Some(_)) => {
+                Finding::ok("exporter", "aws_s3 for every file, as EXPORTBOX_EXPORTER says; requests that it cannot serve wait")
+            }
+        }
+    }
+}
+
+fn source_is(examined: &Examined) -> Finding {
+    let kind = if examined.server.is_standby { "a standby" } else { "a primary" };
+    Finding::ok("source", format!("queries run on {kind}, {}", examined.server.name()))
+}

@@ -1,0 +1,135 @@
+//! What `doctor` asks of the job tables.
+
+use std::time::Duration;
+
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use uuid::Uuid;
+
+use super::pool::ms;
+use super::{Queue, QueueError};
+use crate::database::Server;
+use crate::sql;
+
+/// A table of ours.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// Autovacuum looks after it.
+    pub is_vacuumed: bool,
+    /// Rows that are there.
+    pub live_rows: i64,
+    /// Rows that vacuum has not removed yet.
+    pub dead_rows: i64,
+}
+
+/// Whose rights exports have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunsAs {
+    /// The name of the source.
+    pub source: String,
+    /// The role.
+    pub role: String,
+    /// The key that the store encrypts with.
+    pub kms_key: Option<String>,
+}
+
+/// The oldest snapshot.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Who holds it.
+    pub holder: String,
+    /// Transactions since.
+    pub transactions: i64,
+    /// What to do, when it is too old.
+    pub alarm: Option<String>,
+}
+
+/// Null, whatever the type.
+#[derive(Debug)]
+struct Null;
+
+impl ToSql for Null {
+    fn to_sql(&self, _: &Type, _: &mut bytes::BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(IsNull::Yes)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+impl Queue {
+    /// The server, as this process sees it.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn server(&self) -> Result<Server, QueueError> {
+        let row = self.query_opt(sql::EXAMINE_SERVER, &[]).await?;
+        row.map(|row| Server::from_row(&row)).ok_or_else(|| QueueError::Statement("no row about the server".into()))
+    }
+
+    /// What this login may not do of all that a daemon does: the server's words, and the statement that would fail. Each statement is planned,
+    /// which checks its rights, and not run.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn lacking_rights(&self) -> Result<Vec<(String, &'static str)>, QueueError> {
+        let connection = self.connection().await?;
+        let mut lacking = Vec::new();
+        for (name, text) in sql::ALL.iter().filter(|(name, _)| !sql::FOR_PEOPLE.contains(name) && !sql::ON_THE_SOURCE.contains(name)) {
+            let nulls: Vec<(&(dyn ToSql + Sync), Type)> =
+                sql::parameter_types(text).into_iter().map(|data_type| (&Null as &(dyn ToSql + Sync), data_type)).collect();
+            match connection.query_typed(&format!("explain {text}"), &nulls).await.map_err(QueueError::from) {
+                Ok(_) => {}
+                Err(QueueError::Privilege(said)) => lacking.push((said, *name)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(lacking)
+    }
+
+    /// The tables of the schema.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn tables(&self) -> Result<Vec<Table>, QueueError> {
+        let rows = self.query(sql::EXAMINE_TABLES, &[]).await?;
+        let table = |row: &tokio_postgres::Row| Table {
+            name: row.get("name"),
+            is_vacuumed: row.get("is_vacuumed"),
+            live_rows: row.get("live_rows"),
+            dead_rows: row.get("dead_rows"),
+        };
+        Ok(rows.iter().map(table).collect())
+    }
+
+    /// Whose rights exports have: those of the current reports, and of whoever has sent queries of late.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn runs_as(&self) -> Result<Vec<RunsAs>, QueueError> {
+        let rows = self.query(sql::EXAMINE_ROLES, &[]).await?;
+        Ok(rows.iter().map(|row| RunsAs { source: row.get("source"), role: row.get("role"), kms_key: row.get("kms_key") }).collect())
+    }
+
+    /// Who holds back vacuum; an alarm from this age on.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn oldest_snapshot(&self, alarm: Duration) -> Result<Option<Snapshot>, QueueError> {
+        let row = self.query_opt(sql::EXAMINE_SNAPSHOT, &[&ms(alarm)]).await?;
+        Ok(row.map(|row| Snapshot { holder: row.get("holder"), transactions: row.get("transactions"), alarm: row.get("alarm") }))
+    }
+
+    /// How many of these objects, each with the lease token in its key, belong to nothing.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn orphans(&self, bucket: &str, keys: &[String], tokens: &[Uuid]) -> Result<i64, QueueError> {
+        let row = self.query_opt(sql::EXAMINE_ORPHANS, &[&bucket, &keys, &tokens]).await?;
+        Ok(row.map(|row| row.get("orphans")).unwrap_or_default())
+    }
+}

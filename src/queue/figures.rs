@@ -1,0 +1,48 @@
+//! The figures of the tables for metrics: one statement, asked when somebody scrapes.
+
+use std::time::Duration;
+
+use super::ask::ask;
+use super::{Queue, QueueError};
+use crate::sql;
+
+/// One figure of the tables.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figure {
+    /// Of which metric.
+    pub metric: String,
+    /// Of which kind of job, if of one.
+    pub kind: Option<String>,
+    /// Of jobs in which state, if in one.
+    pub state: Option<String>,
+    /// How much.
+    pub value: f64,
+}
+
+impl Queue {
+    /// Connections of the pool: those that are open, and those that are in use.
+    pub fn pool_use(&self) -> (usize, usize) {
+        let status = self.pool_status();
+        (status.size, status.size.saturating_sub(status.available))
+    }
+
+    /// Ask for the figures, and do not wait longer than this for the connection, nor for the answer.
+    ///
+    /// # Errors
+    /// When the database cannot be asked, or does not answer in time.
+    pub async fn figures(&self, patience: Duration) -> Result<Vec<Figure>, QueueError> {
+        let busy = |_| QueueError::Unavailable("no connection in time".into());
+        let connection = tokio::time::timeout(patience, self.connection()).await.map_err(busy)??;
+        let rows = match tokio::time::timeout(patience, ask(&connection, self.is_pooled(), sql::FIGURES, &[])).await {
+            Ok(rows) => rows?,
+            Err(_) => return Err(self.give_up(connection)),
+        };
+        let figure = |row: &tokio_postgres::Row| Figure {
+            metric: row.get("metric"),
+            kind: row.get("kind"),
+            state: row.get("state"),
+            value: row.get("value"),
+        };
+        Ok(rows.iter().map(figure).collect())
+    }
+}
