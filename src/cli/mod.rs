@@ -9,9 +9,11 @@ mod look;
 mod migrate;
 mod operate;
 mod print;
+mod prune;
 mod report;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+mod schedule;
 mod signal;
 mod work;
 
@@ -76,6 +78,11 @@ enum Command {
     /// The catalogue of reports: named queries with parameters, limits and a role
     #[command(subcommand)]
     Report(report::ReportCommand),
+    /// Schedules: what is requested when, by cron expression and time zone
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
+    /// Delete exports that have been final for long enough; `run` and `drain` do so by themselves
+    Prune(prune::PruneArgs),
     /// The whole story on this machine with nothing else running
     #[cfg(feature = "sandbox")]
     Demo(demo::DemoArgs),
@@ -166,6 +173,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Requeue(args) => operate::requeue(database, &args).await,
         Command::Erase(args) => operate::erase(database, &args).await,
         Command::Report(command) => report::report(database, &command).await,
+        Command::Schedule(command) => schedule::schedule(database, &command).await,
+        Command::Prune(args) => prune::prune(database, &args).await,
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::demo(&args).await,
         #[cfg(feature = "sandbox")]

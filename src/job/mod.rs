@@ -14,6 +14,7 @@ pub mod lease;
 pub mod outcome;
 pub mod recipient;
 pub mod state;
+pub mod timetable;
 
 pub use attempt::{Attempt, LeaseClock, Notes, Progress};
 pub use backoff::backoff;
@@ -26,3 +27,4 @@ pub use lease::{DEFAULT_SOURCE, ExportJob, Kind, Lease, LeaseToken, Stop, StopRe
 pub use outcome::{Manifest, ManifestPart, Note, Outcome, Receipt};
 pub use recipient::{Recipient, mask_addresses};
 pub use state::{State, TRANSITIONS, Transition};
+pub use timetable::{CatchUp, Dues, NoTimetable, Timetable};

@@ -17,7 +17,9 @@ mod look;
 pub mod migrate;
 mod operate;
 mod pool;
+mod prune;
 mod reap;
+mod schedule;
 mod settle;
 mod sweep;
 
@@ -29,6 +31,10 @@ pub use inspect::{Leftover, Story};
 pub use listen::{Listener, Mark};
 pub use load::Noted;
 pub use pool::{Policy, Queue};
+pub use prune::{Chore, LeftoverFile, Retention, Uploads};
 pub use reap::Reaped;
+pub use schedule::{DueSchedule, Switch};
 pub use settle::Settled;
 pub use sweep::{StoredAt, Unswept};
+
+pub use crate::job::Timetable;
