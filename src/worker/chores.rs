@@ -17,8 +17,9 @@ const RETRY: Duration = Duration::from_secs(60);
 const AT_ONCE: usize = 8;
 
 impl Cleaner {
-    /// Do what is due. What fails is due again; the next process that looks goes on.
-    pub(super) async fn do_chores(&self) -> Result<(), QueueError> {
+    /// Do what is due. What could not be finished is due again; whoever looks first goes on. Returns after how long this process should.
+    pub(super) async fn do_chores(&self) -> Result<Option<Duration>, QueueError> {
+        let mut again = None;
         for chore in self.queue.take_chores().await? {
             let done = match chore {
                 Chore::Prune => self.prune().await,
@@ -28,9 +29,10 @@ impl Cleaner {
             if !matches!(done, Ok(true)) {
                 self.queue.postpone_chore(chore, RETRY).await?;
                 done?;
+                again = Some(RETRY);
             }
         }
-        Ok(())
+        Ok(again)
     }
 
     /// True: nothing more is old enough.

@@ -49,10 +49,11 @@ impl Cleaner {
                     RETRY
                 }
             };
-            if let Err(error) = cleaner.do_chores().await {
+            let again = cleaner.do_chores().await.unwrap_or_else(|error| {
                 tracing::debug!(%error, "could not do the chores");
-            }
-            cleaner.next.send_replace(Instant::now() + next);
+                None
+            });
+            cleaner.next.send_replace(Instant::now() + again.map_or(next, |again| again.min(next)));
         });
     }
 

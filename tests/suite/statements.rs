@@ -115,7 +115,8 @@ async fn assert_may_run(client: &Client, whose: &str, name: &str, text: &str) {
 #[tokio::test]
 async fn the_daemons_role_may_run_every_statement() {
     let (_world, daemon) = world_with_aws_s3().await;
-    let others = |name: &str| ["begin_export", "erase"].contains(&name) || CATALOGUE.contains(&name);
+    let others =
+        |name: &str| ["begin_export", "erase", "register_schedule", "switch_schedule"].contains(&name) || CATALOGUE.contains(&name);
     for (name, text) in ALL.iter().filter(|(name, _)| !others(name)) {
         assert_may_run(&daemon, "the daemon", name, text).await;
     }
@@ -139,12 +140,13 @@ async fn readers_may_run_what_looks_and_operators_also_what_acts() {
         "show_events",
         "list_reports",
         "show_report",
+        "list_schedules",
     ];
     let texts: BTreeMap<&str, &str> = ALL.iter().copied().collect();
     for name in look {
         assert_may_run(&reader, "a reader", name, texts[name]).await;
     }
-    for name in look.into_iter().chain(["cancel", "requeue", "erase"]).chain(CATALOGUE) {
+    for name in look.into_iter().chain(["cancel", "requeue", "erase", "register_schedule", "switch_schedule", "prune"]).chain(CATALOGUE) {
         assert_may_run(&operator, "an operator", name, texts[name]).await;
     }
 }
