@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::harness::World;
+use crate::harness::explain::pages_of;
 use crate::harness::process::{assert_gave_up, code, json, stdout};
 use crate::harness::requests::refusal;
 
@@ -284,4 +285,31 @@ async fn uploads_that_nobody_finished_are_aborted_but_those_of_attempts_that_liv
         assert_eq!([&abandoned, &alive, &foreign, &elsewhere].map(|key| open.iter().any(|upload| upload.key == *key)), left, "{age:?}");
     }
     world.may_leave_running = true;
+}
+
+#[tokio::test]
+async fn looking_for_what_is_old_enough_or_due_costs_nothing_beside_a_long_history() {
+    let world = World::new().await;
+    // Foreign keys and triggers off: rows of a history, not requests.
+    world
+        .sql(
+            "set session_replication_role = replica;
+             insert into exportbox.job (id, export_id, kind, state, started_at, finished_at, error_class, error)
+                 select n, gen_random_uuid(), 'export', case when n % 100 = 0 then 'dead' else 'completed' end, now(),
+                     now() - n * interval '1 minute', case when n % 100 = 0 then 'query' end, case when n % 100 = 0 then 'Planted.' end
+                 from generate_series(1, 100000) as n;
+             insert into exportbox.schedule (name, cron, time_zone, requester, report, next_due_at)
+                 select 'of-' || n, '0 6 * * *', 'UTC', 'app', 'orders', now() + n * interval '1 minute' from generate_series(1, 5000) as n;
+             set session_replication_role = origin;
+             analyze exportbox.job, exportbox.schedule",
+        )
+        .await;
+    for (name, arguments) in
+        [("prune", "(7776000000, 15552000000, 7776000000, true, 200, false)"), ("due_schedules", ""), ("take_chores", "('w')")]
+    {
+        // The first time the server reads its own catalogue.
+        pages_of(&world.admin, name, arguments).await;
+        let pages = pages_of(&world.admin, name, arguments).await;
+        assert!(pages < 60, "{name} reads {pages} pages");
+    }
 }
