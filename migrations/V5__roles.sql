@@ -24,7 +24,6 @@ alter table exportbox.outbox enable row level security;
 create policy requester_inserts_own on exportbox.outbox for insert to exportbox_requester with check (requested_by = current_user);
 create policy requester_reads_own on exportbox.outbox for select to exportbox_requester using (requested_by = current_user);
 create policy worker_reads on exportbox.outbox for select to exportbox_worker using (true);
-create policy worker_prunes on exportbox.outbox for delete to exportbox_worker using (true);
 
 revoke all on all functions in schema exportbox from public;
 
@@ -61,7 +60,7 @@ grant select on exportbox.pause to exportbox_worker;
 grant select, insert (export_id, job_id, kind, detail) on exportbox.event to exportbox_worker;
 grant select on exportbox.report to exportbox_worker;
 grant usage, select on all sequences in schema exportbox to exportbox_worker;
-grant select, delete on exportbox.outbox to exportbox_worker;
+grant select on exportbox.outbox to exportbox_worker;
 grant execute on function exportbox.lanes(bigint), exportbox.expected_time(text), exportbox.is_open(exportbox.job, text[], text[]),
     exportbox.is_startable(exportbox.job, smallint, boolean, text[], text[]) to exportbox_worker;
 grant execute on function exportbox.places_on_source(integer), exportbox.wake(timestamptz), exportbox.param(text), exportbox.acting_role() to exportbox_worker;

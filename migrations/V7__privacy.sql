@@ -186,10 +186,13 @@ declare
     told record;
     stored bigint;
     mails bigint;
+    schedules bigint;
     counts jsonb;
     entry bigint;
 begin
     perform pg_advisory_xact_lock(hashtext('exportbox'), hashtext('hold'));
+    -- A schedule that is requesting now ends first: what it requests is seen below.
+    perform from exportbox.schedule order by schedule.name for update;
     select array_agg(o.id),
         coalesce(array_agg(o.id) filter (where cardinality(o.recipients) > 0 and who = all (select lower(r) from unnest(o.recipients) as r)), '{}'),
         coalesce(array_agg(o.id) filter (where concat_ws(' ', o.query, o.params, made.params) ~* narrow or o.filename ~* wide), '{}')
@@ -232,6 +235,24 @@ begin
         status = case when notice.status = 'sending' then 'unknown' when notice.finished_at is null then 'cancelled' else notice.status end
     where lower(notice.recipient) = who;
 
+    -- One that was for this address alone, or is about it, requests nothing any more.
+    update exportbox.schedule as s set
+        recipients = array(select r.address from unnest(s.recipients) with ordinality as r (address, position) where lower(r.address) <> who order by r.position),
+        params = regexp_replace(s.params::text, narrow, mark, 'gi')::jsonb,
+        format_options = regexp_replace(s.format_options::text, narrow, mark, 'gi')::jsonb,
+        metadata = regexp_replace(s.metadata::text, narrow, mark, 'gi')::jsonb,
+        subject = regexp_replace(s.subject, narrow, mark, 'gi'),
+        message = regexp_replace(s.message, narrow, mark, 'gi'),
+        filename = regexp_replace(s.filename, wide, mark, 'gi'),
+        error = regexp_replace(s.error, wide, mark, 'gi'),
+        disabled_at = case when s.params::text ~* narrow or s.filename ~* wide
+                or cardinality(s.recipients) > 0 and who = all (select lower(r) from unnest(s.recipients) as r)
+            then coalesce(s.disabled_at, now()) else s.disabled_at end
+    where exists (select from unnest(s.recipients) as r where lower(r) = who)
+        or concat_ws(' ', s.params, s.format_options, s.metadata, s.subject, s.message) ~* narrow
+        or concat_ws(' ', s.filename, s.error) ~* wide;
+    get diagnostics schedules = row_count;
+
     perform set_config('exportbox.erasing', 'on', true);
     update exportbox.outbox set
         recipients = array(select r.address from unnest(outbox.recipients) with ordinality as r (address, position) where lower(r.address) <> who order by r.position),
@@ -271,7 +292,7 @@ begin
     where job.id = attempt.job_id and job.export_id = any (alone) and job.kind = 'export' and attempt.outcome is not null;
 
     counts := jsonb_build_object('requests', cardinality(touched), 'deliveries', mails, 'objects', stored,
-        'cancelled', told.stopped, 'asked_to_stop', told.asked);
+        'schedules', schedules, 'cancelled', told.stopped, 'asked_to_stop', told.asked);
     insert into exportbox.erasure (address_hash, reason, counts) values (hashed, erase_now.reason, counts) returning erasure.id into entry;
     insert into exportbox.erased_export (export_id, erasure_id, is_stopped)
     select id, entry, id = any (alone || unmade) from unnest(touched) as id;
@@ -320,13 +341,14 @@ create view exportbox.audit with (security_barrier) as
 select event.at, event.kind as what, event.actor, event.login, event.export_id, null::text as report, event.detail
 from exportbox.event
 where event.kind in ('report_registered', 'report_disabled', 'report_sealed', 'cancel_requested', 'cancelled', 'cancelled_where', 'requeued', 'requeued_where', 'relinked', 'held', 'released',
-        'paused', 'resumed', 'priority_set', 'erased', 'legal_hold_placed', 'legal_hold_lifted', 'pruned')
+        'paused', 'resumed', 'priority_set', 'erased', 'legal_hold_placed', 'legal_hold_lifted', 'pruned',
+        'schedule_registered', 'schedule_disabled', 'schedule_enabled', 'schedule_dropped')
     and pg_has_role(current_user, 'exportbox_reader', 'usage')
 union all
 select outbox.requested_at, 'requested', outbox.requested_by, null, outbox.id, outbox.report, null
 from exportbox.outbox
 where pg_has_role(current_user, 'exportbox_reader', 'usage');
-comment on view exportbox.audit is 'Who registered, changed, requested, cancelled, requeued, paused, held, erased and deleted what, and when. No addresses, no queries, no values.';
+comment on view exportbox.audit is 'Who registered, changed, scheduled, requested, cancelled, requeued, paused, held, erased and deleted what, and when. No addresses, no queries, no values.';
 comment on column exportbox.audit.at is 'When.';
 comment on column exportbox.audit.what is 'requested, or a kind of event.';
 comment on column exportbox.audit.actor is 'The role that acted.';

@@ -25,7 +25,9 @@ counted as (
         array_agg(distinct kind) filter (where not is_paused and is_held and run_at <= now()) as held
     from pending
 )
-select counted.due, counted.too_long, counted.waiting, counted.paused, counted.next_due_at,
+select counted.due, counted.too_long, counted.waiting, counted.paused,
+    least(counted.next_due_at, (select min(schedule.next_due_at) from exportbox.schedule
+        where schedule.disabled_at is null and schedule.next_due_at > now() and schedule.next_due_at < 'infinity')) as next_due_at,
     (select count(*) from exportbox.job where job.state = 'running' and job.worker <> $1::text) as running_elsewhere,
     (select string_agg(control.scope || ': ' || control.reason, ' ' order by control.scope) from exportbox.control
         where control.scope = any (counted.held)) as on_hold

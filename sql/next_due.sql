@@ -1,5 +1,5 @@
 -- name: next_due
--- How long a worker may sleep: until the next job, retry, expiry, lease end or probe. Run before sleeping.
+-- How long a worker may sleep: until the next job, retry, expiry, lease end, probe or schedule. Run before sleeping.
 -- Returns milliseconds from now, null when nothing is ahead.
 -- $1 boolean: is there a free export slot
 -- $2 boolean: is there a free delivery slot
@@ -46,6 +46,12 @@ next_probe as (
     from exportbox.control
     where case control.scope when 'export' then (select source.has_place from source) else $2::boolean end
         and not exists (select from lane where lane.kind = control.scope and lane.is_paused)
+),
+-- -infinity: its next instant is to be reckoned.
+next_schedule as (
+    select case when min(schedule.next_due_at) is not null then greatest(min(schedule.next_due_at), now()) end as at
+    from exportbox.schedule
+    where schedule.disabled_at is null and schedule.next_due_at < 'infinity'
 )
-select (extract(epoch from least(next_run.at, next_end.at, next_expiry.at, next_probe.at) - clock_timestamp()) * 1000)::bigint as sleep_ms
-from next_run, next_end, next_expiry, next_probe
+select (extract(epoch from least(next_run.at, next_end.at, next_expiry.at, next_probe.at, next_schedule.at) - clock_timestamp()) * 1000)::bigint as sleep_ms
+from next_run, next_end, next_expiry, next_probe, next_schedule

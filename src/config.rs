@@ -9,7 +9,7 @@ use clap::Args;
 use crate::database::DatabaseUrl;
 use crate::export::ExporterChoice;
 use crate::mail::{Sender, Transport};
-use crate::queue::Policy;
+use crate::queue::{Policy, Retention, Uploads};
 use crate::secret::Secret;
 use crate::source::DEFAULT_SOURCE;
 use crate::worker::{NoticeOptions, WorkOptions};
@@ -125,6 +125,47 @@ fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "write a duration such as 90s, 15m or 24h".to_string())
 }
 
+/// An age, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep(pub Option<Duration>);
+
+fn keep(text: &str) -> Result<Keep, String> {
+    if text == "forever" {
+        return Ok(Keep(None));
+    }
+    humantime::parse_duration(text).map(|age| Keep(Some(age))).map_err(|_| "write a duration such as 90d, or forever".to_string())
+}
+
+/// How long what is final is kept.
+#[derive(Args, Debug, Clone)]
+pub struct RetentionArgs {
+    /// How long completed exports are kept, with their mails, attempts and files: a duration such as 90d, or forever
+    #[arg(long, env = "EXPORTBOX_KEEP_COMPLETED", value_parser = keep, default_value = "90d", value_name = "AGE")]
+    pub keep_completed: Keep,
+    /// The same for exports that are dead, or a mail of which is
+    #[arg(long, env = "EXPORTBOX_KEEP_DEAD", value_parser = keep, default_value = "180d", value_name = "AGE")]
+    pub keep_dead: Keep,
+    /// The same for exports that were cancelled, or a mail of which was
+    #[arg(long, env = "EXPORTBOX_KEEP_CANCELLED", value_parser = keep, default_value = "90d", value_name = "AGE")]
+    pub keep_cancelled: Keep,
+    /// What removes the files of exports that are not kept any more: this program with their rows, or the bucket's lifecycle rule
+    #[arg(long, env = "EXPORTBOX_DELETE_OBJECTS", default_value = "rows", value_parser = ["rows", "lifecycle"])]
+    pub delete_objects: String,
+}
+
+impl RetentionArgs {
+    /// The rules.
+    pub fn rules(&self) -> Retention {
+        Retention {
+            completed: self.keep_completed.0,
+            dead: self.keep_dead.0,
+            cancelled: self.keep_cancelled.0,
+            leave_objects: self.delete_objects == "lifecycle",
+            uploads: None,
+        }
+    }
+}
+
 /// How `run` and `drain` work. AWS settings are the SDK's own: AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL_S3, …
 #[derive(Args, Clone)]
 pub struct WorkArgs {
@@ -204,6 +245,13 @@ pub struct WorkArgs {
     /// Size of the first parts of a large upload, in MiB; 5 carries 50 GB, larger files need larger parts and more memory
     #[arg(long, env = "EXPORTBOX_PART_SIZE", default_value_t = 5, value_name = "MIB")]
     pub part_size: u64,
+    /// Retention.
+    #[command(flatten)]
+    pub retention: RetentionArgs,
+    /// Uploads in parts below the prefix that nobody has finished are aborted at this age, or never. An attempt lasts 7d at most; take more than
+    /// that where other installations use the same prefix
+    #[arg(long, env = "EXPORTBOX_KEEP_UPLOADS", value_parser = keep, default_value = "8d", value_name = "AGE")]
+    pub keep_uploads: Keep,
     /// The S3 endpoint that links shall name, when recipients reach it under another name than this process
     #[arg(long, env = "EXPORTBOX_PUBLIC_S3_ENDPOINT", value_name = "URL")]
     pub public_s3_endpoint: Option<String>,
@@ -325,6 +373,10 @@ impl Settings {
                 delivery_attempts: args.mail_attempts,
                 hold_unknown: args.unknown == "hold",
                 source_slots: args.source_slots,
+                retention: Retention {
+                    uploads: args.keep_uploads.0.map(|age| Uploads { prefix: args.prefix.clone(), age }),
+                    ..args.retention.rules()
+                },
                 ..Policy::default()
             },
             work: WorkOptions {

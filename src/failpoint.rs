@@ -6,7 +6,7 @@
 //! [`POINTS`] is the list of them; the crash test goes through it, so that a new point without an expectation fails it.
 
 /// Every point, in the order of an attempt: its name, and what is true when a process dies there.
-pub const POINTS: [(&str, &str); 32] = [
+pub const POINTS: [(&str, &str); 34] = [
     ("export.claimed", "The claim is committed; nothing has begun."),
     ("export.loaded", "The request is read."),
     ("export.opened", "The snapshot is open on the source; no row says which server process that is."),
@@ -42,6 +42,8 @@ pub const POINTS: [(&str, &str); 32] = [
     ("worker.aborted", "A sweep has aborted the uploads; the objects are there."),
     ("worker.swept", "A sweep has removed everything; no row says so."),
     ("worker.recorded_sweep", "The attempt says that nothing of it is left."),
+    ("worker.pruned", "Exports are deleted, with a note of each of their files; the files are there."),
+    ("worker.removed_leftovers", "Files of deleted exports are gone; their notes are there."),
 ];
 
 /// A point of [`POINTS`]. Nothing at all in release builds and without the sandbox.

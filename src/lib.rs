@@ -4,7 +4,7 @@
 //!
 //! 1. An application inserts into `exportbox.outbox`; triggers check the row and add a pending job, all in its own transaction.
 //! 2. [`worker`] has free slots and runs a cycle: reap lost leases, expire what is too late, claim what is due; between such thorough looks it
-//!    only claims what lies behind its last claim.
+//!    only claims what lies behind its last claim. A thorough look also finds schedules that are due, which do nothing but insert requests.
 //! 3. A claim makes a lease token, opens an attempt row, sets lease expiry and deadline, and commits. No connection is held from here on.
 //! 4. An export: [`export`] opens a read-only snapshot on the [`source`] as the request's role, streams `COPY` into the [`store`]
 //!    (or has `aws_s3` write), and verifies what is stored.
@@ -12,6 +12,7 @@
 //! 6. A delivery is stamped `sending`; [`delivery`] signs a link and composes the mail; [`mail`] hands it to the provider, once.
 //! 7. [`queue`] settles it: `accepted` with the provider's id; or retry, dead, unknown, released.
 //! 8. Meanwhile one heartbeat a process keeps all leases, brings cancels, and stops what has lost its lease.
+//!    Beside the work what lost is swept, and now and then one process prunes what is old enough.
 //! 9. Nothing due: the worker marks itself asleep, looks once more, and sleeps until the next due instant or a wake.
 //!
 //! # The rooms

@@ -29,6 +29,7 @@ statements! {
     DISABLE_REPORT = "disable_report";
     DRAINED = "drained";
     DROP_ROLE = "drop_role";
+    DUE_SCHEDULES = "due_schedules";
     END_BACKEND = "end_backend";
     ERASE = "erase";
     EXAMINE_MEMBERSHIP = "examine_membership";
@@ -41,6 +42,7 @@ statements! {
     EXPLAIN = "explain";
     EXPORT_AWS_S3 = "export_aws_s3";
     EXPORT_AWS_S3_WITH_KEY = "export_aws_s3_with_key";
+    FORGET_LEFTOVERS = "forget_leftovers";
     FORGET_NOTICES = "forget_notices";
     GATHER_DIGEST = "gather_digest";
     GATHER_FAILURES = "gather_failures";
@@ -48,11 +50,14 @@ statements! {
     HEALTH = "health";
     HEARTBEAT = "heartbeat";
     HOLD = "hold";
+    LEFTOVERS = "leftovers";
     LIFT_HOLD = "lift_hold";
     LIMITS = "limits";
     LIST_PAUSES = "list_pauses";
     LIST_DEAD = "list_dead";
     LIST_REPORTS = "list_reports";
+    LIST_SCHEDULES = "list_schedules";
+    LIVE_LEASES = "live_leases";
     LOAD_DELIVERY = "load_delivery";
     LOAD_DIGEST = "load_digest";
     LOAD_EXPORT = "load_export";
@@ -65,7 +70,9 @@ statements! {
     OPEN_EXPORT = "open_export";
     OWN_PATH = "own_path";
     PAUSE = "pause";
+    POSTPONE_CHORE = "postpone_chore";
     POSTPONE_SWEEP = "postpone_sweep";
+    PRUNE = "prune";
     QUERY_PATH = "query_path";
     READ_REPORT_PARAMS = "read_report_params";
     REAP = "reap";
@@ -76,10 +83,12 @@ statements! {
     RECORD_STORE = "record_store";
     RECORD_SWEEP = "record_sweep";
     REGISTER_REPORT = "register_report";
+    REGISTER_SCHEDULE = "register_schedule";
     REGISTER_WORKER = "register_worker";
     RELEASE = "release";
     RELINK = "relink";
     REOPEN_SWEEP = "reopen_sweep";
+    REQUEST_SCHEDULED = "request_scheduled";
     REQUESTS_IN_FLIGHT = "requests_in_flight";
     REQUEUE = "requeue";
     RESUME = "resume";
@@ -97,6 +106,8 @@ statements! {
     SHOW_OBJECTS = "show_objects";
     SHOW_REPORT = "show_report";
     STATUS_RECENT = "status_recent";
+    SWITCH_SCHEDULE = "switch_schedule";
+    TAKE_CHORES = "take_chores";
     UNREGISTER_WORKER = "unregister_worker";
     UNSWEPT = "unswept";
     WAIT = "wait";
@@ -104,7 +115,7 @@ statements! {
 }
 
 /// Statements of `queue` that people run over logins of their own: the daemon's needs no right to them.
-pub const FOR_PEOPLE: &[&str] = &["cancel_where", "disable_report", "erase", "read_report_params", "register_report", "requeue_where"];
+pub const FOR_PEOPLE: &[&str] = &["cancel_where", "disable_report", "erase", "read_report_params", "register_report", "register_schedule", "requeue_where", "switch_schedule"];
 
 /// Statements that run on the source.
 pub const ON_THE_SOURCE: &[&str] = &[

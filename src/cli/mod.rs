@@ -14,9 +14,11 @@ mod migrate;
 mod operate;
 mod pause;
 mod print;
+mod prune;
 mod report;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+mod schedule;
 mod show;
 mod signal;
 mod status;
@@ -101,6 +103,11 @@ enum Command {
     /// The catalogue of reports: named queries with parameters, limits and a role
     #[command(subcommand)]
     Report(report::ReportCommand),
+    /// Schedules: what is requested when, by cron expression and time zone
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
+    /// Delete exports that have been final for long enough; `run` and `drain` do so by themselves
+    Prune(prune::PruneArgs),
     /// Print the completions of a shell: exportbox completions bash > /etc/bash_completion.d/exportbox
     Completions(generate::CompletionsArgs),
     /// Print a man page: exportbox man drain | man -l -
@@ -202,6 +209,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Dead(args) => operate::dead(database, &args).await,
         Command::Erase(args) => operate::erase(database, &args).await,
         Command::Report(command) => report::report(database, &command).await,
+        Command::Schedule(command) => schedule::schedule(database, &command).await,
+        Command::Prune(args) => prune::prune(database, &args).await,
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
         #[cfg(feature = "sandbox")]

@@ -196,6 +196,9 @@ pub(super) async fn erase(database: &DatabaseArgs, args: &EraseArgs) -> anyhow::
         said["asked_to_stop"],
         count("objects", "file"),
     );
+    if said["schedules"] != 0 {
+        println!("{}; those for or about this person alone are disabled", count("schedules", "schedule"));
+    }
     println!("keyed hash  {}", said["address_hash"].as_str().unwrap_or_default());
     for report in said["reports"].as_array().into_iter().flatten() {
         println!("the text of report {report} names the address: register it anew without");

@@ -15,6 +15,7 @@ pub mod notice;
 pub mod outcome;
 pub mod recipient;
 pub mod state;
+pub mod timetable;
 
 pub use attempt::{Attempt, LeaseClock, Notes, Progress};
 pub use backoff::backoff;
@@ -28,3 +29,4 @@ pub use notice::{DigestLine, FailedExport, News, Notice, NoticeReceipt};
 pub use outcome::{Manifest, ManifestPart, Note, Outcome, Receipt};
 pub use recipient::{Recipient, mask_addresses};
 pub use state::{State, TRANSITIONS, Transition};
+pub use timetable::{CatchUp, Dues, NoTimetable, Timetable};

@@ -9,6 +9,7 @@ use super::ask::ask;
 use super::look::Seen;
 use super::pool::ms;
 use super::reap::{Reaped, reaped_from};
+use super::schedule::{DueSchedule, due_from};
 use super::{Queue, QueueError};
 use crate::job::{Kind, Lease, LeaseToken};
 use crate::sql;
@@ -36,6 +37,8 @@ pub struct Cycle {
     pub reaped: Vec<Reaped>,
     /// Jobs cancelled because their `not_after` passed.
     pub expired: usize,
+    /// Schedules that are due.
+    pub schedules: Vec<DueSchedule>,
     /// Jobs to start now.
     pub leases: Vec<Lease>,
     /// Only what lies behind the last look was looked at; a thorough look is due after this long. `None`: this was one.
@@ -43,7 +46,7 @@ pub struct Cycle {
 }
 
 impl Queue {
-    /// One claim cycle. A thorough look reaps first, then expires, then claims from the start, sent together over one connection; each commits by
+    /// One claim cycle. A thorough look reaps first, then expires, then claims from the start, and finds what schedules are due, sent together over one connection; each commits by
     /// itself before any work starts. Between thorough looks a cycle claims what lies behind the last look (see `look.rs`).
     ///
     /// # Errors
@@ -93,40 +96,47 @@ impl Queue {
             let is_pooled = self.is_pooled();
             if !thorough {
                 let claimed = ask(&connection, is_pooled, sql::CLAIM, &claim_params).await?;
-                return Ok((Vec::new(), Vec::new(), claimed, Duration::ZERO));
+                return Ok((Vec::new(), Vec::new(), Vec::new(), claimed, Duration::ZERO));
             }
             if !is_pooled {
-                // All three are known before the first is sent, or the first time they would not go out in this order.
-                for statement in [sql::REAP, sql::EXPIRE, sql::CLAIM] {
+                // All of them are known before the first is sent, or the first time they would not go out in this order.
+                for statement in [sql::REAP, sql::EXPIRE, sql::CLAIM, sql::DUE_SCHEDULES] {
                     connection.prepare_cached(statement).await?;
                 }
             }
             let began = Instant::now();
-            let (reaped, expired, claimed) = tokio::join!(
+            let (reaped, expired, claimed, schedules) = tokio::join!(
                 ask(&connection, is_pooled, sql::REAP, &reap_params),
                 ask(&connection, is_pooled, sql::EXPIRE, &[]),
-                ask(&connection, is_pooled, sql::CLAIM, &claim_params)
+                ask(&connection, is_pooled, sql::CLAIM, &claim_params),
+                ask(&connection, is_pooled, sql::DUE_SCHEDULES, &[])
             );
-            // What was claimed must be started, whatever became of the other two: their work waits for the next cycle.
+            // What was claimed must be started, whatever became of the others: their work waits for the next cycle.
             let or_later = |rows: Result<Vec<Row>, tokio_postgres::Error>, what| {
                 rows.unwrap_or_else(|error| {
                     tracing::warn!(error = %QueueError::from(error), "could not {what}, the next thorough look will");
                     Vec::new()
                 })
             };
-            claimed.map(|claimed| (or_later(reaped, "reap"), or_later(expired, "expire"), claimed, began.elapsed()))
+            let schedules = or_later(schedules, "look at the schedules");
+            claimed.map(|claimed| (or_later(reaped, "reap"), or_later(expired, "expire"), schedules, claimed, began.elapsed()))
         };
         let answer = tokio::time::timeout(self.patience(), asking).await;
         if thorough && !matches!(answer, Ok(Ok(_))) {
             // What holds up a reap must not hold up the claims: the next ones do without, until it has its turn again.
             self.looks().took(asked.elapsed(), Instant::now());
         }
-        let (reaped, expired, claimed, took) = match answer {
+        let (reaped, expired, schedules, claimed, took) = match answer {
             Ok(answer) => answer?,
             Err(_) => return Err(self.give_up(connection)),
         };
 
-        let mut cycle = Cycle { reaped: reaped.iter().map(reaped_from).collect(), expired: expired.len(), ..Cycle::default() };
+        let mut cycle = Cycle {
+            reaped: reaped.iter().map(reaped_from).collect(),
+            expired: expired.len(),
+            schedules: schedules.iter().map(due_from).collect(),
+            ..Cycle::default()
+        };
         let mut looks = self.looks();
         let mut seen = Vec::new();
         for row in claimed.iter().filter(|row| row.get::<_, Option<i64>>("id").is_some()) {

@@ -9,6 +9,7 @@ use tokio_postgres::types::ToSql;
 
 use super::ask::ask;
 use super::look::Looks;
+use super::prune::Retention;
 use super::{QueueError, migrate};
 use crate::database::{DatabaseUrl, Limits};
 use crate::sql;
@@ -35,6 +36,8 @@ pub struct Policy {
     pub hold_unknown: bool,
     /// Most exports at once over all processes; none: no limit.
     pub source_slots: Option<i32>,
+    /// How long what is final is kept.
+    pub retention: Retention,
 }
 
 impl Default for Policy {
@@ -48,6 +51,7 @@ impl Default for Policy {
             crash_limit: 3,
             hold_unknown: false,
             source_slots: None,
+            retention: Retention::default(),
         }
     }
 }

@@ -1,10 +1,15 @@
 //! Remove everything of a lost attempt. Idempotent: what is gone is gone.
 
+use std::time::Duration;
+
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use uuid::Uuid;
 
 use super::{Store, classify};
-use crate::job::{Failure, FailureClass, Verdict};
+use crate::job::{Failure, FailureClass, LeaseToken, Verdict};
+
+/// Enough for one turn; what is left is found by the next.
+const MOST_UNFINISHED: usize = 1000;
 
 impl Store {
     /// Abort the open uploads of one attempt and delete its objects.
@@ -90,13 +95,66 @@ impl Store {
         }
     }
 
-    pub(super) async fn delete_in(&self, bucket: &str, key: &str) -> Result<(), Failure> {
+    /// Delete one object of any bucket; one that is not there is no error. In a bucket with versions it is hidden, not erased.
+    ///
+    /// # Errors
+    /// The store refuses or is away.
+    pub async fn delete_in(&self, bucket: &str, key: &str) -> Result<(), Failure> {
         match self.0.client.delete_object().bucket(bucket).key(key).send().await {
             Ok(_) => Ok(()),
             Err(error) if classify::is_absent(&error) => Ok(()),
+            // With its bucket the object is gone, too.
+            Err(error) if error.code() == Some("NoSuchBucket") => Ok(()),
             Err(error) => Err(classify::failure(&error)),
         }
     }
+
+    /// Uploads below a prefix that were begun so long ago and are not finished, of the bucket for everything new. Only those whose key is of our
+    /// making: it names the lease that began it. A batch of them; where the store cannot list there are none.
+    ///
+    /// # Errors
+    /// The store refuses (to list uploads is a right of its own) or is away.
+    pub async fn unfinished(&self, prefix: &str, age: Duration) -> Result<Vec<Unfinished>, Failure> {
+        let prefix = prefix.trim_matches('/');
+        let below = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        let latest = (self.now() - age).timestamp();
+        let (mut found, mut key_marker, mut id_marker) = (Vec::new(), None, None);
+        loop {
+            let request = self.0.client.list_multipart_uploads().bucket(self.bucket()).prefix(&below);
+            let page = match request.set_key_marker(key_marker).set_upload_id_marker(id_marker).send().await {
+                Ok(page) => page,
+                Err(error) if classify::is_unsupported(&error) => return Ok(found),
+                Err(error) => return Err(classify::failure(&error)),
+            };
+            let old = page.uploads().iter().filter(|upload| upload.initiated().is_some_and(|at| at.secs() <= latest));
+            found.extend(old.filter_map(|upload| {
+                let (key, id) = (upload.key()?, upload.upload_id()?);
+                Some(Unfinished { key: key.into(), id: id.into(), token: token_of(key).filter(|_| key.starts_with(&below))? })
+            }));
+            if found.len() >= MOST_UNFINISHED || page.is_truncated() != Some(true) || page.next_key_marker().is_none() {
+                return Ok(found);
+            }
+            (key_marker, id_marker) = (page.next_key_marker, page.next_upload_id_marker);
+        }
+    }
+}
+
+/// An upload in parts that nobody has finished.
+#[derive(Debug, Clone)]
+pub struct Unfinished {
+    /// Its key.
+    pub key: String,
+    /// The store's id of it.
+    pub id: String,
+    /// The lease whose attempt began it.
+    pub token: LeaseToken,
+}
+
+/// The lease in a key of our making.
+fn token_of(key: &str) -> Option<LeaseToken> {
+    let prefix = prefix_of(key);
+    let token = prefix.trim_end_matches('/').rsplit('/').next().filter(|_| is_attempts_own(prefix))?;
+    Uuid::try_parse(token).ok().map(LeaseToken)
 }
 
 /// Up to the last slash, which stays.
@@ -115,7 +173,7 @@ fn is_attempts_own(prefix: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{LeaseToken, ObjectKey};
+    use crate::job::ObjectKey;
 
     #[test]
     fn only_the_prefix_of_one_attempt_is_swept() {

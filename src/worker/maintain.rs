@@ -22,9 +22,9 @@ const LOOK: Duration = Duration::from_secs(600);
 /// the next. Clones share the turns.
 #[derive(Clone)]
 pub(super) struct Cleaner {
-    queue: Queue,
+    pub(super) queue: Queue,
     sources: Sources,
-    store: Store,
+    pub(super) store: Store,
     turn: Arc<Mutex<()>>,
     turns: TaskTracker,
     /// When to look next.
@@ -49,7 +49,11 @@ impl Cleaner {
                     RETRY
                 }
             };
-            cleaner.next.send_replace(Instant::now() + next);
+            let again = cleaner.do_chores().await.unwrap_or_else(|error| {
+                tracing::debug!(%error, "could not do the chores");
+                None
+            });
+            cleaner.next.send_replace(Instant::now() + again.map_or(next, |again| again.min(next)));
         });
     }
 
@@ -75,6 +79,11 @@ impl Cleaner {
         if tokio::time::timeout(at_most, self.turns.wait()).await.is_err() {
             tracing::warn!("what losing attempts stored could not be swept in time; the next process goes on");
         }
+    }
+
+    /// The process is about to end: what is not begun is left to the next one.
+    pub(super) fn is_closing(&self) -> bool {
+        self.turns.is_closed()
     }
 
     /// Sweep what is to be swept now; returns how long until there is more.

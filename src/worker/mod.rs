@@ -4,6 +4,7 @@
 //! attempt ends itself before its lease does). The wake carries no data: after every sleep the tables are asked.
 
 mod attempt;
+mod chores;
 mod heartbeat;
 mod maintain;
 mod notify;
@@ -77,6 +78,8 @@ pub struct Tally {
     pub cancelled: usize,
     /// Jobs not started by their `not_after`.
     pub expired: usize,
+    /// Requests made for schedules.
+    pub scheduled: usize,
     /// Leases of lost workers that were ended.
     pub reaped: usize,
     /// Attempts whose lease was gone at the end.
@@ -101,6 +104,8 @@ struct Turn {
     attempts: JoinSet<Finished>,
     free: Room,
     tally: Tally,
+    /// Requests were made for schedules, and no look has seen their jobs yet.
+    scheduled: bool,
 }
 
 /// What a look found.
@@ -154,7 +159,7 @@ impl Worker {
 
     async fn work(&self, mut sleeper: Option<Sleeper>, budget: Budget, stop: CancellationToken) -> Result<Tally, QueueError> {
         let free = Room { exports: self.options.slots, deliveries: self.options.mail_slots };
-        let mut turn = Turn { attempts: JoinSet::new(), free, tally: Tally::default() };
+        let mut turn = Turn { attempts: JoinSet::new(), free, tally: Tally::default(), scheduled: false };
         self.show_slots(&turn);
         let started = Instant::now();
         let mut outage = Outage::default();
@@ -204,8 +209,8 @@ impl Worker {
                 continue;
             }
             let room = budget.limit(turn.free, &turn.tally);
-            if found.jobs > 0 && !room.is_full() {
-                // There may be more behind what was just taken.
+            if (found.jobs > 0 || std::mem::take(&mut turn.scheduled)) && !room.is_full() {
+                // There may be more behind what was just taken, and what was just requested for a schedule is there.
                 continue;
             }
             if sleeper.is_none() && turn.attempts.is_empty() {
@@ -250,6 +255,20 @@ impl Worker {
             step!("worker.reaped");
             self.cleaner.clean_up();
             self.notifier.look();
+        }
+        for schedule in &cycle.schedules {
+            match self.queue.request_scheduled(schedule).await {
+                Ok(0) => {}
+                Ok(requested) => {
+                    tracing::info!(schedule = schedule.name, requests = requested, "requested what a schedule is due for");
+                    turn.tally.scheduled += requested;
+                    turn.scheduled = true;
+                }
+                // The others have their turn all the same; this one stays due.
+                Err(error) => {
+                    tracing::warn!(schedule = schedule.name, %error, "could not request what a schedule is due for, trying again")
+                }
+            }
         }
         let (found, reaped) = (cycle.leases.len(), cycle.reaped.len());
         for lease in cycle.leases {

@@ -143,12 +143,14 @@ async fn readers_may_run_what_looks_and_operators_also_what_acts() {
         "list_dead",
         "list_reports",
         "show_report",
+        "list_schedules",
     ];
     let texts: BTreeMap<&str, &str> = ALL.iter().copied().collect();
     for name in look {
         assert_may_run(&reader, "a reader", name, texts[name]).await;
     }
-    for name in look.into_iter().chain(["cancel", "cancel_where", "requeue", "requeue_where", "relink", "erase"]).chain(CATALOGUE) {
+    let act = ["cancel", "cancel_where", "requeue", "requeue_where", "relink", "erase", "register_schedule", "switch_schedule", "prune"];
+    for name in look.into_iter().chain(act).chain(CATALOGUE) {
         assert_may_run(&operator, "an operator", name, texts[name]).await;
     }
 }

@@ -29,6 +29,8 @@ fn cases(point: &'static str) -> Vec<Case> {
         "worker.aborted" => vec![small(object), unknown_upload((0, 0))],
         "worker.swept" => vec![large((0, 0)), aws_s3((0, 0)), own],
         "worker.recorded_sweep" => vec![small((0, 0)), own],
+        // `retention` has these.
+        "worker.pruned" | "worker.removed_leftovers" => Vec::new(),
         // A crash of the attempt itself.
         "worker.released" => Vec::new(),
         _ => panic!("{point} has no expectation"),

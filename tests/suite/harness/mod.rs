@@ -24,6 +24,7 @@ pub mod proxy;
 mod reports;
 pub mod requests;
 mod rights;
+pub mod schedules;
 mod server;
 mod steps;
 

@@ -65,6 +65,13 @@ const COLUMNS: &[(&str, Holds, &str)] = &[
     ("erasure", Role, "actor"),
     ("legal_hold", Technical, "address_hash reason"),
     ("legal_hold", Role, "placed_by"),
+    ("schedule", Technical, "name cron time_zone report format compression catch_up"),
+    ("schedule", Role, "requester created_by"),
+    ("schedule", Payload, "params recipients format_options filename subject message metadata"),
+    ("schedule", Words, "error"),
+    ("leftover", Technical, "bucket"),
+    ("leftover", Place, "key"),
+    ("chore", Technical, "name worker"),
     ("schema_history", Technical, "name applied_on checksum"),
 ];
 
@@ -96,13 +103,20 @@ async fn an_erased_address_is_in_no_column_of_any_table() {
     world.sql(&format!("insert into exportbox.event (export_id, kind) values ('{shared}', 'link_cut')")).await;
     world.sql("insert into exportbox.notice (kind, recipient) values ('failure', 'bob@example.com')").await;
 
+    world
+        .sql(&format!(
+            "insert into exportbox.schedule (name, cron, time_zone, requester, report, recipients)
+             values ('orders', '0 6 * * *', 'UTC', 'app', 'orders', array['bob@example.com', '{ADDRESS}'])"
+        ))
+        .await;
+
     // The address everywhere that a text may be, in several spellings: past the triggers, as some later version might let it in.
     world.sql("set session_replication_role = replica").await;
     for (table, column) in columns(|holds| matches!(holds, Payload | Words)) {
         let value = match (table, column) {
             ("delivery", "recipient") => format!("case when recipient = '{ADDRESS}' then 'Ann@Example.com' else recipient end"),
             ("notice", "recipient") => "'Ann@Example.com'".into(),
-            ("outbox", "recipients") => "recipients".into(),
+            ("outbox" | "schedule", "recipients") => "recipients".into(),
             ("outbox", "idempotency_key") => format!("id || '-{ADDRESS}'"),
             (_, "params" | "metadata" | "format_options") => {
                 format!("'{{\"to\": [\"{ADDRESS}\", \"a\\n{ADDRESS}\\tb\", \"\\u0001{ADDRESS}\"], \"{ADDRESS}\": 1}}'")

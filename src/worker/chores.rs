@@ -1,0 +1,117 @@
+//! What one process of all does now and then: pruning what is old enough, removing the files of what was pruned, aborting what nobody finished.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+
+use super::maintain::Cleaner;
+use crate::job::FailureClass;
+use crate::queue::{Chore, LeftoverFile, QueueError, Retention};
+
+/// Exports in one statement: the process' one connection is others' again within moments.
+const BATCH: i32 = 200;
+/// What could not be finished is tried again after this long.
+const RETRY: Duration = Duration::from_secs(60);
+/// Files that are removed at once.
+const AT_ONCE: usize = 8;
+
+impl Cleaner {
+    /// Do what is due. What could not be finished is due again; whoever looks first goes on. Returns after how long this process should.
+    pub(super) async fn do_chores(&self) -> Result<Option<Duration>, QueueError> {
+        let mut again = None;
+        for chore in self.queue.take_chores().await? {
+            let done = match chore {
+                Chore::Prune => self.prune().await,
+                Chore::Leftovers => self.remove_leftovers().await,
+                Chore::Uploads => self.abort_abandoned().await,
+            };
+            if !matches!(done, Ok(true)) {
+                self.queue.postpone_chore(chore, RETRY).await?;
+                done?;
+                again = Some(RETRY);
+            }
+        }
+        Ok(again)
+    }
+
+    /// True: nothing more is old enough.
+    async fn prune(&self) -> Result<bool, QueueError> {
+        let retention: &Retention = &self.queue.policy().retention;
+        if !retention.prunes() {
+            return Ok(true);
+        }
+        let mut exports = 0;
+        let finished = loop {
+            let said = self.queue.prune(retention, BATCH, false).await?;
+            let pruned = said["exports"].as_i64().unwrap_or_default();
+            exports += pruned;
+            if pruned == 0 {
+                break true;
+            }
+            step!("worker.pruned");
+            if self.is_closing() {
+                break false;
+            }
+        };
+        if exports > 0 {
+            tracing::info!(exports, "pruned what is old enough");
+            return Ok(self.remove_leftovers().await? && finished);
+        }
+        Ok(finished)
+    }
+
+    /// True: nothing is left.
+    async fn remove_leftovers(&self) -> Result<bool, QueueError> {
+        loop {
+            let files = self.queue.leftovers().await?;
+            if files.is_empty() {
+                return Ok(true);
+            }
+            let found = files.len();
+            let remove = |file: LeftoverFile| async move { self.store.delete_in(&file.bucket, &file.key).await.map(|()| file) };
+            let removed: Vec<_> = stream::iter(files).map(remove).buffer_unordered(AT_ONCE).collect().await;
+            let (gone, failed): (Vec<_>, Vec<_>) = removed.into_iter().partition(Result::is_ok);
+            step!("worker.removed_leftovers");
+            let gone: Vec<LeftoverFile> = gone.into_iter().flatten().collect();
+            self.queue.forget_leftovers(&gone).await?;
+            tracing::debug!(files = gone.len(), "removed files of pruned exports");
+            if let Some(Err(failure)) = failed.into_iter().next() {
+                let files = found - gone.len();
+                tracing::warn!(files, error.class = %failure.class, retry_s = RETRY.as_secs(), "could not remove files of pruned exports, trying again later");
+                return Ok(false);
+            }
+            if self.is_closing() {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Uploads that were begun long ago and that no attempt which has not ended may go on with.
+    async fn abort_abandoned(&self) -> Result<bool, QueueError> {
+        let Some(wanted) = &self.queue.policy().retention.uploads else { return Ok(true) };
+        let found = match self.store.unfinished(&wanted.prefix, wanted.age).await {
+            Ok(found) => found,
+            // Said where the right is explained; the bucket's lifecycle rule is the net.
+            Err(failure) if failure.class == FailureClass::StoreAccess => return Ok(true),
+            Err(failure) => {
+                tracing::debug!(error.class = %failure.class, "could not look for unfinished uploads");
+                return Ok(false);
+            }
+        };
+        let tokens: Vec<_> = found.iter().map(|upload| upload.token).collect();
+        if tokens.is_empty() {
+            return Ok(true);
+        }
+        let live = self.queue.live_leases(&tokens).await?;
+        let mut aborted = 0;
+        for upload in found.iter().filter(|upload| !live.contains(&upload.token)) {
+            match self.store.abort(&upload.key, &upload.id).await {
+                Ok(()) => aborted += 1,
+                Err(failure) => tracing::debug!(error.class = %failure.class, lease.token = %upload.token, "could not abort an upload"),
+            }
+        }
+        tracing::info!(uploads = aborted, "aborted uploads that nobody finished");
+        Ok(true)
+    }
+}

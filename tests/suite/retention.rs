@@ -1,0 +1,323 @@
+//! Retention: what is old enough goes with all that hangs on it and its files, and nothing goes that anybody still needs.
+
+use std::time::Duration;
+
+use exportbox::queue::{Retention, Uploads};
+use exportbox::store::NewObject;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::harness::World;
+use crate::harness::explain::pages_of;
+use crate::harness::process::{assert_gave_up, code, json, stdout};
+use crate::harness::requests::refusal;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const ANN: &str = "ann@example.com";
+/// Everything final that is older than a day.
+const PRUNE: &str = "select exportbox.prune('1 day', '1 day', '1 day')";
+
+fn days(completed: u32, dead: u32, cancelled: u32) -> Retention {
+    Retention { completed: Some(DAY * completed), dead: Some(DAY * dead), cancelled: Some(DAY * cancelled), ..Retention::default() }
+}
+
+/// One export of each final state: completed with a mail and a file, dead, cancelled.
+async fn one_of_each(world: &World) -> [Uuid; 3] {
+    let cancelled = world.request("select 3 as three", &[]).await;
+    world.app().await.execute("select exportbox.cancel($1)", &[&cancelled]).await.unwrap();
+    let completed = world.request("select 1 as one", &[ANN]).await;
+    let dead = world.request("select nonsense", &[ANN]).await;
+    world.drain().await;
+    [completed, dead, cancelled]
+}
+
+async fn kept(world: &World, ids: &[Uuid]) -> Vec<bool> {
+    let mut kept = Vec::new();
+    for id in ids {
+        kept.push(world.is_kept(*id).await);
+    }
+    kept
+}
+
+#[tokio::test]
+async fn what_is_final_for_long_enough_goes_with_its_files_and_leaves_who_asked_for_it() {
+    let mut world = World::new().await;
+    let ids = one_of_each(&world).await;
+    let young = world.request("select 4 as four", &[]).await;
+    world.drain().await;
+    for id in ids {
+        world.age(id, 50).await;
+    }
+    world.settings.policy.retention = days(40, 60, 70);
+    world.let_chores_be_due().await;
+    world.drain().await;
+    assert_eq!(kept(&world, &ids).await, [false, true, true], "each state has its age");
+    world.settings.policy.retention = days(40, 40, 40);
+    world.drain().await;
+    assert_eq!(kept(&world, &ids).await, [false, true, true], "one process does it, now and then");
+    world.let_chores_be_due().await;
+    world.drain().await;
+    assert_eq!(kept(&world, &ids).await, [false, false, false]);
+    assert!(world.is_kept(young).await);
+    // Files follow, and are forgotten then.
+    let files = world.s3.objects("exports").await.unwrap();
+    assert!(files.len() == 1 && files[0].0.contains(&young.to_string()), "{files:?}");
+    assert_eq!(world.count("select count(*) from exportbox.leftover").await, 0);
+    assert_eq!(world.count("select count(*) from exportbox.attempt").await, 1);
+    // The audit says that it was and who had asked.
+    let said = "select string_agg(distinct detail, '') from exportbox.audit where what = 'pruned'";
+    assert!(world.text(said).await.starts_with("requested by app at "));
+    assert_eq!(world.count("select count(*) from exportbox.event where kind = 'pruned'").await, 3);
+    assert_eq!(world.count(&format!("select count(*) from exportbox.event where kind = 'dead' and export_id = '{}'", ids[1])).await, 0);
+}
+
+/// What keeps an old export, how it comes to be so, and how it ends.
+const KEEPS: [(&str, &str, &str); 7] = [
+    (
+        "a link that was promised",
+        "update exportbox.delivery set link_expires_at = now() + interval '1 hour' where export_id = $id",
+        "update exportbox.delivery set link_expires_at = now() where export_id = $id",
+    ),
+    (
+        "a mail that waits",
+        "update exportbox.job set state = 'pending', finished_at = null, run_at = 'infinity' where export_id = $id and kind = 'delivery'",
+        "update exportbox.job set state = 'completed', finished_at = now() - interval '9 days' where export_id = $id and kind = 'delivery'",
+    ),
+    (
+        "a mail that is final since yesterday",
+        "update exportbox.job set finished_at = now() where export_id = $id and kind = 'delivery'",
+        "update exportbox.job set finished_at = now() - interval '9 days' where export_id = $id and kind = 'delivery'",
+    ),
+    (
+        "an attempt that is not swept for the last time",
+        "update exportbox.attempt set outcome = 'retried', sweep_after = now() + interval '1 hour' where object_key is not null and job_id in (select id from exportbox.job where export_id = $id)",
+        "update exportbox.attempt set sweep_after = 'infinity' where job_id in (select id from exportbox.job where export_id = $id)",
+    ),
+    ("a legal hold on it", "select exportbox.place_legal_hold('case 7', export_id => $id)", "delete from exportbox.legal_hold"),
+    (
+        "a legal hold on its recipient",
+        "select exportbox.place_legal_hold('case 7', address => 'ANN@example.com')",
+        "delete from exportbox.legal_hold",
+    ),
+    (
+        "being dead, which is kept for longer",
+        "update exportbox.job set state = 'dead', error_class = 'planted', error = 'Planted.' where export_id = $id and kind = 'delivery'",
+        "update exportbox.job set state = 'completed' where export_id = $id and kind = 'delivery'",
+    ),
+];
+
+#[tokio::test]
+async fn nothing_goes_that_anybody_still_needs_and_it_keeps_no_other() {
+    let world = World::new().await;
+    let prune = PRUNE.replace("'1 day', '1 day', '1 day'", "'1 day', '90 days', '1 day'");
+    for (what, keep, end) in KEEPS {
+        let (needed, other) = (world.request("select 1 as one", &[ANN]).await, world.request("select 2 as two", &[]).await);
+        world.complete(&[needed, other]).await;
+        for id in [needed, other] {
+            world.age(id, 9).await;
+        }
+        world.sql(&keep.replace("$id", &format!("'{needed}'"))).await;
+        world.sql(&prune).await;
+        assert_eq!(kept(&world, &[needed, other]).await, [true, false], "{what}");
+        world.sql(&end.replace("$id", &format!("'{needed}'"))).await;
+        world.sql(&prune).await;
+        assert_eq!(kept(&world, &[needed]).await, [false], "{what} has ended");
+    }
+}
+
+#[tokio::test]
+async fn an_export_that_somebody_works_on_is_passed_over_and_not_waited_for() {
+    let world = World::new().await;
+    let ids = [world.request("select 1 as one", &[ANN]).await, world.request("select 2 as two", &[ANN]).await];
+    world.complete(&ids).await;
+    for id in ids {
+        world.age(id, 9).await;
+    }
+    let other = world.another_admin().await;
+    other
+        .batch_execute(&format!("begin; select from exportbox.job where export_id = '{}' and kind = 'delivery' for update", ids[0]))
+        .await
+        .unwrap();
+    world.sql(&format!("set lock_timeout = '10s'; {PRUNE}")).await;
+    assert_eq!(kept(&world, &ids).await, [true, false]);
+    // It is brought back meanwhile.
+    other
+        .batch_execute(&format!(
+            "update exportbox.job set state = 'pending', finished_at = null where export_id = '{}' and kind = 'delivery'; commit",
+            ids[0]
+        ))
+        .await
+        .unwrap();
+    world.sql(PRUNE).await;
+    assert_eq!(kept(&world, &ids).await, [true, false]);
+}
+
+#[tokio::test]
+async fn what_many_processes_prune_at_once_is_pruned_once() {
+    let mut world = World::new().await;
+    let ids = world.request_many(40, "select 1 as one").await;
+    world.complete(&ids).await;
+    world.sql("update exportbox.job set finished_at = now() - interval '9 days'").await;
+    world.settings.policy.retention = days(1, 1, 1);
+    world.let_chores_be_due().await;
+    futures_util::future::join_all((0..6).map(|_| world.drain())).await;
+    world.let_chores_be_due().await;
+    world.drain().await;
+    assert_eq!(world.count("select count(*) from exportbox.outbox").await, 0);
+    assert_eq!(world.count("select count(*) from exportbox.event where kind = 'pruned'").await, 40);
+    assert_eq!(world.s3.objects("exports").await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_removed_now_are_removed_later() {
+    use exportbox::sandbox::{Action, Rule};
+    let mut world = World::new().await;
+    let id = world.request("select 1 as one", &[]).await;
+    world.complete(&[id]).await;
+    world.age(id, 9).await;
+    world.settings.policy.retention = days(1, 1, 1);
+    world.sql("update exportbox.chore set due_at = now() where name = 'prune'").await;
+    world.s3.faults().add(Rule::on("DeleteObject", Action::error(403, "AccessDenied", "no")).times(1));
+    world.drain().await;
+    assert!(!world.is_kept(id).await);
+    assert_eq!((world.s3.objects("exports").await.unwrap().len(), world.count("select count(*) from exportbox.leftover").await), (1, 1));
+    assert_eq!(
+        world.text("select (due_at <= now() + interval '1 minute')::text from exportbox.chore where name = 'leftovers'").await,
+        "true"
+    );
+    world.let_chores_be_due().await;
+    world.drain().await;
+    assert_eq!((world.s3.objects("exports").await.unwrap().len(), world.count("select count(*) from exportbox.leftover").await), (0, 0));
+}
+
+#[cfg(debug_assertions)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_between_rows_and_files_forgets_no_file() {
+    for (failpoint, files, notes) in [("worker.pruned=return", 1, 1), ("worker.removed_leftovers=return", 0, 1)] {
+        let _room = crate::harness::crash::room_for_a_crash().await;
+        let world = World::new().await;
+        let id = world.request("select 1 as one", &[]).await;
+        world.complete(&[id]).await;
+        world.age(id, 100).await;
+        world.let_chores_be_due().await;
+        world.crash(failpoint, &[]).await;
+        let left =
+            || async { (world.s3.objects("exports").await.unwrap().len(), world.count("select count(*) from exportbox.leftover").await) };
+        assert_eq!((world.is_kept(id).await, left().await), (false, (files, notes)), "{failpoint}");
+        assert_eq!(code(&world.run(&["drain"]).await), 0);
+        assert_eq!(left().await, (0, 0), "{failpoint}");
+    }
+}
+
+#[tokio::test]
+async fn a_person_prunes_by_command_or_function_after_a_dry_run_and_never_by_accident() {
+    let world = World::new().await;
+    let ids = one_of_each(&world).await;
+    for id in ids {
+        world.age(id, 100).await;
+    }
+    let url = world.operator_url().await;
+    let as_operator = [("EXPORTBOX_DATABASE_URL", url.as_str())];
+    let prune = |more: &'static [&'static str]| {
+        let (world, as_operator) = (&world, &as_operator);
+        async move { world.run_with(&[&["prune"], more].concat(), as_operator).await }
+    };
+    // By default dead ones stay for half a year.
+    let dry = json(&prune(&["--dry-run", "--json"]).await);
+    assert_eq!(dry, json!({"exports": 2, "completed": 1, "dead": 0, "cancelled": 1, "files": 1, "bytes": dry["bytes"], "dry_run": true}));
+    assert_eq!(kept(&world, &ids).await, [true, true, true]);
+    let forever = prune(&["--keep-completed", "forever", "--keep-dead", "forever", "--keep-cancelled", "forever"]).await;
+    assert_gave_up(&forever, 2, &["--keep-completed"], "hunter2");
+    assert!(stdout(&prune(&["--keep-completed", "forever"]).await).starts_with("pruned 1 export (0 completed, 0 dead, 1 cancelled)"));
+    assert_eq!(kept(&world, &ids).await, [true, true, false]);
+    let operator = world.operator().await;
+    for wrong in ["exportbox.prune()", "exportbox.prune(completed => '-1 day')", "exportbox.prune('1 day', most => 0)"] {
+        assert_eq!(refusal(&operator, &format!("select {wrong}")).await.code, "EB085", "{wrong}");
+    }
+    let said: Value = operator.query_one("select exportbox.prune(completed => '90 days', dead => '90 days')", &[]).await.unwrap().get(0);
+    assert_eq!((&said["exports"], &said["files"]), (&json!(2), &json!(1)), "{said}");
+    assert_eq!(kept(&world, &ids).await, [false, false, false]);
+    let who = "select string_agg(distinct split_part(actor, '_', 1), ' ') from exportbox.event where kind = 'pruned'";
+    assert_eq!(world.text(who).await, "dba operator");
+    // The file goes with the next process that looks.
+    world.drain().await;
+    assert_eq!(world.s3.objects("exports").await.unwrap(), []);
+    for client in [world.app().await, world.login("reader", &["exportbox_reader"]).await] {
+        assert_eq!(refusal(&client, PRUNE).await.code, "42501");
+    }
+    assert_eq!(refusal(&world.daemons_own().await, "delete from exportbox.outbox").await.code, "42501", "only what is old enough");
+}
+
+#[tokio::test]
+async fn files_are_left_to_the_lifecycle_rule_where_that_was_said() {
+    let mut world = World::new().await;
+    let id = world.request("select 1 as one", &[]).await;
+    world.complete(&[id]).await;
+    world.age(id, 9).await;
+    world.settings.policy.retention = Retention { leave_objects: true, ..days(1, 1, 1) };
+    world.let_chores_be_due().await;
+    world.drain().await;
+    assert!(!world.is_kept(id).await);
+    assert_eq!((world.s3.objects("exports").await.unwrap().len(), world.count("select count(*) from exportbox.leftover").await), (1, 0));
+}
+
+#[tokio::test]
+async fn uploads_that_nobody_finished_are_aborted_but_those_of_attempts_that_live_and_of_others_stay() {
+    let mut world = World::new().await;
+    let lease = world.claimed("alive", &[]).await;
+    let begin = |key: String| {
+        let store = world.store();
+        async move {
+            store.begin(&NewObject { key: key.clone(), content_type: "text/csv".into(), ..NewObject::default() }).await.unwrap();
+            key
+        }
+    };
+    let (export, token) = (Uuid::new_v4(), Uuid::new_v4());
+    let abandoned = begin(format!("exports/sums/{export}/{token}/a.csv")).await;
+    let alive = begin(format!("exports/{}/{}/a.csv", lease.export_id, lease.token.0)).await;
+    let foreign = begin(format!("exports/{export}/a.csv")).await;
+    let elsewhere = begin(format!("others/{export}/{token}/a.csv")).await;
+    for (age, left) in [(DAY, [true, true, true, true]), (Duration::ZERO, [false, true, true, true])] {
+        world.settings.policy.retention.uploads = Some(Uploads { prefix: "exports".into(), age });
+        world.let_chores_be_due().await;
+        world.drain().await;
+        let open = world.s3.open_uploads().await;
+        assert_eq!([&abandoned, &alive, &foreign, &elsewhere].map(|key| open.iter().any(|upload| upload.key == *key)), left, "{age:?}");
+    }
+    world.may_leave_running = true;
+}
+
+/// Finished jobs and schedules that are not due, numbered from so many to so many. Foreign keys and triggers off: rows of a history, not requests.
+const HISTORY: &str = "set session_replication_role = replica;
+    insert into exportbox.job (id, export_id, kind, state, started_at, finished_at, error_class, error)
+        select n, gen_random_uuid(), 'export', case when n % 100 = 0 then 'dead' else 'completed' end, now(),
+            now() - n * interval '1 minute', case when n % 100 = 0 then 'query' end, case when n % 100 = 0 then 'Planted.' end
+        from generate_series($from, $to) as n;
+    insert into exportbox.schedule (name, cron, time_zone, requester, report, next_due_at)
+        select 'of-' || n, '0 6 * * *', 'UTC', 'app', 'orders', now() + n * interval '1 hour' from generate_series($from, $to, 20) as n;
+    set session_replication_role = origin;
+    vacuum analyze exportbox.job";
+
+#[tokio::test]
+async fn looking_for_what_is_old_enough_or_due_costs_the_same_beside_a_long_history() {
+    let world = World::new().await;
+    let mut first = Vec::new();
+    for (from, to) in [(1, 1000), (1001, 100_000)] {
+        for statement in HISTORY.split(';') {
+            world.sql(&statement.replace("$from", &format!("{from}")).replace("$to", &format!("{to}"))).await;
+        }
+        let statements = [
+            ("prune", "(7776000000, 15552000000, 7776000000, true, 200, false)"),
+            ("due_schedules", ""),
+            ("next_due", "(true, true, 90000, 2)"),
+        ];
+        for (place, (name, arguments)) in statements.into_iter().enumerate() {
+            // The first time the server reads its own catalogue.
+            pages_of(&world.admin, name, arguments).await;
+            let pages = pages_of(&world.admin, name, arguments).await;
+            let before = *first.get(place).unwrap_or(&pages);
+            assert!(pages <= before + 30, "{name} reads {pages} pages, it was {before} beside a short one");
+            first.push(pages);
+        }
+    }
+}
