@@ -46,7 +46,7 @@ return case error_class
 end;
 comment on function exportbox.remedy(text) is 'What to do about a class of errors, in a sentence. Null: not a class that anything dies of.';
 
-create function exportbox.hands()
+create function exportbox.capacity()
 returns table (is_alive boolean, seen_at timestamptz, source_slots integer, time_left_ms bigint)
 language sql stable
 begin atomic
@@ -70,7 +70,7 @@ begin atomic
         from exportbox.last_drain
     ) as last on true;
 end;
-comment on function exportbox.hands() is 'Who works: daemons with a sign of life, else the last drain; how many exports they let run at once, and how long the drain had.';
+comment on function exportbox.capacity() is 'Who works: daemons with a sign of life, else the last drain; how many exports they let run at once, and how long the drain had.';
 
 create function exportbox.jobs_ahead(job exportbox.job, closed_reports text[], closed_sources text[]) returns bigint
 language sql stable
@@ -103,8 +103,8 @@ returns table (job_id bigint, is_due boolean, reason text, sentence text, what_t
 language sql stable
 begin atomic
     with
-    hands as materialized (
-        select hands.is_alive, hands.seen_at, hands.source_slots, hands.time_left_ms from exportbox.hands() as hands
+    capacity as materialized (
+        select capacity.is_alive, capacity.seen_at, capacity.source_slots, capacity.time_left_ms from exportbox.capacity() as capacity
     ),
     -- How many a claim with any number of slots would take; null: all.
     place as materialized (
@@ -114,10 +114,10 @@ begin atomic
                 when lanes.is_held then (lanes.probe_at is not null and lanes.probe_at <= now() and coalesce(taken.places, 1) > 0)::integer
                 else taken.places
             end as places
-        from hands
-        cross join lateral exportbox.lanes(hands.time_left_ms) as lanes
+        from capacity
+        cross join lateral exportbox.lanes(capacity.time_left_ms) as lanes
         cross join lateral (
-            select case when lanes.kind = 'export' and hands.source_slots is not null then greatest(0, hands.source_slots
+            select case when lanes.kind = 'export' and capacity.source_slots is not null then greatest(0, capacity.source_slots
                 - (select count(*) from exportbox.job where job.state = 'running' and job.kind = 'export'))::integer end as places
         ) as taken
     ),
@@ -152,7 +152,7 @@ begin atomic
         from judged
         join exportbox.job on job.id = judged.id
         join place on place.kind = job.kind
-        cross join hands
+        cross join capacity
         left join lateral (
             select string_agg(format('%s by %s since %s', pause.scope, pause.paused_by, exportbox.in_words(pause.paused_at))
                     || coalesce(': ' || pause.reason, ''), '; and ' order by pause.id) as sentence,
@@ -167,7 +167,7 @@ begin atomic
                 'Make a new request, or requeue it once it is cancelled.', job.not_after, null::timestamptz
             where job.not_after <= now() and job.started_at is null
             union all
-            select 2, 'paused', 'Paused: ' || paused.sentence || '.', 'When its time has come: ' || paused.mended_by || '.', paused.since, null
+            select 2, 'paused', 'Paused: ' || paused.sentence || '.', 'When its reason is gone: ' || paused.mended_by || '.', paused.since, null
             where paused.sentence is not null
             union all
             select 3, 'on_hold', case job.kind when 'export' then 'Exports' else 'Mails' end || ' are on hold since ' || exportbox.in_words(held.held_at)
@@ -186,12 +186,12 @@ begin atomic
             where job.run_at > now() and (job.leases = 0 or job.error is null)
             union all
             select 6, 'budget_too_short', format('Its report usually takes up to %s, longer than the %s that the last drain had (--max-runtime), and no daemon runs.',
-                    date_trunc('second', exportbox.expected_time(job.report)), date_trunc('second', hands.time_left_ms * interval '1 millisecond')),
+                    date_trunc('second', exportbox.expected_time(job.report)), date_trunc('second', capacity.time_left_ms * interval '1 millisecond')),
                 'Drain with a longer --max-runtime, or start: exportbox run', null, null
-            where job.kind = 'export' and exportbox.expected_time(job.report) > hands.time_left_ms * interval '1 millisecond'
+            where job.kind = 'export' and exportbox.expected_time(job.report) > capacity.time_left_ms * interval '1 millisecond'
             union all
             select 7, 'source_full', format('%s of %s places on the source are taken (EXPORTBOX_SOURCE_SLOTS), by job %s%s.',
-                    hands.source_slots - judged.free, hands.source_slots,
+                    capacity.source_slots - judged.free, capacity.source_slots,
                     coalesce((select string_agg(holder.id::text, ', ' order by holder.id) from exportbox.job as holder where holder.state = 'running' and holder.kind = 'export'), '-'),
                     case when judged.ahead > 0 then format(', and %s come first', judged.ahead) else '' end),
                 'Wait until one of them ends; or raise EXPORTBOX_SOURCE_SLOTS of all processes, or set its priority.', null, null
@@ -202,9 +202,9 @@ begin atomic
                 'Wait; or see why they ended (memory, logs).', null, null
             where judged.goes_alone_after is not null
             union all
-            select 9, 'no_worker', 'It could start now, but no worker has been seen' || coalesce(' since ' || exportbox.in_words(hands.seen_at), '') || '.',
-                'Start one: exportbox run, or a drain.', hands.seen_at, null
-            where judged.is_due and not hands.is_alive
+            select 9, 'no_worker', 'It could start now, but no worker has been seen' || coalesce(' since ' || exportbox.in_words(capacity.seen_at), '') || '.',
+                'Start one: exportbox run, or a drain.', capacity.seen_at, null
+            where judged.is_due and not capacity.is_alive
             union all
             select 10, 'behind', format('It could start now, behind %s of better priority or an earlier instant.', judged.ahead),
                 'Wait for a free slot; or start more workers, or set its priority.', job.run_at, null
@@ -271,7 +271,7 @@ $$;
 comment on function exportbox.explain(uuid) is
     'Why each job of an export is where it is: reason for programs, a sentence, what to do; is_due: a claim with a free slot takes it now.';
 
-revoke all on function exportbox.in_words(timestamptz), exportbox.remedy(text), exportbox.hands(), exportbox.jobs_ahead(exportbox.job, text[], text[]),
+revoke all on function exportbox.in_words(timestamptz), exportbox.remedy(text), exportbox.capacity(), exportbox.jobs_ahead(exportbox.job, text[], text[]),
     exportbox.assert_may_look(uuid), exportbox.explain_pending(uuid), exportbox.explain(uuid) from public;
 grant execute on function exportbox.remedy(text), exportbox.explain(uuid) to exportbox_reader, exportbox_operator, exportbox_requester;
 grant select on exportbox.pauses to exportbox_reader, exportbox_operator;

@@ -1,6 +1,6 @@
 -- name: claim_notice
 -- Take one due notice and stamp it as being sent; or give up one whose worker was lost in the midst, when the policy or its attempts say so. No
--- row: none is due. While mails are on hold none is taken.
+-- row: none is due. While mails are on hold or paused none is taken.
 -- $1 bigint: lease, ms
 -- $2 smallint: most attempts
 -- $3 boolean: hold a mail that may have been sent, instead of sending it again
@@ -11,6 +11,7 @@ next as materialized (
     from exportbox.notice
     where notice.finished_at is null and notice.due_at <= now()
         and not exists (select from exportbox.control where control.scope = 'delivery')
+        and not exists (select from exportbox.pause where pause.scope in ('all', 'deliveries'))
     order by notice.due_at, notice.id
     limit 1
     for update of notice skip locked

@@ -3,7 +3,7 @@
 //! A claim leaves a dead entry at the low end of its index. While any snapshot is older than that, nothing can remove the entry, and every look
 //! that begins at the start steps over all of them. So most looks begin behind the last job that this process has claimed, level by level, and
 //! cost the same whatever lies before. Correctness does not rest on that: a thorough look begins at the start, finds what came to lie behind a
-//! mark (a transaction that stayed open, a job given back, an instant in the past), reaps and expires. It is due again after twenty times as
+//! mark (a transaction that stayed open, a job given back or paused, an instant in the past), reaps and expires. It is due again after twenty times as
 //! long as it took, and after half a minute at the latest: at once in a healthy database, seldom under a long snapshot.
 
 use std::collections::HashMap;

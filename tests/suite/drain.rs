@@ -111,14 +111,36 @@ async fn a_drain_waits_before_it_starts_and_a_stop_ends_the_wait() {
     world.request("select 1", &[]).await;
     let mut waiting = Logged::read(world.spawn(&["drain", "--json", "--start-delay", "1000h"]));
     waiting.until_said("waiting before it starts").await;
-    assert_eq!(
-        world
-            .count("select count(*) from pg_stat_activity where application_name like 'exportbox %' and datname = current_database()")
-            .await,
-        0
-    );
+    // Another one comes and goes meanwhile, and finds all the work.
+    assert_eq!(drain(&world, &[]).await["exported"], 1);
+    assert!(waiting.child.try_wait().unwrap().is_none(), "it did not wait");
+    world.request("select 1", &[]).await;
     signal(&waiting.child, "TERM").await;
     let output = waiting.child.wait_with_output().await.unwrap();
     let summary = said(&output);
     assert_eq!((code(&output), figures(&summary, &["exit_code", "claimed", "due"])), (10, vec![10, 0, 1]), "{summary}");
+}
+
+#[tokio::test]
+async fn what_a_report_usually_takes_is_read_from_a_few_pages_of_a_long_history() {
+    let world = World::new().await;
+    world
+        .sql(
+            "set session_replication_role = replica;
+             insert into exportbox.job (id, export_id, kind, state, report, leases, finished_at)
+                select n, gen_random_uuid(), 'export', 'completed', case when n % 2 = 0 then 'near' else 'far' end, 1, now() - n * interval '1 minute'
+                from generate_series(1, 50000) as n;
+             insert into exportbox.attempt (lease_token, job_id, number, worker, started_at, finished_at, outcome)
+                select gen_random_uuid(), id, 1, 'w', finished_at - case when id <= 40 then interval '3 minutes' else interval '1 hour' end, finished_at, 'completed'
+                from exportbox.job;
+             set session_replication_role = origin",
+        )
+        .await;
+    world.sql("vacuum analyze exportbox.job, exportbox.attempt").await;
+    assert_eq!(world.text("select exportbox.expected_time('near')::text").await, "00:03:00", "of the last twenty");
+    assert_eq!(world.text("select exportbox.expected_time('new')::text").await, "");
+    let explain = "explain (analyze, buffers, format json) select exportbox.expected_time('near')";
+    let plan: Value = world.row(explain, &[]).await.get::<_, Value>(0)[0].take();
+    let pages = crate::harness::explain::pages(&plan);
+    assert!((20..200).contains(&pages), "{pages} pages: {plan:#}");
 }

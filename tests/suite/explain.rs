@@ -118,7 +118,7 @@ async fn what_explain_calls_due_is_exactly_what_the_claim_takes() {
         )
         .await;
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    for seed in 0..200 {
+    for seed in 0..150 {
         let case = case(seed);
         world.sql(&case.sql).await;
         let explained = "select e.job_id, e.is_due, e.reason from exportbox.outbox as o cross join lateral exportbox.explain(o.id) as e where e.state = 'pending'";
