@@ -115,7 +115,16 @@ statements! {
 }
 
 /// Statements of `queue` that people run over logins of their own: the daemon's needs no right to them.
-pub const FOR_PEOPLE: &[&str] = &["cancel_where", "disable_report", "erase", "read_report_params", "register_report", "register_schedule", "requeue_where", "switch_schedule"];
+pub const FOR_PEOPLE: &[&str] = &[
+    "cancel_where",
+    "disable_report",
+    "erase",
+    "read_report_params",
+    "register_report",
+    "register_schedule",
+    "requeue_where",
+    "switch_schedule",
+];
 
 /// Statements that run on the source.
 pub const ON_THE_SOURCE: &[&str] = &[

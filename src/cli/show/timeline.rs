@@ -106,6 +106,7 @@ mod tests {
                 json!({"job_id": 8, "kind": "delivery", "number": 1, "worker": "w2", "started_at": at("02:05"), "finished_at": at("02:10.5"), "outcome": "completed"}),
             ],
             events: vec![json!({"at": at("01:00"), "kind": "requeued", "actor": "dba", "detail": "1 jobs"})],
+            dead: vec![],
         };
         let told: Vec<String> = of(&story).into_iter().map(|moment| format!("{} {}", moment.at.format("%M:%S"), moment.what)).collect();
         assert_eq!(
@@ -130,7 +131,7 @@ mod tests {
         let attempt = json!({"kind": "export", "number": 1, "worker": "w", "started_at": "2026-11-22T10:00:00+00:00",
             "progress_at": "2026-11-22T10:00:15+00:00", "rows": 1000, "bytes": 0});
         let export = json!({"requested_at": "2026-11-22T09:59:59+00:00", "requested_by": "app"});
-        let story = Story { export, objects: vec![], deliveries: vec![], attempts: vec![attempt], events: vec![] };
+        let story = Story { export, objects: vec![], deliveries: vec![], attempts: vec![attempt], events: vec![], dead: vec![] };
         assert_eq!(of(&story).last().map(|moment| moment.what.clone()).unwrap(), "export: 1,000 rows, 0 B so far");
     }
 }
