@@ -332,8 +332,8 @@ begin
     ), successor as materialized (
         select nextval(pg_get_serial_sequence('exportbox.job', 'id')) as job_id, address from unnest(anew) as address
     ), queued as (
-        insert into exportbox.job (id, export_id, kind, priority)
-        select successor.job_id, made.export_id, 'delivery', made.priority from successor
+        insert into exportbox.job (id, export_id, kind, report, priority)
+        select successor.job_id, made.export_id, 'delivery', made.report, made.priority from successor
     ), addressed as (
         insert into exportbox.delivery (job_id, export_id, recipient)
         select successor.job_id, made.export_id, successor.address from successor

@@ -223,7 +223,7 @@ async fn what_people_and_settings_hold_up_is_told_with_who_and_what_ends_it() {
     assert_eq!(reason(&world, id, "export", &["Not started by its not_after", "later not_after"]).await, "expired");
     let dead = world.request("select nonsense", &["ann@example.com"]).await;
     world.drain().await;
-    assert_eq!(reason(&world, dead, "export", &["Dead after one attempt (query)", "exportbox show"]).await, "dead");
+    assert_eq!(reason(&world, dead, "export", &["Dead after one attempt (query)", "corrected query"]).await, "dead");
     assert_eq!(reason(&world, dead, "delivery", &["1 mail waits", "Requeue the export"]).await, "waits_for_export");
 }
 

@@ -97,6 +97,20 @@ async fn nothing_of_what_is_paused_is_claimed_and_everything_else_is() {
 }
 
 #[tokio::test]
+async fn a_new_link_of_a_paused_report_waits_with_the_rest() {
+    let world = World::new().await;
+    world.two_reports().await;
+    let id = world.request_report("near", json!({}), ", recipients => '{ann@example.com}'").await;
+    world.drain().await;
+    world.pause("report:near").await;
+    assert_eq!(world.count(&format!("select exportbox.relink('{id}')::bigint")).await, 1);
+    let (tally, left) = world.drain().await;
+    assert_eq!((tally.mailed, left.paused), (0, 1));
+    world.resume("report:near").await;
+    assert_eq!(world.drain().await.0.mailed, 1);
+}
+
+#[tokio::test]
 async fn what_runs_when_it_is_paused_goes_on_and_what_comes_back_waits() {
     let world = World::new().await;
     let lease = world.claimed("one", &[]).await;
