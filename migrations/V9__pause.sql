@@ -1,6 +1,6 @@
 -- What is paused, and why a job waits: in words, over the same functions that the claim starts jobs by (V3).
 
-create view exportbox.pauses as
+create view exportbox.pauses with (security_barrier) as
 select pause.scope, pause.reason, pause.paused_at, pause.paused_by
 from exportbox.pause;
 comment on view exportbox.pauses is 'What people have paused. Nothing of it is started until it is resumed; what runs goes on.';

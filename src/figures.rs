@@ -59,6 +59,7 @@ const CLASS: Label = (
         "store_config",
         "store_access",
         "verification",
+        "file_gone",
         "too_large",
         "mail_throttled",
         "mail_unavailable",

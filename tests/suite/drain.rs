@@ -66,7 +66,7 @@ async fn a_drain_without_time_to_work_ends_lost_leases_all_the_same() {
 }
 
 #[tokio::test]
-async fn an_empty_drain_asks_eight_short_statements() {
+async fn an_empty_drain_asks_eleven_short_statements() {
     let settings = vec![("log_statement".into(), "all".into()), ("log_line_prefix".into(), "[%a] ".into())];
     let world = World::with_server(&PostgresOptions { settings, ..PostgresOptions::default() }).await;
     let output = world.run(&["drain", "--json"]).await;
@@ -79,7 +79,19 @@ async fn an_empty_drain_asks_eight_short_statements() {
         let name = line.split_once("-- name: ").map_or(line, |(_, name)| name);
         *asked.entry(name).or_default() += 1;
     }
-    let expected = ["claim", "connections", "drained", "expire", "next_sweep", "reap", "schema_versions", "unswept"];
+    let expected = [
+        "claim",
+        "connections",
+        "drained",
+        "due_schedules",
+        "expire",
+        "next_sweep",
+        "reap",
+        "record_drain",
+        "schema_versions",
+        "take_chores",
+        "unswept",
+    ];
     assert_eq!(asked, expected.into_iter().map(|name| (name, 1)).collect());
 }
 

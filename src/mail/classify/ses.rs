@@ -49,7 +49,7 @@ where
 {
     let failure = match error.code().unwrap_or_default() {
         code if code.starts_with("AccessDenied") => {
-            let sentence = "These credentials may not ask SES that: allow ses:GetAccount and ses:GetEmailIdentity (docs/iam/doctor.json).";
+            let sentence = "These credentials may not ask SES that: allow ses:GetAccount (docs/iam/daemon.json) and ses:GetEmailIdentity (docs/iam/doctor.json).";
             Failure::new(FailureClass::Permission, Verdict::Postpone, sentence)
         }
         code if is_about_clock(Some(code), error.message().unwrap_or_default()) => {
