@@ -27,7 +27,12 @@ pub(super) async fn explain(database: &DatabaseArgs, args: &ExplainArgs) -> anyh
     }
     for job in &jobs {
         let number = job["job_id"].as_i64().map(|id| format!(" job {id}")).unwrap_or_default();
-        println!("{}{number}: {}, {}", field(job, "kind"), field(job, "state"), field(job, "reason"));
+        let (state, reason) = (field(job, "state"), field(job, "reason"));
+        if state == "completed" {
+            println!("{}{number}: completed", field(job, "kind"));
+            continue;
+        }
+        println!("{}{number}: {state}{}", field(job, "kind"), if reason == state { String::new() } else { format!(", {reason}") });
         for column in ["sentence", "what_to_do"] {
             println!("    {}", printable(job[column].as_str().unwrap_or_default()));
         }

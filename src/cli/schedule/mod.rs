@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::look::queue;
-use super::print::{field, printable, table};
+use super::print::{counted, field, printable, table};
 use super::usage;
 use crate::config::DatabaseArgs;
 use crate::queue::{Queue, Switch, Timetable};
@@ -225,7 +225,7 @@ async fn show(queue: &Queue, args: &NameArgs) -> anyhow::Result<ExitCode> {
         println!("{label:<11}  {}", field(&schedule, column));
     }
     println!("registered   {} by {}", field(&schedule, "created_at"), field(&schedule, "created_by"));
-    println!("mails to     {} recipients", field(&schedule, "recipients"));
+    println!("mails to     {}", counted(schedule["recipients"].as_i64().unwrap_or_default(), "recipient"));
     // Addresses are in the JSON only: a terminal is shared, recorded and pasted into tickets.
     if let Some(request) = schedule["request"].as_object() {
         println!("\nREQUEST");
