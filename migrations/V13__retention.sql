@@ -30,8 +30,10 @@ comment on column exportbox.chore.worker is 'Who took it last.';
 insert into exportbox.chore (name, due_at) values ('prune', now() + interval '1 hour'), ('leftovers', now() + interval '1 hour'), ('uploads', now() + interval '1 day');
 
 create function exportbox.prunable(completed interval, dead interval, cancelled interval, most integer, among uuid[] default null) returns setof uuid
-language sql volatile set search_path = pg_catalog, pg_temp
+language sql volatile set search_path = pg_catalog, pg_temp set jit = off
 as $$
+    -- "offset 0" keeps each question one of a single export, asked in the order of the index until there are enough: as joins they would be asked
+    -- of all that is old, for each batch.
     with age (state, since) as (values ('completed', now() - completed), ('dead', now() - dead), ('cancelled', now() - cancelled))
     select old.export_id
     from age
@@ -44,23 +46,30 @@ as $$
             and not exists (
                 select from exportbox.job as other
                 left join age as wanted on wanted.state = other.state
-                where other.export_id = job.export_id and (other.finished_at <= wanted.since) is not true)
+                where other.export_id = job.export_id and (other.finished_at <= wanted.since) is not true offset 0)
             -- A link was promised.
-            and not exists (select from exportbox.delivery where delivery.export_id = job.export_id and delivery.link_expires_at > now())
+            and not exists (select from exportbox.delivery where delivery.export_id = job.export_id and delivery.link_expires_at > now() offset 0)
             -- What a losing attempt stored is not swept for the last time.
             and not exists (
                 select from exportbox.job as tried join exportbox.attempt on attempt.job_id = tried.id
                 where tried.export_id = job.export_id and (attempt.object_key is not null or attempt.backend_pid is not null)
-                    and attempt.outcome <> 'completed' and attempt.sweep_after < 'infinity')
+                    and attempt.outcome <> 'completed' and attempt.sweep_after < 'infinity' offset 0)
             -- It must be kept, or somebody's address must be.
             and not exists (
                 select from exportbox.legal_hold as hold
                 where hold.export_id = job.export_id
                     or hold.address_hash is not null and exists (
-                        select from exportbox.outbox, unnest(outbox.recipients) as recipient (address)
-                        where outbox.id = job.export_id and exportbox.address_hash(recipient.address) = hold.address_hash))
+                        select
+                        from (
+                            select unnest(outbox.recipients) from exportbox.outbox where outbox.id = job.export_id
+                            union all
+                            -- A new link may have gone to an address that the request does not name.
+                            select delivery.recipient from exportbox.delivery where delivery.export_id = job.export_id
+                        ) as mailed (address)
+                        where exportbox.address_hash(mailed.address) = hold.address_hash)
+                offset 0)
         order by job.finished_at
-        limit most
+        limit coalesce(cardinality(among), most)
     ) as old
     limit most
 $$;
@@ -84,6 +93,10 @@ begin
     if num_nonnulls(completed, dead, cancelled) = 0 or least(completed, dead, cancelled) < interval '0' or coalesce(most, 0) < 1 then
         raise exception using errcode = 'EB085', message = 'it is not said what is old enough',
             hint = 'Give an age for each final state that shall go: select exportbox.prune(completed => ''90 days'', dead => ''180 days'');';
+    end if;
+    -- An older snapshot would not see what the lock was waited for.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception using errcode = 'EB072', message = 'this needs a transaction of its own, in READ COMMITTED', hint = 'Run it outside of a REPEATABLE READ or SERIALIZABLE transaction.';
     end if;
     -- A legal hold is placed before, and seen, or after, and finds nothing.
     perform pg_advisory_xact_lock_shared(hashtext('exportbox'), hashtext('hold'));

@@ -2,15 +2,22 @@
 -- The figures of the tables for metrics, one a row; asked at most every few seconds, when somebody scrapes. No figure costs more than the
 -- index entries of what is not final: completed and cancelled jobs are not counted, the others up to 100,000 each.
 with
+-- What somebody has paused is neither due nor waiting: more processes would not start it.
+lane as materialized (
+    select lanes.kind, lanes.is_paused, lanes.closed_reports, lanes.closed_sources
+    from exportbox.lanes(null) as lanes
+),
 counted as (
     select lane.kind, depth.state, depth.jobs
-    from (values ('export'), ('delivery')) as lane (kind)
+    from lane
     cross join lateral (
         select 'due' as state, (select count(*) from (
-            select from exportbox.job where job.state = 'pending' and job.kind = lane.kind and job.run_at <= now() limit 100000) as due) as jobs
+            select from exportbox.job where job.state = 'pending' and job.kind = lane.kind and job.run_at <= now()
+                and not lane.is_paused and exportbox.is_open(job, lane.closed_reports, lane.closed_sources) limit 100000) as due) as jobs
         union all
         select 'waiting', (select count(*) from (
-            select from exportbox.job where job.state = 'pending' and job.kind = lane.kind and job.run_at > now() limit 100000) as waiting)
+            select from exportbox.job where job.state = 'pending' and job.kind = lane.kind and job.run_at > now()
+                and not lane.is_paused and exportbox.is_open(job, lane.closed_reports, lane.closed_sources) limit 100000) as waiting)
         union all
         select 'running', (select count(*) from (
             select from exportbox.job where job.state = 'running' and job.kind = lane.kind limit 100000) as running)
@@ -25,12 +32,13 @@ dead as (
 oldest as (
     -- One index entry for each kind and priority.
     select lane.kind, extract(epoch from now() - min(first.run_at)) as age_s
-    from (values ('export'), ('delivery')) as lane (kind)
+    from lane
     cross join generate_series(0, 9) as level (priority)
     left join lateral (
         select job.run_at
         from exportbox.job
         where job.state = 'pending' and job.kind = lane.kind and job.priority = level.priority and job.run_at <= now()
+            and not lane.is_paused and exportbox.is_open(job, lane.closed_reports, lane.closed_sources)
         order by job.run_at, job.id
         limit 1
     ) as first on true

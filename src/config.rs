@@ -140,13 +140,13 @@ fn keep(text: &str) -> Result<Keep, String> {
 #[derive(Args, Debug, Clone)]
 pub struct RetentionArgs {
     /// How long completed exports are kept, with their mails, attempts and files: a duration such as 90d, or forever
-    #[arg(long, env = "EXPORTBOX_KEEP_COMPLETED", value_parser = keep, default_value = "90d", value_name = "AGE")]
+    #[arg(long, env = "EXPORTBOX_KEEP_COMPLETED", value_parser = keep, default_value = "forever", value_name = "AGE")]
     pub keep_completed: Keep,
     /// The same for exports that are dead, or a mail of which is
-    #[arg(long, env = "EXPORTBOX_KEEP_DEAD", value_parser = keep, default_value = "180d", value_name = "AGE")]
+    #[arg(long, env = "EXPORTBOX_KEEP_DEAD", value_parser = keep, default_value = "forever", value_name = "AGE")]
     pub keep_dead: Keep,
     /// The same for exports that were cancelled, or a mail of which was
-    #[arg(long, env = "EXPORTBOX_KEEP_CANCELLED", value_parser = keep, default_value = "90d", value_name = "AGE")]
+    #[arg(long, env = "EXPORTBOX_KEEP_CANCELLED", value_parser = keep, default_value = "forever", value_name = "AGE")]
     pub keep_cancelled: Keep,
     /// What removes the files of exports that are not kept any more: this program with their rows, or the bucket's lifecycle rule
     #[arg(long, env = "EXPORTBOX_DELETE_OBJECTS", default_value = "rows", value_parser = ["rows", "lifecycle"])]

@@ -1,6 +1,6 @@
 //! What one process of all does now and then: pruning what is old enough, removing the files of what was pruned, aborting what nobody finished.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -12,14 +12,16 @@ use crate::queue::{Chore, LeftoverFile, QueueError, Retention};
 /// Exports in one statement: the process' one connection is others' again within moments.
 const BATCH: i32 = 200;
 /// What could not be finished is tried again after this long.
-const RETRY: Duration = Duration::from_secs(60);
+pub(super) const RETRY: Duration = Duration::from_secs(60);
 /// Files that are removed at once.
 const AT_ONCE: usize = 8;
+/// Then what failed attempts left has its turn again.
+const TURN: Duration = Duration::from_secs(30);
 
 impl Cleaner {
     /// Do what is due. What could not be finished is due again; whoever looks first goes on. Returns after how long this process should.
     pub(super) async fn do_chores(&self) -> Result<Option<Duration>, QueueError> {
-        let mut again = None;
+        let (mut again, mut failed) = (None, None);
         for chore in self.queue.take_chores().await? {
             let done = match chore {
                 Chore::Prune => self.prune().await,
@@ -28,11 +30,14 @@ impl Cleaner {
             };
             if !matches!(done, Ok(true)) {
                 self.queue.postpone_chore(chore, RETRY).await?;
-                done?;
                 again = Some(RETRY);
             }
+            // The others have their turn all the same.
+            if let Err(error) = done {
+                failed.get_or_insert(error);
+            }
         }
-        Ok(again)
+        failed.map_or(Ok(again), Err)
     }
 
     /// True: nothing more is old enough.
@@ -41,7 +46,7 @@ impl Cleaner {
         if !retention.prunes() {
             return Ok(true);
         }
-        let mut exports = 0;
+        let (mut exports, begun) = (0, Instant::now());
         let finished = loop {
             let said = self.queue.prune(retention, BATCH, false).await?;
             let pruned = said["exports"].as_i64().unwrap_or_default();
@@ -50,7 +55,7 @@ impl Cleaner {
                 break true;
             }
             step!("worker.pruned");
-            if self.is_closing() {
+            if self.is_closing() || begun.elapsed() > TURN {
                 break false;
             }
         };
@@ -63,6 +68,7 @@ impl Cleaner {
 
     /// True: nothing is left.
     async fn remove_leftovers(&self) -> Result<bool, QueueError> {
+        let begun = Instant::now();
         loop {
             let files = self.queue.leftovers().await?;
             if files.is_empty() {
@@ -81,7 +87,7 @@ impl Cleaner {
                 tracing::warn!(files, error.class = %failure.class, retry_s = RETRY.as_secs(), "could not remove files of pruned exports, trying again later");
                 return Ok(false);
             }
-            if self.is_closing() {
+            if self.is_closing() || begun.elapsed() > TURN {
                 return Ok(false);
             }
         }

@@ -51,7 +51,7 @@ impl Cleaner {
             };
             let again = cleaner.do_chores().await.unwrap_or_else(|error| {
                 tracing::debug!(%error, "could not do the chores");
-                None
+                Some(super::chores::RETRY)
             });
             cleaner.next.send_replace(Instant::now() + again.map_or(next, |again| again.min(next)));
         });

@@ -256,20 +256,6 @@ impl Worker {
             self.cleaner.clean_up();
             self.notifier.look();
         }
-        for schedule in &cycle.schedules {
-            match self.queue.request_scheduled(schedule).await {
-                Ok(0) => {}
-                Ok(requested) => {
-                    tracing::info!(schedule = schedule.name, requests = requested, "requested what a schedule is due for");
-                    turn.tally.scheduled += requested;
-                    turn.scheduled = true;
-                }
-                // The others have their turn all the same; this one stays due.
-                Err(error) => {
-                    tracing::warn!(schedule = schedule.name, %error, "could not request what a schedule is due for, trying again")
-                }
-            }
-        }
         let (found, reaped) = (cycle.leases.len(), cycle.reaped.len());
         for lease in cycle.leases {
             match lease.kind {
@@ -285,6 +271,21 @@ impl Worker {
             turn.tally.claimed += 1;
             figures::claimed(lease.kind.as_str());
             turn.attempts.spawn(self.attempt(lease, asked));
+        }
+        // After what was claimed has begun to beat: its leases run already.
+        for schedule in &cycle.schedules {
+            match self.queue.request_scheduled(schedule).await {
+                Ok(0) => {}
+                Ok(requested) => {
+                    tracing::info!(schedule = schedule.name, requests = requested, "requested what a schedule is due for");
+                    turn.tally.scheduled += requested;
+                    turn.scheduled = true;
+                }
+                // The others have their turn all the same; this one stays due.
+                Err(error) => {
+                    tracing::warn!(schedule = schedule.name, %error, "could not request what a schedule is due for, trying again")
+                }
+            }
         }
         self.show_slots(turn);
         if found > 0 && (turn.free.exports == 0 && room.exports > 0 || turn.free.deliveries == 0 && room.deliveries > 0) {

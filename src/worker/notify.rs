@@ -13,6 +13,8 @@ use crate::queue::{ClaimedNotice, NOTICE_LEASE, Queue, QueueError};
 
 /// The longest time between two looks: another process may have died, or tells nobody.
 const LOOK: Duration = Duration::from_secs(300);
+/// The shortest.
+const PAUSE: Duration = Duration::from_secs(1);
 /// What could not be done now is tried again after this long.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -76,7 +78,8 @@ impl Notifier {
             loop {
                 let is_last = asked.is_cancelled();
                 let next = match notifier.turn(&stop).await {
-                    Ok(next) => next.map_or(LOOK, |next| next.min(LOOK)),
+                    // What is due and locked by somebody is no reason to ask without a pause.
+                    Ok(next) => next.map_or(LOOK, |next| next.clamp(PAUSE, LOOK)),
                     Err(error) => {
                         tracing::debug!(%error, "could not look for notices");
                         RETRY

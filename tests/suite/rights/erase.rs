@@ -173,9 +173,11 @@ async fn neither_hold_nor_erasure_is_decided_by_an_older_snapshot() {
     let world = World::new().await;
     let _ = world.request("select 1 as one", &[ANN]).await;
     for level in ["repeatable read", "serializable"] {
-        for ask in
-            ["select exportbox.erase('ann@example.com')", "select exportbox.place_legal_hold('case 9', address => 'ann@example.com')"]
-        {
+        for ask in [
+            "select exportbox.erase('ann@example.com')",
+            "select exportbox.place_legal_hold('case 9', address => 'ann@example.com')",
+            "select exportbox.prune(completed => '1 day')",
+        ] {
             let older = world.another_admin().await;
             older.batch_execute(&format!("begin isolation level {level}; select count(*) from exportbox.exports")).await.unwrap();
             assert_eq!(refusal(&older, ask).await.code, "EB072", "{level}: {ask}");

@@ -45,7 +45,7 @@ async fn a_file_is_registered_once_shown_planned_switched_and_removed() {
     assert_eq!((&shown["state"], &shown["catch_up_limit"], &shown["requester"]), (&json!("active"), &json!(12), &json!("app")));
     assert_eq!((&shown["request"]["link_ttl"], &shown["request"]["recipients"]), (&json!("168:00:00"), &json!(["ann@example.com"])));
     let human = stdout(&schedule("show orders").await);
-    assert!(human.contains("start of previous month") && human.contains("1 recipients") && !human.contains("ann@"), "{human}");
+    assert!(human.contains("start of previous month") && human.contains("1 recipient") && !human.contains("ann@"), "{human}");
     assert!(stdout(&schedule("list").await).contains("Europe/Berlin"));
 
     // A registered one and its file are due at the same instants.
