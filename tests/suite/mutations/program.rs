@@ -131,4 +131,32 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         replace: "error.code() == Some(&SqlState::UNDEFINED_COLUMN)",
         tests: &["sealed::what_its_owner_has_changed_is_no_sealed_report_any_more_and_is_streamed"],
     },
+    Mutation {
+        name: "a link leads where the file's name says",
+        file: "src/store/link.rs",
+        search: "            .key(key)\n",
+        replace: "            .key(filename)\n",
+        tests: &["security::links::a_link_leads_to_the_configured_host_and_bucket_whatever_the_request_says"],
+    },
+    Mutation {
+        name: "a link takes the file's name as it is",
+        file: "src/store/link.rs",
+        search: ".response_content_disposition(content_disposition(filename))",
+        replace: ".response_content_disposition(format!(\"attachment; filename=\\\"{filename}\\\"\"))",
+        tests: &["security::links::no_name_or_type_of_a_file_moves_its_link"],
+    },
+    Mutation {
+        name: "a link says no name",
+        file: "src/store/link.rs",
+        search: "            .response_content_disposition(content_disposition(filename))\n",
+        replace: "",
+        tests: &["store::a_link_gives_the_file_under_its_name_and_type_and_cannot_be_changed"],
+    },
+    Mutation {
+        name: "an address to erase is an argument only",
+        file: "src/cli/operate.rs",
+        search: "if argument == \"-\" {",
+        replace: "if argument == \"--\" {",
+        tests: &["rights::erase::the_command_erases_says_what_it_touched_and_takes_the_address_from_standard_input"],
+    },
 ];
