@@ -26,6 +26,7 @@ mod terminal;
 mod watch;
 mod work;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -141,6 +142,11 @@ impl std::error::Error for Usage {}
 
 fn usage(error: anyhow::Error) -> anyhow::Error {
     anyhow::Error::new(Usage(error))
+}
+
+/// Whether an argument that may be a file or a name is a file: `.toml` is meant as one, also where there is none.
+fn is_file(what: &str) -> bool {
+    Path::new(what).extension().is_some_and(|ending| ending == "toml") || Path::new(what).is_file()
 }
 
 /// Read the arguments, run the command, return its exit code.

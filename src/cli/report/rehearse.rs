@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::super::print::{count, printable, table};
-use super::super::usage;
+use super::super::{is_file, usage};
 use super::{file, no_such_report};
 use crate::config::{DatabaseArgs, SourceArgs};
 use crate::queue::{Definition, Queue};
@@ -129,8 +129,7 @@ fn given(params: &[String]) -> anyhow::Result<Value> {
 
 /// A file is checked as `report add` would; a name is looked up.
 async fn find(queue: &Queue, what: &str) -> anyhow::Result<Definition> {
-    let is_file = Path::new(what).extension().is_some_and(|ending| ending == "toml") || Path::new(what).is_file();
-    if is_file {
+    if is_file(what) {
         let definition = file::read(Path::new(what)).map_err(usage)?;
         let checked = queue.register_reports(std::slice::from_ref(&definition), true).await;
         checked.map_err(|(_, error)| anyhow::Error::new(error).context(what.to_string()))?;

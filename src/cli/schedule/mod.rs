@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::look::queue;
 use super::print::{counted, field, printable, table};
-use super::usage;
+use super::{is_file, usage};
 use crate::config::DatabaseArgs;
 use crate::queue::{Queue, Switch, Timetable};
 
@@ -100,10 +100,6 @@ pub(super) async fn schedule(database: &DatabaseArgs, command: &ScheduleCommand)
         ScheduleCommand::Enable(args) => switch(&queue, args, Switch::Enable, "goes on from its next instant").await,
         ScheduleCommand::Remove(args) => switch(&queue, args, Switch::Remove, "is forgotten; what it has requested goes on").await,
     }
-}
-
-fn is_file(what: &str) -> bool {
-    Path::new(what).extension().is_some_and(|ending| ending == "toml") || Path::new(what).is_file()
 }
 
 async fn find(queue: &Queue, name: &str) -> anyhow::Result<Value> {
