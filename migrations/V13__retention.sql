@@ -94,10 +94,7 @@ begin
         raise exception using errcode = 'EB085', message = 'it is not said what is old enough',
             hint = 'Give an age for each final state that shall go: select exportbox.prune(completed => ''90 days'', dead => ''180 days'');';
     end if;
-    -- An older snapshot would not see what the lock was waited for.
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception using errcode = 'EB072', message = 'this needs a transaction of its own, in READ COMMITTED', hint = 'Run it outside of a REPEATABLE READ or SERIALIZABLE transaction.';
-    end if;
+    perform exportbox.assert_read_committed();
     -- A legal hold is placed before, and seen, or after, and finds nothing.
     perform pg_advisory_xact_lock_shared(hashtext('exportbox'), hashtext('hold'));
     old := array(select p from exportbox.prunable(completed, dead, cancelled, most) as p);

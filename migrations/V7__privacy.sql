@@ -129,6 +129,18 @@ as $$
 $$;
 comment on function exportbox.address_pattern(text, boolean) is 'A regular expression that finds an address in text.';
 
+create function exportbox.assert_read_committed() returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- An older snapshot would not see what a lock was waited for.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception using errcode = 'EB072', message = 'this needs a transaction of its own, in READ COMMITTED', hint = 'Run it outside of a REPEATABLE READ or SERIALIZABLE transaction.';
+    end if;
+end
+$$;
+comment on function exportbox.assert_read_committed() is 'For functions that decide by what others commit while they wait for a lock.';
+
 create function exportbox.place_legal_hold(reason text, export_id uuid default null, address text default null) returns bigint
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -139,10 +151,7 @@ begin
         raise exception using errcode = 'EB072', message = 'a legal hold is on one export or one address, and has a reason without addresses',
             hint = 'For example: select exportbox.place_legal_hold(''case 4711'', address => ''ann@example.com'');';
     end if;
-    -- An older snapshot would not see what the lock was waited for.
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception using errcode = 'EB072', message = 'this needs a transaction of its own, in READ COMMITTED', hint = 'Run it outside of a REPEATABLE READ or SERIALIZABLE transaction.';
-    end if;
+    perform exportbox.assert_read_committed();
     -- Either a hold is seen by an erasure, or it comes after it.
     perform pg_advisory_xact_lock(hashtext('exportbox'), hashtext('hold'));
     insert into exportbox.legal_hold (export_id, address_hash, reason)
@@ -319,10 +328,7 @@ begin
     if erase.reason ~ '@' then
         raise exception using errcode = 'EB072', message = 'the reason must not hold an address', hint = 'Name a ticket or a case.';
     end if;
-    -- An older snapshot would not see what the lock was waited for.
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception using errcode = 'EB072', message = 'this needs a transaction of its own, in READ COMMITTED', hint = 'Run it outside of a REPEATABLE READ or SERIALIZABLE transaction.';
-    end if;
+    perform exportbox.assert_read_committed();
     begin
         said := exportbox.erase_now(lower(btrim(erase.address)), erase.reason);
         if erase.dry_run then
@@ -358,7 +364,7 @@ comment on column exportbox.audit.report is 'Of a request: the report''s name, n
 comment on column exportbox.audit.detail is 'One sentence without personal data.';
 
 revoke all on function exportbox.is_append_only(), exportbox.outbox_pruned(), exportbox.recipients_now(uuid), exportbox.is_erased(uuid), exportbox.address_hash(text),
-    exportbox.address_pattern(text, boolean), exportbox.place_legal_hold(text, uuid, text), exportbox.lift_legal_hold(bigint),
+    exportbox.address_pattern(text, boolean), exportbox.assert_read_committed(), exportbox.place_legal_hold(text, uuid, text), exportbox.lift_legal_hold(bigint),
     exportbox.erase_now(text, text), exportbox.erase(text, text, boolean) from public;
 grant execute on function exportbox.erase(text, text, boolean), exportbox.place_legal_hold(text, uuid, text), exportbox.lift_legal_hold(bigint),
     exportbox.address_hash(text) to exportbox_operator;
