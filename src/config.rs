@@ -14,6 +14,9 @@ use crate::secret::Secret;
 use crate::source::DEFAULT_SOURCE;
 use crate::worker::{NoticeOptions, WorkOptions};
 
+/// From so many slots on, of exports or of mails, bookkeeping has a second connection.
+const MANY_SLOTS: usize = 16;
+
 /// Where the job tables are. All that the commands for people need.
 #[derive(Args, Clone)]
 pub struct DatabaseArgs {
@@ -190,7 +193,7 @@ pub struct WorkArgs {
     /// SES configuration set, for events and dedicated addresses
     #[arg(long, env = "EXPORTBOX_SES_CONFIGURATION_SET", value_name = "NAME")]
     pub ses_configuration_set: Option<String>,
-    /// Exports at once in this process; it uses 2 + slots connections at most
+    /// Exports at once in this process; it uses 2 + slots connections at most, and one more from 16 slots of any kind on
     #[arg(long, env = "EXPORTBOX_SLOTS", default_value_t = 4)]
     pub slots: usize,
     /// Exports at once over all processes, so that no more than so many long queries run on the source; give every process the same.
@@ -377,6 +380,7 @@ impl Settings {
                     uploads: args.keep_uploads.0.map(|age| Uploads { prefix: args.prefix.clone(), age }),
                     ..args.retention.rules()
                 },
+                connections: if args.slots.max(args.mail_slots) < MANY_SLOTS { 1 } else { 2 },
                 ..Policy::default()
             },
             work: WorkOptions {

@@ -1,5 +1,6 @@
 //! The only place that builds pools and clients, and the order in which they start and stop.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -18,7 +19,7 @@ use crate::mail::{Mailer, Transport};
 use crate::queue::{Drained, Leftover, Queue, QueueError};
 use crate::source::{DEFAULT_SOURCE, Source, Sources};
 use crate::store::{Store, StoreOptions};
-use crate::worker::{Budget, Tally, Worker};
+use crate::worker::{Budget, Handler, Tally, Worker};
 
 /// A process that works, with all its parts.
 pub struct Daemon {
@@ -53,6 +54,11 @@ impl Daemon {
         let courier = Courier::new(store.clone(), mailer, settings.link_ttl);
         let worker = Worker::new(queue.clone(), sources, store, exporter, courier, settings.work.clone());
         Ok(Daemon { settings, queue, worker })
+    }
+
+    /// The same with a handler of the caller's own, in place of exports and mails.
+    pub fn handling(self, handler: Arc<dyn Handler>) -> Daemon {
+        Daemon { worker: self.worker.handling(handler), ..self }
     }
 
     /// The job tables.
@@ -174,8 +180,9 @@ fn export_options(settings: &Settings, s3: &SdkConfig) -> ExportOptions {
 /// The most connections of one process: to the outbox, and to the source where that is another login.
 fn connections_needed(settings: &Settings) -> (i64, Option<i64>) {
     let exports = i64::try_from(settings.work.slots).unwrap_or(i64::MAX);
-    // Behind a pooler only exports keep a connection of the server, and one is shared by all that is short.
-    let own = if settings.database.is_pooled() { 1 } else { 2 };
+    let bookkeeping = i64::try_from(settings.policy.connections).unwrap_or(i64::MAX);
+    // Behind a pooler only exports keep a connection of the server, and what is short shares them.
+    let own = if settings.database.is_pooled() { bookkeeping } else { bookkeeping + 1 };
     if settings.source.is_same_login(&settings.database) { (own + exports, None) } else { (own, Some(exports)) }
 }
 

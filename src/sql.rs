@@ -23,8 +23,8 @@ statements! {
     CANCEL_WHERE = "cancel_where";
     CLAIM = "claim";
     CLAIM_NOTICE = "claim_notice";
-    COMPLETE_DELIVERY = "complete_delivery";
-    COMPLETE_EXPORT = "complete_export";
+    COMPLETE_DELIVERIES = "complete_deliveries";
+    COMPLETE_EXPORTS = "complete_exports";
     CONNECTIONS = "connections";
     DISABLE_REPORT = "disable_report";
     DRAINED = "drained";
@@ -160,6 +160,7 @@ pub fn parameter_types(statement: &str) -> Vec<Type> {
             "text[]" => Type::TEXT_ARRAY,
             "jsonb" => Type::JSONB,
             "bigint[]" => Type::INT8_ARRAY,
+            "int[]" => Type::INT4_ARRAY,
             _ => Type::TEXT,
         })
         .collect()

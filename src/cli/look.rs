@@ -11,7 +11,7 @@ use super::print::{count, counted, field, printable};
 use super::terminal::{Terminal, instant, span};
 use super::usage;
 use crate::config::DatabaseArgs;
-use crate::queue::{Policy, Queue};
+use crate::queue::Queue;
 
 #[derive(Args)]
 pub(super) struct HealthArgs {
@@ -23,7 +23,7 @@ pub(super) struct HealthArgs {
 /// The job tables for a command of a person.
 pub(super) async fn queue(database: &DatabaseArgs) -> anyhow::Result<Queue> {
     let database = database.database().map_err(usage)?;
-    Ok(Queue::new(&database, format!("cli:{}", std::process::id()), Policy::default()))
+    Ok(Queue::for_people(&database, format!("cli:{}", std::process::id())))
 }
 
 /// An export's id as somebody has typed it.

@@ -236,7 +236,7 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         return EXIT_USAGE.into();
     }
     match error.chain().find_map(|cause| cause.downcast_ref::<QueueError>()) {
-        Some(QueueError::Unavailable(_) | QueueError::ReadOnly | QueueError::Schema(_)) => EXIT_UNAVAILABLE.into(),
+        Some(QueueError::Unavailable(_) | QueueError::Busy(_) | QueueError::ReadOnly | QueueError::Schema(_)) => EXIT_UNAVAILABLE.into(),
         Some(QueueError::Login(_) | QueueError::Privilege(_) | QueueError::Pooler(_) | QueueError::Usage { .. }) => EXIT_USAGE.into(),
         _ => ExitCode::FAILURE,
     }

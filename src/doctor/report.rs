@@ -74,6 +74,7 @@ impl Finding {
     pub(super) fn refused(name: &'static str, error: &QueueError) -> Finding {
         let fix = match error {
             QueueError::Unavailable(_) => "check host, port and network in EXPORTBOX_DATABASE_URL, and that the server runs",
+            QueueError::Busy(_) => "see who holds it, in pg_stat_activity and pg_locks, and try again",
             _ => "see docs/dba.md",
         };
         Finding::split(name, &error.to_string(), &["; "], fix)

@@ -3,11 +3,14 @@
 use tokio_postgres::error::SqlState;
 
 /// A statement of the queue failed.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueueError {
     /// Not reachable, restarting, failing over, out of connections: reconnect and try again.
     #[error("the database cannot be reached ({0})")]
     Unavailable(String),
+    /// Somebody holds what was to be changed, or it took too long: try again.
+    #[error("the database is busy ({0})")]
+    Busy(String),
     /// Reached, but only for reading: a replica, or a server after failover.
     #[error("the database is read-only; point EXPORTBOX_DATABASE_URL at the writer")]
     ReadOnly,
@@ -49,7 +52,7 @@ pub enum QueueError {
 impl QueueError {
     /// Whether the same call may work in a while.
     pub fn is_transient(&self) -> bool {
-        matches!(self, QueueError::Unavailable(_) | QueueError::ReadOnly)
+        matches!(self, QueueError::Unavailable(_) | QueueError::Busy(_) | QueueError::ReadOnly)
     }
 }
 
@@ -71,7 +74,7 @@ impl From<tokio_postgres::Error> for QueueError {
                 QueueError::Schema(format!("the exportbox schema is missing or not of this version ({said}); run: exportbox migrate"))
             }
             "42501" => QueueError::Privilege(said),
-            "40001" | "40P01" | "55P03" | "57014" => QueueError::Unavailable(said),
+            "40001" | "40P01" | "55P03" | "57014" => QueueError::Busy(said),
             "EB090" | "EB091" => QueueError::Usage { message: db.message().to_string(), hint: db.hint().map(ToString::to_string) },
             code if code.starts_with("EB") => {
                 QueueError::Refused { message: db.message().to_string(), hint: db.hint().map(ToString::to_string) }

@@ -8,6 +8,7 @@
 mod ask;
 mod catalogue;
 mod claim;
+mod complete;
 pub mod error;
 mod examine;
 mod figures;
@@ -25,6 +26,7 @@ mod reap;
 mod schedule;
 mod settle;
 mod sweep;
+mod together;
 mod trace;
 
 pub use catalogue::{Definition, Registered};

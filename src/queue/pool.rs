@@ -8,6 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::ask::ask;
+use super::complete::Completions;
 use super::look::Looks;
 use super::prune::Retention;
 use super::{QueueError, migrate};
@@ -16,6 +17,10 @@ use crate::sql;
 
 /// How long whoever starts waits for a migration.
 const MIGRATION: Duration = Duration::from_secs(60);
+
+/// A worker asks the same few short statements all the time, and each finds its rows by an index whatever it is asked with. Planned once, and
+/// never to read a whole table because that was empty a minute ago: planning a claim takes longer than the claim.
+const STEADY: &str = " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off";
 
 /// The rules of claiming and giving up, from the settings.
 #[derive(Debug, Clone)]
@@ -38,6 +43,8 @@ pub struct Policy {
     pub source_slots: Option<i32>,
     /// How long what is final is kept.
     pub retention: Retention,
+    /// Connections for bookkeeping: with one, what is claimed waits for what is settled.
+    pub connections: usize,
 }
 
 impl Default for Policy {
@@ -52,11 +59,12 @@ impl Default for Policy {
             hold_unknown: false,
             source_slots: None,
             retention: Retention::default(),
+            connections: 1,
         }
     }
 }
 
-/// The job tables as one process sees them. One connection: every call is one short statement (I3).
+/// The job tables as one process sees them. A connection or two: every call is one short statement (I3).
 #[derive(Clone)]
 pub struct Queue {
     pool: Pool,
@@ -65,6 +73,7 @@ pub struct Queue {
     pub(super) worker: String,
     pub(super) policy: Policy,
     looks: Arc<Mutex<Looks>>,
+    completions: Arc<Completions>,
 }
 
 pub(super) fn ms(duration: Duration) -> i64 {
@@ -76,26 +85,35 @@ fn patience(lease: Duration) -> Duration {
 }
 
 impl Queue {
-    /// A queue for one process. Connects lazily.
+    /// A queue for a process that works. Connects lazily.
     pub fn new(database: &DatabaseUrl, worker: String, policy: Policy) -> Queue {
+        Queue::with_options(database, worker, policy, STEADY)
+    }
+
+    /// A queue for a command of people, who ask each thing once. Connects lazily.
+    pub fn for_people(database: &DatabaseUrl, name: String) -> Queue {
+        Queue::with_options(database, name, Policy::default(), "")
+    }
+
+    fn with_options(database: &DatabaseUrl, worker: String, policy: Policy, more: &str) -> Queue {
         // Bookkeeping is a matter of milliseconds: what takes longer waits for somebody's lock, and everything behind it would wait, too. The
         // mark at the end shows whether a pooler in between has lost the options. With one that is known, `sql/limits.sql` sets the limits.
         // Each statement ends by itself before this process loses patience: what is sent together goes on without the one that was held up, and
         // nothing is claimed by a connection that was given up.
         let patience = patience(policy.lease);
         let (statement, lock) = (ms(patience * 2 / 3).min(30_000), ms(patience / 3).min(10_000));
-        let options = format!("-c statement_timeout={statement}ms -c lock_timeout={lock}ms -c exportbox.direct=on");
+        let options = format!("-c statement_timeout={statement}ms -c lock_timeout={lock}ms -c exportbox.direct=on{more}");
         let named = database.named(&format!("exportbox {worker}"));
         let (config, tls) = if database.is_pooled() { named } else { named.with_options(&options).pinned() }.parts();
         let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let seconds = |s| Some(Duration::from_secs(s));
         let pool = Pool::builder(manager)
-            .max_size(1)
+            .max_size(policy.connections)
             .timeouts(Timeouts { wait: seconds(30), create: seconds(10), recycle: seconds(5) })
             .runtime(deadpool_postgres::Runtime::Tokio1)
             .build()
             .expect("a runtime is set, which is all that building can miss");
-        Queue { pool, database: database.clone(), worker, policy, looks: Arc::default() }
+        Queue { pool, database: database.clone(), worker, policy, looks: Arc::default(), completions: Arc::default() }
     }
 
     /// This process' name in the tables.
@@ -111,6 +129,10 @@ impl Queue {
     /// What this process remembers of its looks. Nobody panics while holding it, and a hint would do no harm if they did.
     pub(super) fn looks(&self) -> MutexGuard<'_, Looks> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn completions(&self) -> &Completions {
+        &self.completions
     }
 
     pub(super) fn pool_status(&self) -> deadpool_postgres::Status {

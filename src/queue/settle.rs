@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::pool::ms;
 use super::{Queue, QueueError};
-use crate::job::{Failure, FailureClass, Kind, Lease, Manifest, Outcome, Receipt, State, StopReason, Verdict, backoff};
+use crate::job::{Failure, FailureClass, Kind, Lease, Outcome, State, StopReason, Verdict, backoff};
 use crate::sql;
 
 /// What became of a lease.
@@ -113,20 +113,6 @@ impl Queue {
                 Ok(released)
             }
         }
-    }
-
-    async fn complete_export(&self, lease: &Lease, manifest: &Manifest) -> Result<Settled, QueueError> {
-        let keys: Vec<&str> = manifest.parts.iter().map(|part| part.key.as_str()).collect();
-        let bytes: Vec<i64> = manifest.parts.iter().map(|part| part.bytes).collect();
-        let checksums: Vec<Option<&str>> = manifest.parts.iter().map(|part| part.checksum.as_deref()).collect();
-        let params: [&(dyn ToSql + Sync); 8] =
-            [&manifest.bucket, &keys, &bytes, &checksums, &manifest.rows, &manifest.content_type, &manifest.filename, &manifest.as_of];
-        self.fenced(lease, sql::COMPLETE_EXPORT, &params, State::Completed).await
-    }
-
-    async fn complete_delivery(&self, lease: &Lease, receipt: &Receipt) -> Result<Settled, QueueError> {
-        let params: [&(dyn ToSql + Sync); 4] = [&receipt.provider, &receipt.message_id, &receipt.link_expires_at, &receipt.link_cut_by];
-        self.fenced(lease, sql::COMPLETE_DELIVERY, &params, State::Completed).await
     }
 
     async fn retry(&self, lease: &Lease, failure: &Failure, delay: Duration, maybe_sent: bool) -> Result<Settled, QueueError> {

@@ -1,4 +1,4 @@
-//! One attempt: load, handle, settle.
+//! One attempt: handle, settle.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,9 +6,8 @@ use std::time::Instant;
 use tracing::Instrument;
 
 use super::Worker;
+use super::handler::Handler;
 use super::heartbeat::Kept;
-use crate::delivery::Courier;
-use crate::export::Exporter;
 use crate::figures;
 use crate::job::{
     Attempt, Failure, FailureClass, Kind, Lease, LeaseClock, Note, Notes, Outcome, Progress, State, Stop, StopReason, Verdict,
@@ -24,7 +23,7 @@ pub(super) struct Finished {
 impl Worker {
     /// The whole of one attempt as a task of its own. `asked` is from before its claim was sent.
     pub(super) fn attempt(&self, lease: Lease, asked: Instant) -> impl Future<Output = Finished> + Send + 'static {
-        let (queue, exporter, courier, leases) = (self.queue.clone(), self.exporter.clone(), self.courier.clone(), self.leases.clone());
+        let (queue, handler, leases) = (self.queue.clone(), self.handler.clone(), self.leases.clone());
         let stop = Stop::new();
         let attempt = Attempt {
             export_id: lease.export_id,
@@ -43,7 +42,7 @@ impl Worker {
         async move {
             let (kind, token) = (lease.kind, lease.token);
             let began = Instant::now();
-            let outcome = handle(&queue, &exporter, &courier, &lease, &attempt).await;
+            let outcome = handle(&queue, &*handler, &lease, &attempt).await;
             leases.forget(token);
             let (said, counted) = (summary(&outcome), Counted::of(kind, &outcome));
             let lost = matches!(outcome, Outcome::Stopped { reason: StopReason::LeaseLost, .. });
@@ -68,7 +67,7 @@ impl Worker {
     }
 }
 
-async fn handle(queue: &Queue, exporter: &Arc<Exporter>, courier: &Arc<Courier>, lease: &Lease, attempt: &Attempt) -> Outcome {
+async fn handle(queue: &Queue, handler: &dyn Handler, lease: &Lease, attempt: &Attempt) -> Outcome {
     // The deadline is one more reason to stop.
     let (stop, deadline) = (attempt.stop.clone(), attempt.deadline);
     let timer = tokio::spawn(async move {
@@ -77,26 +76,7 @@ async fn handle(queue: &Queue, exporter: &Arc<Exporter>, courier: &Arc<Courier>,
     });
     let _timer = tokio_util::task::AbortOnDropHandle::new(timer);
 
-    let outcome = match lease.kind {
-        Kind::Export => match queue.load_export(lease).await {
-            Ok(Some(job)) => {
-                step!("export.loaded");
-                let (exporter, attempt) = (exporter.clone(), attempt.clone());
-                guarded(tokio::spawn(async move { exporter.export(&attempt, &job).await }.in_current_span())).await
-            }
-            Ok(None) => StopReason::LeaseLost.into(),
-            Err(error) => not_loaded(error),
-        },
-        Kind::Delivery => match queue.load_delivery(lease).await {
-            Ok(Some(envelope)) => {
-                step!("delivery.loaded");
-                let (courier, attempt) = (courier.clone(), attempt.clone());
-                guarded(tokio::spawn(async move { courier.deliver(&attempt, &envelope).await }.in_current_span())).await
-            }
-            Ok(None) => StopReason::LeaseLost.into(),
-            Err(error) => not_loaded(error),
-        },
-    };
+    let outcome = handler.handle(lease, attempt).await;
     if lease.is_probe && matches!(outcome, Outcome::Exported(_) | Outcome::Sent(_)) {
         // It got through: what held its kind is over.
         if let Err(error) = queue.lift_hold(lease.kind).await {
@@ -108,20 +88,6 @@ async fn handle(queue: &Queue, exporter: &Arc<Exporter>, courier: &Arc<Courier>,
         (Outcome::Failed(failure), Some(reason)) if failure.verdict != Verdict::Unknown => reason.into(),
         (outcome, _) => outcome,
     }
-}
-
-/// A handler that panics ends its attempt, not the process.
-async fn guarded(task: tokio::task::JoinHandle<Outcome>) -> Outcome {
-    match task.await {
-        Ok(outcome) => outcome,
-        Err(_) => Failure::new(FailureClass::Internal, Verdict::Retry, "exportbox itself failed; see its log, and report it.").into(),
-    }
-}
-
-fn not_loaded(error: QueueError) -> Outcome {
-    let sentence = "The request could not be read from the job tables.";
-    let verdict = if error.is_transient() { Verdict::Postpone } else { Verdict::Retry };
-    Failure::new(FailureClass::Internal, verdict, sentence).with_detail(error).into()
 }
 
 /// Notes go to the attempt's row; without the row the lease is gone. What must not go on stops.

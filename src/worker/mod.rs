@@ -5,6 +5,7 @@
 
 mod attempt;
 mod chores;
+mod handler;
 mod heartbeat;
 mod maintain;
 mod notify;
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::attempt::Finished;
+pub use self::handler::{ExportAndMail, Handler};
 use self::heartbeat::Leases;
 use self::maintain::Cleaner;
 pub use self::notify::NoticeOptions;
@@ -91,7 +93,7 @@ pub struct Tally {
 /// One process' worker.
 pub struct Worker {
     queue: Queue,
-    exporter: Arc<Exporter>,
+    handler: Arc<dyn Handler>,
     courier: Arc<Courier>,
     options: WorkOptions,
     leases: Arc<Leases>,
@@ -123,7 +125,13 @@ impl Worker {
         let (exporter, courier) = (Arc::new(exporter), Arc::new(courier));
         let cleaner = Cleaner::new(queue.clone(), sources, store);
         let notifier = Notifier::new(queue.clone(), courier.clone(), options.notices.clone());
-        Worker { queue, exporter, courier, options, leases: Arc::new(Leases::default()), cleaner, notifier }
+        let handler = Arc::new(ExportAndMail { queue: queue.clone(), exporter, courier: courier.clone() });
+        Worker { queue, handler, courier, options, leases: Arc::new(Leases::default()), cleaner, notifier }
+    }
+
+    /// The same with a handler of the caller's own: for who measures or tries the queue without files and mails.
+    pub fn handling(self, handler: Arc<dyn Handler>) -> Worker {
+        Worker { handler, ..self }
     }
 
     /// Work until told to stop.

@@ -43,6 +43,7 @@ mod sandbox;
 mod schedules;
 mod sealed;
 mod security;
+mod settle;
 mod shutdown;
 mod sleep;
 mod snapshot;

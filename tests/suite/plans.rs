@@ -44,7 +44,16 @@ const CYCLE: &[(&str, &str, &[&str])] = &[
     ("load_digest", "(now() - interval '1 hour', now())", &["job_dead", "attempt_number"]),
     ("figures", "", &["job_due", "job_running", "job_dead"]),
     ("next_sweep", "", &["attempt_unswept"]),
-    ("complete_delivery", "(7, gen_random_uuid(), 'ses', 'm', now(), null)", &["job_pkey", "attempt_pkey", "delivery_pkey"]),
+    (
+        "complete_exports",
+        "('{7}', array[gen_random_uuid()], '{b}', '{1}', '{t}', '{f}', array[now()], array[gen_random_uuid()], '{1}', '{k}', '{1}', '{s}')",
+        &["job_pkey", "attempt_pkey"],
+    ),
+    (
+        "complete_deliveries",
+        "('{7}', array[gen_random_uuid()], '{ses}', '{m}', array[now()], '{null}')",
+        &["job_pkey", "attempt_pkey", "delivery_pkey"],
+    ),
     ("retry", "(7, gen_random_uuid(), 1000, 5::smallint, 'query', 'x', null, false)", &["job_pkey", "attempt_pkey", "delivery_pkey"]),
     ("record_backend", "(gen_random_uuid(), 1, now(), 'copy', 7)", &["attempt_pkey"]),
 ];

@@ -40,8 +40,8 @@ fn verbs() -> BTreeSet<&'static str> {
 
 fn serves(verb: &str, kind: Kind) -> bool {
     match verb {
-        "complete_export" => kind == Kind::Export,
-        "complete_delivery" => kind == Kind::Delivery,
+        "complete_exports" => kind == Kind::Export,
+        "complete_deliveries" => kind == Kind::Delivery,
         _ => true,
     }
 }
@@ -53,7 +53,14 @@ async fn act(client: &Client, verb: &str, job: Planted, token: Uuid) {
     let keys = (vec![format!("exports/{token}/a.csv")], vec![10_i64], vec![none.clone()]);
     let now = chrono::Utc::now();
     let marks = (vec![None::<chrono::DateTime<chrono::Utc>>; 20], vec![None::<i64>; 20]);
-    let settle: [&(dyn ToSql + Sync); 2] = [&job.id, &token];
+    let single: [&(dyn ToSql + Sync); 2] = [&job.id, &token];
+    // What has gone well is written for several at once.
+    let one = (vec![job.id], vec![token]);
+    let several: [&(dyn ToSql + Sync); 2] = [&one.0, &one.1];
+    let settle = if verb.starts_with("complete_") { several } else { single };
+    let (exports, first, types, filenames, nows) =
+        ((vec!["exports"], vec![3_i64]), vec![1_i32], vec!["text/csv"], vec!["a.csv"], vec![now]);
+    let (providers, messages, nones) = (vec!["ses"], vec!["message-1"], vec![None::<String>]);
     let more: Vec<&(dyn ToSql + Sync)> = match verb {
         "claim" => {
             let of_claim: [&(dyn ToSql + Sync); 8] = [&4_i32, &4_i32, &"worker", &90_000_i64, &3_600_000_i64, &300_000_i64, &5_i16, &5_i16];
@@ -63,8 +70,8 @@ async fn act(client: &Client, verb: &str, job: Planted, token: Uuid) {
         "reap" => vec![&90_000_i64, &3_i16, &5_i16, &5_i16, &false],
         "expire" => vec![],
         "exportbox.cancel" | "exportbox.requeue" => vec![&job.export_id],
-        "complete_export" => vec![&"exports", &keys.0, &keys.1, &keys.2, &3_i64, &"text/csv", &"a.csv", &now],
-        "complete_delivery" => vec![&"ses", &"message-1", &now, &none],
+        "complete_exports" => vec![&exports.0, &exports.1, &types, &filenames, &nows, &one.1, &first, &keys.0, &keys.1, &keys.2],
+        "complete_deliveries" => vec![&providers, &messages, &nows, &nones],
         "retry" => vec![&1000_i64, &5_i16, &class, &sentence, &none, &false],
         "bury" => vec![&class, &sentence, &none, &"dead"],
         "release" => vec![&1000_i64, &none, &none, &none],

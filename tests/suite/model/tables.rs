@@ -99,8 +99,8 @@ impl Protocol {
     /// Write an outcome. False: no row was found, the lease is gone.
     pub fn settle(&self, system: &mut System, run: &Run, end: End) -> bool {
         let verb = match end {
-            End::Exported => "complete_export",
-            End::Sent => "complete_delivery",
+            End::Exported => "complete_exports",
+            End::Sent => "complete_deliveries",
             End::Retry | End::Unknown => "retry",
             End::Bury => "bury",
             End::Release => "release",

@@ -11,8 +11,20 @@ const fn unfenced(name: &'static str, file: &'static str, tests: &'static [&'sta
 }
 
 pub(super) const MUTATIONS: &[Mutation] = &[
-    unfenced("complete_export does not name the lease token", "sql/complete_export.sql", LATE_EXPORT),
-    unfenced("complete_delivery does not name the lease token", "sql/complete_delivery.sql", LATE_MAIL),
+    Mutation {
+        name: "complete_exports does not name the lease token",
+        file: "sql/complete_exports.sql",
+        search: "and job.lease_token = done.lease_token",
+        replace: "",
+        tests: LATE_EXPORT,
+    },
+    Mutation {
+        name: "complete_deliveries does not name the lease token",
+        file: "sql/complete_deliveries.sql",
+        search: "and job.lease_token = sent.lease_token",
+        replace: "",
+        tests: LATE_MAIL,
+    },
     unfenced("retry does not name the lease token", "sql/retry.sql", LATE_EXPORT),
     unfenced("release does not name the lease token", "sql/release.sql", LATE_EXPORT),
     unfenced("bury does not name the lease token", "sql/bury.sql", LATE_EXPORT),
@@ -147,8 +159,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         tests: &["lease::a_mail_that_may_have_been_sent_is_unknown_and_sent_again"],
     },
     Mutation {
-        name: "complete_export overlooks a cancel",
-        file: "sql/complete_export.sql",
+        name: "complete_exports overlooks a cancel",
+        file: "sql/complete_exports.sql",
         search: "set state = case when job.cancel_requested_at is null then 'completed' else 'cancelled' end,",
         replace: "set state = 'completed', cancel_requested_at = null,",
         tests: &["cancel::an_export_that_was_cancelled_just_before_it_was_done_mails_nothing_and_keeps_nothing"],

@@ -141,7 +141,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a completion takes the recipients that it began with",
-        file: "sql/complete_export.sql",
+        file: "sql/complete_exports.sql",
         search: "from unnest(exportbox.recipients_now(settled.export_id))",
         replace: "from unnest((select o.recipients from exportbox.outbox as o where o.id = settled.export_id))",
         tests: &["rights::erase::an_export_that_is_being_completed_while_a_recipient_is_erased_mails_the_others_only"],

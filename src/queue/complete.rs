@@ -1,0 +1,122 @@
+//! What has gone well, written together: every export, or every mail, that is done while the statement before runs is in the next one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::together::Together;
+use super::{Queue, QueueError, Settled};
+use crate::job::{Lease, Manifest, Receipt, State};
+use crate::sql;
+
+/// One that is done: its job and its lease, and what came of it.
+#[derive(Debug, Clone)]
+struct Done<T> {
+    job_id: i64,
+    token: Uuid,
+    what: T,
+}
+
+/// What this process has to write, of each kind.
+#[derive(Default)]
+pub(super) struct Completions {
+    exports: Together<Done<Manifest>, Settled>,
+    mails: Together<Done<Receipt>, Settled>,
+}
+
+impl Queue {
+    /// An export is stored and verified.
+    pub(super) async fn complete_export(&self, lease: &Lease, manifest: &Manifest) -> Result<Settled, QueueError> {
+        let (queue, done) = (self.clone(), Done { job_id: lease.job_id, token: lease.token.0, what: manifest.clone() });
+        let write = move |all: Vec<Done<Manifest>>| {
+            let queue = queue.clone();
+            async move { queue.each(all, Queue::complete_exports).await }.boxed()
+        };
+        self.completions().exports.ask(done, Arc::new(write)).await
+    }
+
+    /// The provider took a mail.
+    pub(super) async fn complete_delivery(&self, lease: &Lease, receipt: &Receipt) -> Result<Settled, QueueError> {
+        let (queue, done) = (self.clone(), Done { job_id: lease.job_id, token: lease.token.0, what: receipt.clone() });
+        let write = move |all: Vec<Done<Receipt>>| {
+            let queue = queue.clone();
+            async move { queue.each(all, Queue::complete_deliveries).await }.boxed()
+        };
+        self.completions().mails.ask(done, Arc::new(write)).await
+    }
+
+    /// All in one statement. Where that fails each by itself: what is wrong with one, or keeps it waiting, is no matter of the others.
+    async fn each<T: Clone>(
+        &self,
+        mut all: Vec<Done<T>>,
+        write: impl AsyncFn(&Queue, &[Done<T>]) -> Result<Vec<Row>, QueueError>,
+    ) -> Vec<Result<Settled, QueueError>> {
+        let order: Vec<Uuid> = all.iter().map(|done| done.token).collect();
+        // Rows are locked in the same order by every process.
+        all.sort_by_key(|done| done.job_id);
+        let mut became = HashMap::new();
+        match write(self, &all).await {
+            Ok(rows) => {
+                let states = states(&rows);
+                became.extend(all.iter().map(|done| (done.token, Ok(settled(&states, done.token)))));
+            }
+            // Whoever asks again finds out.
+            Err(error @ (QueueError::Unavailable(_) | QueueError::ReadOnly)) => {
+                became.extend(all.iter().map(|done| (done.token, Err(error.clone()))));
+            }
+            Err(error) if all.len() == 1 => drop(became.insert(all[0].token, Err(error))),
+            Err(_) => {
+                for done in &all {
+                    let alone = write(self, std::slice::from_ref(done)).await;
+                    became.insert(done.token, alone.map(|rows| settled(&states(&rows), done.token)));
+                }
+            }
+        }
+        order.iter().map(|token| became.remove(token).unwrap_or(Ok(Settled::LeaseLost))).collect()
+    }
+
+    async fn complete_exports(&self, done: &[Done<Manifest>]) -> Result<Vec<Row>, QueueError> {
+        let (ids, tokens) = leases(done);
+        let column = |of: fn(&Manifest) -> &str| done.iter().map(|done| of(&done.what)).collect::<Vec<_>>();
+        let (buckets, types) = (column(|manifest| &manifest.bucket), column(|manifest| &manifest.content_type));
+        let filenames = column(|manifest| &manifest.filename);
+        let rows: Vec<i64> = done.iter().map(|done| done.what.rows).collect();
+        let as_of: Vec<DateTime<Utc>> = done.iter().map(|done| done.what.as_of).collect();
+        let parts = || done.iter().flat_map(|done| (1_i32..).zip(&done.what.parts).map(|(number, part)| (done.token, number, part)));
+        let part_tokens: Vec<Uuid> = parts().map(|(token, ..)| token).collect();
+        let numbers: Vec<i32> = parts().map(|(_, number, _)| number).collect();
+        let keys: Vec<&str> = parts().map(|(.., part)| part.key.as_str()).collect();
+        let bytes: Vec<i64> = parts().map(|(.., part)| part.bytes).collect();
+        let checksums: Vec<Option<&str>> = parts().map(|(.., part)| part.checksum.as_deref()).collect();
+        let params: [&(dyn ToSql + Sync); 12] =
+            [&ids, &tokens, &buckets, &rows, &types, &filenames, &as_of, &part_tokens, &numbers, &keys, &bytes, &checksums];
+        self.query(sql::COMPLETE_EXPORTS, &params).await
+    }
+
+    async fn complete_deliveries(&self, done: &[Done<Receipt>]) -> Result<Vec<Row>, QueueError> {
+        let (ids, tokens) = leases(done);
+        let providers: Vec<&str> = done.iter().map(|done| done.what.provider).collect();
+        let message_ids: Vec<&str> = done.iter().map(|done| done.what.message_id.as_str()).collect();
+        let deaths: Vec<DateTime<Utc>> = done.iter().map(|done| done.what.link_expires_at).collect();
+        let cut_by: Vec<Option<&str>> = done.iter().map(|done| done.what.link_cut_by).collect();
+        self.query(sql::COMPLETE_DELIVERIES, &[&ids, &tokens, &providers, &message_ids, &deaths, &cut_by]).await
+    }
+}
+
+fn leases<T>(done: &[Done<T>]) -> (Vec<i64>, Vec<Uuid>) {
+    done.iter().map(|done| (done.job_id, done.token)).unzip()
+}
+
+/// What the job of each lease has become. A lease that is missing is lost (I2).
+fn states(rows: &[Row]) -> HashMap<Uuid, State> {
+    rows.iter().filter_map(|row| Some((row.get("lease_token"), State::parse(row.get("state"))?))).collect()
+}
+
+fn settled(states: &HashMap<Uuid, State>, token: Uuid) -> Settled {
+    states.get(&token).map_or(Settled::LeaseLost, |state| Settled::Done(*state))
+}

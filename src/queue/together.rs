@@ -1,0 +1,74 @@
+//! What several tasks want at the same time is done by one statement. The first who asks starts it at once; whoever comes while it runs is
+//! taken together with the others by the next. Nothing waits for company: with one task it is one statement each.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+
+use super::QueueError;
+
+/// The most that one statement does.
+const MOST: usize = 200;
+
+type Answer<R> = Result<R, QueueError>;
+/// Does all of it; an answer for each, in the same order.
+type Act<T, R> = Arc<dyn Fn(Vec<T>) -> BoxFuture<'static, Vec<Answer<R>>> + Send + Sync>;
+
+/// One kind of thing that is done together.
+pub(super) struct Together<T, R> {
+    line: Arc<Mutex<Line<T, R>>>,
+}
+
+struct Line<T, R> {
+    waiting: Vec<(T, oneshot::Sender<Answer<R>>)>,
+    is_running: bool,
+}
+
+impl<T, R> Default for Together<T, R> {
+    fn default() -> Together<T, R> {
+        Together { line: Arc::new(Mutex::new(Line { waiting: Vec::new(), is_running: false })) }
+    }
+}
+
+impl<T: Send + 'static, R: Send + 'static> Together<T, R> {
+    /// Have it done, and hear what became of it.
+    pub(super) async fn ask(&self, what: T, act: Act<T, R>) -> Answer<R> {
+        let (tell, told) = oneshot::channel();
+        let starts = {
+            let mut line = locked(&self.line);
+            line.waiting.push((what, tell));
+            !std::mem::replace(&mut line.is_running, true)
+        };
+        if starts {
+            // A task of its own: whoever asked first may be gone before the others are served.
+            tokio::spawn(serve(self.line.clone(), act));
+        }
+        told.await.unwrap_or_else(|_| Err(QueueError::Unavailable("the statement was given up".into())))
+    }
+}
+
+/// Until nobody waits.
+async fn serve<T: Send, R: Send>(line: Arc<Mutex<Line<T, R>>>, act: Act<T, R>) {
+    loop {
+        let (all, tell): (Vec<T>, Vec<_>) = {
+            let mut line = locked(&line);
+            if line.waiting.is_empty() {
+                line.is_running = false;
+                return;
+            }
+            let most = line.waiting.len().min(MOST);
+            line.waiting.drain(..most).unzip()
+        };
+        // After a panic their ends are dropped, which tells them; those behind are served.
+        let Ok(answers) = std::panic::AssertUnwindSafe(act(all)).catch_unwind().await else { continue };
+        for (answer, tell) in answers.into_iter().zip(tell) {
+            let _ = tell.send(answer);
+        }
+    }
+}
+
+fn locked<T, R>(line: &Mutex<Line<T, R>>) -> MutexGuard<'_, Line<T, R>> {
+    line.lock().unwrap_or_else(PoisonError::into_inner)
+}
