@@ -15,6 +15,18 @@ use tokio_postgres::{Client, NoTls};
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_exportbox");
 const DATABASE: &str = "shop";
 
+/// One database of the server, with the schema.
+pub struct Database {
+    /// A superuser's connection.
+    pub admin: Client,
+    /// A superuser's URL.
+    pub admin_url: String,
+    /// The daemon's URL.
+    pub daemon_url: String,
+    /// The application's URL.
+    pub app_url: String,
+}
+
 /// A running stand. Dropping it ends everything.
 pub struct Stand {
     /// The parts.
@@ -52,6 +64,29 @@ impl Stand {
             ))
             .await?;
         Ok(Stand { sandbox, admin })
+    }
+
+    /// The database that is there from the start.
+    pub async fn database(&self) -> anyhow::Result<Database> {
+        self.opened(DATABASE).await
+    }
+
+    /// One more database of the same server.
+    pub async fn another_database(&self, name: &str) -> anyhow::Result<Database> {
+        self.sandbox.create_database(name).await?;
+        let database = self.opened(name).await?;
+        migrate(&DatabaseUrl::parse(&database.admin_url)?, false).await.with_context(|| format!("migrate {name}"))?;
+        Ok(database)
+    }
+
+    async fn opened(&self, name: &str) -> anyhow::Result<Database> {
+        let daemon = self.sandbox.environment(name).into_iter().find(|(variable, _)| variable == "EXPORTBOX_DATABASE_URL");
+        Ok(Database {
+            admin: self.sandbox.connect(name).await?,
+            admin_url: self.sandbox.postgres.superuser_url_for(name),
+            daemon_url: daemon.context("the environment of the daemon names its database")?.1,
+            app_url: self.sandbox.postgres.url("app", "app", name),
+        })
     }
 
     /// A superuser's URL.
