@@ -154,6 +154,15 @@ impl Stand {
         Ok(calls)
     }
 
+    /// The same by name, the most frequent first: what a figure of statements is made of.
+    pub async fn statements_by_name(&self) -> anyhow::Result<Vec<(String, f64)>> {
+        let count = "select coalesce(substring(s.query from '-- name: (\\w+)'), left(s.query, 40)) as name, sum(s.calls)::float8
+            from pg_stat_statements as s join pg_roles as r on r.oid = s.userid where r.rolname = $1 group by name order by 2 desc, 1";
+        let rows = self.admin.query(count, &[&DAEMON]).await?;
+        self.admin.batch_execute("select pg_stat_statements_reset()").await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
     /// The server's process, whose family is the whole server.
     pub fn server_pid(&self) -> u32 {
         self.sandbox.postgres.pid().unwrap_or_default()

@@ -38,7 +38,10 @@ async fn watched(stand: &Stand, mut children: Vec<Child>, wanted: Wanted) -> any
     let (after, server_after) = (cpu(), family_cpu_us(stand.server_pid()));
     let share = watch.as_secs_f64() / 60.0 * processes;
     let per_minute = |after: Option<f64>, before: Option<f64>| after.zip(before).map(|(after, before)| (after - before) / share);
-    let statements = stand.statements().await? / share;
+    let spoken = stand.statements_by_name().await?;
+    let statements = spoken.iter().map(|(_, calls)| calls).sum::<f64>() / share;
+    let told: Vec<String> = spoken.iter().map(|(name, calls)| format!("{name} {:.2}", calls / share)).collect();
+    eprintln!("          of {processes} idle, each a minute: {}", told.join(", "));
     let costs = Costs {
         statements: Some(statements),
         cpu_us: per_minute(after, before),

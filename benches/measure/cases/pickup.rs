@@ -49,13 +49,13 @@ impl Bench<'_> {
 
     /// Request after request to sleeping workers; a NOTIFY of our own after each.
     async fn timed(&self, wanted: Wanted) -> anyhow::Result<Vec<Line>> {
-        let (notifier, mut notes) = self.listener(&["bench".into()]).await?;
+        let (_listening, mut notes) = self.listener(&["bench".into()]).await?;
         let (mut typical, mut rare) = (Vec::new(), Vec::new());
         for round in 1..=wanted.rounds {
             let (mut figures, mut floors) = (Vec::new(), Vec::new());
             for _ in 0..wanted.sized(1000).div_ceil(wanted.rounds) {
                 figures.push(self.request().await?);
-                floors.push(notified(&notifier, &mut notes).await?);
+                floors.push(notified(&self.app, &mut notes).await?);
             }
             for (rounds, share) in [(&mut typical, 0.5), (&mut rare, 0.99)] {
                 rounds.push((percentile(&figures, share), percentile(&floors, share)));
@@ -75,7 +75,10 @@ impl Bench<'_> {
         for _ in 0..requests {
             self.request().await?;
         }
-        let statements = self.stand.statements().await? / requests as f64;
+        let spoken = self.stand.statements_by_name().await?;
+        let statements = spoken.iter().map(|(_, calls)| calls).sum::<f64>() / requests as f64;
+        let told: Vec<String> = spoken.iter().take(16).map(|(name, calls)| format!("{name} {:.2}", calls / requests as f64)).collect();
+        eprintln!("          a request with {} takes {statements:.1} statements: {}", self.whom(), told.join(", "));
         let (mut wakes, mut channels) = (0, HashSet::new());
         while let Ok(note) = notes.try_recv() {
             wakes += 1;
@@ -150,7 +153,7 @@ impl Bench<'_> {
     }
 }
 
-/// From asking for a NOTIFY to its arrival, in milliseconds.
+/// From asking for a NOTIFY to its arrival in another session, in milliseconds.
 async fn notified(client: &Client, notes: &mut UnboundedReceiver<Notification>) -> anyhow::Result<f64> {
     let begun = Instant::now();
     client.batch_execute("notify bench").await.context("notify")?;
