@@ -69,8 +69,7 @@ pub async fn fill_bare_queue(admin: &Client, jobs: usize) -> anyhow::Result<()> 
         "truncate bare_job; insert into bare_job (payload) select jsonb_build_object('query', 'select 1') from generate_series(1, {jobs})"
     );
     admin.batch_execute(&fill).await.context("fill the bare queue")?;
-    admin.batch_execute("vacuum (analyze) bare_job").await.context("vacuum the bare queue")?;
-    fill::settled(admin).await
+    fill::settled(admin, "bare_job").await
 }
 
 /// Work off the bare queue: two statements a batch over one connection. Returns how many there were.

@@ -42,9 +42,9 @@ pub async fn measure(wanted: Wanted) -> anyhow::Result<Vec<Line>> {
         let sleeper = if has_sleeper { Some(sleeper(&stand, &database).await?) } else { None };
         let (mut rounds, mut server) = (Vec::new(), Vec::new());
         for round in 1..=wanted.rounds {
-            emptied(&database).await?;
+            begun_anew(&database).await?;
             let (figure, cpu_us) = requests_per_second(&stand, &database, transaction, wanted).await?;
-            emptied(&database).await?;
+            begun_anew(&database).await?;
             let (floor, _) = plain_rows_per_second(&stand, &database, transaction, wanted).await?;
             eprintln!("          {case}, round {round}: {figure:.0} requests/s, {floor:.0} plain rows/s");
             rounds.push((figure, floor));
@@ -112,13 +112,13 @@ async fn rate(
     Ok((rate, cpu_us))
 }
 
-/// Both tables as if nothing had been requested yet, and the business' own tidied up.
-async fn emptied(database: &Database) -> anyhow::Result<()> {
+/// Both tables with next to nothing in them, and the business' own tidied up.
+pub async fn begun_anew(database: &Database) -> anyhow::Result<()> {
     fill::empty(&database.admin).await?;
-    database.admin.batch_execute("truncate public.bench_plain, pgbench_history").await.context("empty the plain table")?;
-    let vacuum = "vacuum pgbench_accounts, pgbench_branches, pgbench_tellers";
-    database.admin.batch_execute(vacuum).await.context("vacuum the business tables")?;
-    fill::settled(&database.admin).await
+    let few = "truncate public.bench_plain, pgbench_history; insert into public.bench_plain (query) select 'select 1' from generate_series(1, 1000)";
+    database.admin.batch_execute(few).await.context("empty the plain table")?;
+    fill::due(&database.admin, 1000).await?;
+    fill::settled(&database.admin, "public.bench_plain, pgbench_accounts, pgbench_branches, pgbench_tellers").await
 }
 
 /// A session that every insert wakes, as it never does anything about it.

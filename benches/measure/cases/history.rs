@@ -30,10 +30,9 @@ pub async fn measure(wanted: Wanted) -> anyhow::Result<Vec<Line>> {
     for (case, transaction) in [("beside history, enqueue, single", SINGLE), ("beside history, enqueue, bulk of 1,000", BULK)] {
         let mut rounds = Vec::new();
         for round in 1..=wanted.rounds {
-            fill::settled(&old.admin).await?;
+            fill::settled(&old.admin, fill::EVERY_TABLE).await?;
             let (figure, _) = enqueue::requests_per_second(&stand, &old, transaction, wanted).await?;
-            fill::empty(&fresh.admin).await?;
-            fill::settled(&fresh.admin).await?;
+            enqueue::begun_anew(&fresh).await?;
             let (floor, _) = enqueue::requests_per_second(&stand, &fresh, transaction, wanted).await?;
             eprintln!("          {case}, round {round}: {figure:.0} requests/s, fresh {floor:.0}");
             rounds.push((figure, floor));
