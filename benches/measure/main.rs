@@ -4,9 +4,12 @@
 
 mod cases;
 mod costs;
+mod fill;
 mod line;
+mod proxy;
 mod stand;
 mod table;
+mod work;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -42,7 +45,10 @@ fn variable<T: std::str::FromStr>(name: &str, otherwise: T) -> T {
 async fn main() -> ExitCode {
     let filter = std::env::var("CASE").unwrap_or_default();
     let wanted = Wanted { rounds: variable("ROUNDS", 5), scale: variable("SCALE", 1.0) };
-    let chosen: Vec<_> = cases::all().into_iter().filter(|case| case.name.contains(&filter)).collect();
+    // A whole name means that case alone: queue is not enqueue.
+    let is_name = cases::all().iter().any(|case| case.name == filter);
+    let is_chosen = |case: &cases::Case| if is_name { case.name == filter } else { case.name.contains(&filter) };
+    let chosen: Vec<_> = cases::all().into_iter().filter(is_chosen).collect();
     if chosen.is_empty() {
         let names: Vec<_> = cases::all().iter().map(|case| case.name).collect();
         eprintln!("no case is named like {filter:?}; there are: {}", names.join(", "));

@@ -15,6 +15,18 @@ use tokio_postgres::{Client, NoTls};
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_exportbox");
 const DATABASE: &str = "shop";
 
+/// One database of the server, with the schema.
+pub struct Database {
+    /// A superuser's connection.
+    pub admin: Client,
+    /// A superuser's URL.
+    pub admin_url: String,
+    /// The daemon's URL.
+    pub daemon_url: String,
+    /// The application's URL.
+    pub app_url: String,
+}
+
 /// A running stand. Dropping it ends everything.
 pub struct Stand {
     /// The parts.
@@ -52,6 +64,29 @@ impl Stand {
             ))
             .await?;
         Ok(Stand { sandbox, admin })
+    }
+
+    /// The database that is there from the start.
+    pub async fn database(&self) -> anyhow::Result<Database> {
+        self.opened(DATABASE).await
+    }
+
+    /// One more database of the same server.
+    pub async fn another_database(&self, name: &str) -> anyhow::Result<Database> {
+        self.sandbox.create_database(name).await?;
+        let database = self.opened(name).await?;
+        migrate(&DatabaseUrl::parse(&database.admin_url)?, false).await.with_context(|| format!("migrate {name}"))?;
+        Ok(database)
+    }
+
+    async fn opened(&self, name: &str) -> anyhow::Result<Database> {
+        let daemon = self.sandbox.environment(name).into_iter().find(|(variable, _)| variable == "EXPORTBOX_DATABASE_URL");
+        Ok(Database {
+            admin: self.sandbox.connect(name).await?,
+            admin_url: self.sandbox.postgres.superuser_url_for(name),
+            daemon_url: daemon.context("the environment of the daemon names its database")?.1,
+            app_url: self.sandbox.postgres.url("app", "app", name),
+        })
     }
 
     /// A superuser's URL.
@@ -117,6 +152,15 @@ impl Stand {
         let calls: f64 = self.admin.query_one(count, &[&DAEMON]).await?.get(0);
         self.admin.batch_execute("select pg_stat_statements_reset()").await?;
         Ok(calls)
+    }
+
+    /// The same by name, the most frequent first: what a figure of statements is made of.
+    pub async fn statements_by_name(&self) -> anyhow::Result<Vec<(String, f64)>> {
+        let count = "select coalesce(substring(s.query from '-- name: (\\w+)'), left(s.query, 40)) as name, sum(s.calls)::float8
+            from pg_stat_statements as s join pg_roles as r on r.oid = s.userid where r.rolname = $1 group by name order by 2 desc, 1";
+        let rows = self.admin.query(count, &[&DAEMON]).await?;
+        self.admin.batch_execute("select pg_stat_statements_reset()").await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     /// The server's process, whose family is the whole server.

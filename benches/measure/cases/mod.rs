@@ -1,6 +1,13 @@
 //! The cases, a file each. A case measures figure and floor in turn, as often as is wanted.
 
 mod drain;
+mod enqueue;
+mod fanout;
+mod held;
+mod history;
+mod idle;
+mod pickup;
+mod queue;
 
 use std::pin::Pin;
 
@@ -21,9 +28,46 @@ pub struct Case {
 
 /// All of them, in the order in which they run.
 pub fn all() -> Vec<Case> {
-    vec![Case {
-        name: "drain",
-        about: "a whole `exportbox drain` with nothing due, against `psql -c 'select 1'`",
-        run: |wanted| Box::pin(drain::measure(wanted)),
-    }]
+    vec![
+        Case {
+            name: "drain",
+            about: "a whole `exportbox drain` with nothing due, against `psql -c 'select 1'`",
+            run: |wanted| Box::pin(drain::measure(wanted)),
+        },
+        Case {
+            name: "queue",
+            about: "100,000 jobs with a handler that does nothing, against two bare statements a batch",
+            run: |wanted| Box::pin(queue::measure(wanted)),
+        },
+        Case {
+            name: "held snapshot",
+            about: "200,000 jobs while another session holds a snapshot from before, against none",
+            run: |wanted| Box::pin(held::measure(wanted)),
+        },
+        Case {
+            name: "enqueue",
+            about: "a business transaction that also requests, against the same with a row in a plain table",
+            run: |wanted| Box::pin(enqueue::measure(wanted)),
+        },
+        Case {
+            name: "beside history",
+            about: "queue and enqueue beside 10 million finished jobs, against none",
+            run: |wanted| Box::pin(history::measure(wanted)),
+        },
+        Case {
+            name: "pick-up",
+            about: "from commit to claim by a sleeping process, also with 20 of them, against one NOTIFY",
+            run: |wanted| Box::pin(pickup::measure(wanted)),
+        },
+        Case {
+            name: "idle",
+            about: "what one process and 50 do while there is nothing to do",
+            run: |wanted| Box::pin(idle::measure(wanted)),
+        },
+        Case {
+            name: "fan-out",
+            about: "one export with 50 recipients, and a thousand such",
+            run: |wanted| Box::pin(fanout::measure(wanted)),
+        },
+    ]
 }
