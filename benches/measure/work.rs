@@ -1,56 +1,72 @@
 //! Working jobs off: by exportbox with a handler that does nothing, and by the least SQL that can do it.
 
+use std::sync::Arc;
+
 use anyhow::Context;
+use async_trait::async_trait;
 use chrono::Utc;
-use exportbox::database::DatabaseUrl;
-use exportbox::job::{Lease, Manifest, ManifestPart, Outcome, State};
-use exportbox::queue::{Policy, Queue, Room, Settled};
-use tokio::task::JoinSet;
+use clap::Parser;
+use exportbox::config::{DatabaseArgs, Settings, WorkArgs};
+use exportbox::daemon::{Daemon, aws_config_with};
+use exportbox::job::{Attempt, Lease, Manifest, ManifestPart, Outcome};
+use exportbox::worker::{Budget, Handler};
 use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
 
 use crate::fill;
 
 /// Jobs in one batch of the floor.
 const BATCH: i64 = 100;
 
-/// Work off every export that is due, so many at once: claim, fence and history are exportbox's own, the export itself is nothing. Returns how
-/// many there were.
-pub async fn by_exportbox(url: &str, slots: usize) -> anyhow::Result<usize> {
-    let queue = Queue::new(&DatabaseUrl::parse(url)?, format!("bench:{}", std::process::id()), Policy::default());
-    let mut attempts: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    let mut worked = 0;
-    loop {
-        let cycle = queue.cycle(Room { exports: slots, deliveries: 0 }).await.context("claim")?;
-        if cycle.leases.is_empty() {
-            if cycle.thorough_in.is_none() {
-                return Ok(worked);
-            }
-            // Nothing lies behind the last look: make sure of the rest.
-            queue.be_thorough();
-        }
-        for lease in cycle.leases {
-            attempts.spawn(nothing(queue.clone(), lease));
-        }
-        while let Some(settled) = attempts.join_next().await {
-            settled??;
-            worked += 1;
-        }
+/// A handler that does nothing: every export is done at once, with one file of two bytes.
+struct Nothing;
+
+#[async_trait]
+impl Handler for Nothing {
+    async fn handle(&self, lease: &Lease, _: &Attempt) -> Outcome {
+        let part = ManifestPart { key: format!("{}/{}", lease.export_id, lease.token), bytes: 2, checksum: None };
+        Outcome::Exported(Manifest {
+            bucket: "exports".into(),
+            parts: vec![part],
+            rows: 1,
+            content_type: "text/csv".into(),
+            filename: "export.csv".into(),
+            as_of: Utc::now(),
+        })
     }
 }
 
-async fn nothing(queue: Queue, lease: Lease) -> anyhow::Result<()> {
-    let part = ManifestPart { key: format!("{}/{}", lease.export_id, lease.token), bytes: 2, checksum: None };
-    let manifest = Manifest {
-        bucket: "exports".into(),
-        parts: vec![part],
-        rows: 1,
-        content_type: "text/csv".into(),
-        filename: "export.csv".into(),
-        as_of: Utc::now(),
-    };
-    let settled = queue.settle(lease, Outcome::Exported(manifest)).await.context("settle")?;
-    anyhow::ensure!(settled == Settled::Done(State::Completed), "a job was not completed: {settled:?}");
-    Ok(())
+/// The settings of a worker, as its command line has them.
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    work: WorkArgs,
+}
+
+/// Drain every export that is due, so many at once, with the daemon as it is but for the handler. Returns how many there were.
+pub async fn by_exportbox(url: &str, slots: usize) -> anyhow::Result<usize> {
+    let slots = slots.to_string();
+    let args = [
+        "bench",
+        "--database-url",
+        url,
+        "--bucket",
+        "exports",
+        "--mail",
+        "file:/nowhere",
+        "--mail-from",
+        "a@example.com",
+        "--slots",
+        &slots,
+    ];
+    let args = Args::try_parse_from(args)?;
+    let settings = Settings::resolve(&args.database, &args.work)?;
+    let aws = aws_config_with(|loader| loader.region("eu-west-1").no_credentials()).await;
+    let daemon = Daemon::start_with(settings, &aws, &aws).await?.handling(Arc::new(Nothing));
+    let (tally, _) = daemon.drain(Budget::default(), CancellationToken::new()).await.context("drain")?;
+    Ok(tally.exported)
 }
 
 /// A queue without anything: one table, one index for what is pending.

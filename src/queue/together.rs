@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 
 use super::QueueError;
 
-/// The most that one statement does.
-const MOST: usize = 200;
+/// The most that one statement does: what a process may have in hand.
+const MOST: usize = 256;
 
 type Answer<R> = Result<R, QueueError>;
 /// Does all of it; an answer for each, in the same order.

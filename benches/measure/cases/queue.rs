@@ -8,8 +8,8 @@ use crate::proxy::Proxy;
 use crate::stand::{Database, Stand};
 use crate::{costs, fill, work};
 
-/// Jobs in flight at once.
-pub const SLOTS: usize = 100;
+/// Jobs in flight at once: as many as a process may have.
+pub const SLOTS: usize = 256;
 
 pub async fn measure(wanted: Wanted) -> anyhow::Result<Vec<Line>> {
     let stand = Stand::start(&[]).await?;
