@@ -48,7 +48,12 @@ impl Ruler {
     }
 
     /// The tick at a place: between two marks as if the rows lay there evenly.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a guess, which is never wrong")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a guess, which is never wrong"
+    )]
     pub fn tick_at(&self, place: f64) -> i128 {
         let place = place.clamp(0.0, self.end());
         match &self.marks {

@@ -94,31 +94,33 @@ impl Cut {
             Cut::Column { column, .. } => format!("line.{}", quote_identifier(&column.name)),
             Cut::Blocks => BLOCKS.to_string(),
         };
-        let of_type = self.scale().type_name();
-        let bounds: Vec<String> = [(&slice.from, ">=", FROM), (&slice.to, "<", TO)]
-            .iter()
-            .filter(|(bound, ..)| bound.is_some())
-            .map(|(_, operator, setting)| format!("{key} {operator} {setting}::pg_catalog.{of_type}"))
-            .collect();
-        let within = match (slice.is_null, bounds.is_empty()) {
-            (true, _) => format!("{key} is null"),
-            (false, true) => format!("{key} is not null"),
-            (false, false) => bounds.join(" and "),
-        };
+        let within = self.condition(&key, slice);
         match self {
             Cut::Column { .. } => format!("select * from (\n{query}\n) as line where {within} order by {key}"),
             Cut::Blocks => format!("{query}\nwhere {within}"),
         }
     }
 
-    /// The first and the last value of the key, as text.
-    pub fn ends(&self, query: &str) -> Option<String> {
+    /// The first value of the key, or the last, as text; of a slice.
+    pub fn end_of(&self, query: &str, is_last: bool, slice: &Slice) -> Option<String> {
         let Cut::Column { column, .. } = self else { return None };
-        let key = format!("line.{}", quote_identifier(&column.name));
-        let end = |direction| {
-            format!("(select {key}::pg_catalog.text from (\n{query}\n) as line where {key} is not null order by {key} {direction} limit 1)")
-        };
-        Some(format!("select {} as low, {} as high", end("asc"), end("desc")))
+        let (key, direction) = (format!("line.{}", quote_identifier(&column.name)), if is_last { "desc" } else { "asc" });
+        let within = self.condition(&key, slice);
+        Some(format!("select {key}::pg_catalog.text as value from (\n{query}\n) as line where {within} order by {key} {direction} limit 1"))
+    }
+
+    fn condition(&self, key: &str, slice: &Slice) -> String {
+        let of_type = self.scale().type_name();
+        let bounds: Vec<String> = [(&slice.from, ">=", FROM), (&slice.to, "<", TO)]
+            .iter()
+            .filter(|(bound, ..)| bound.is_some())
+            .map(|(_, operator, setting)| format!("{key} {operator} {setting}::pg_catalog.{of_type}"))
+            .collect();
+        match (slice.is_null, bounds.is_empty()) {
+            (true, _) => format!("{key} is null"),
+            (false, true) => format!("{key} is not null"),
+            (false, false) => bounds.join(" and "),
+        }
     }
 }
 

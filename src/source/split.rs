@@ -7,8 +7,8 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::Session;
 use super::classify::{self, Phase};
-use super::session::Column;
 use super::ruler::Ruler;
+use super::session::Column;
 use super::shape::{bare, planned};
 use super::slices::{Cut, Scale, Slice};
 use crate::job::{ExportJob, Failure, FailureClass, Verdict};
@@ -20,6 +20,9 @@ const PATIENCE_MS: &str = "2000";
 const DEARER: f64 = 1.5;
 /// What finding the beginning of a slice may cost.
 const BEGINNING: f64 = 200.0;
+/// The share of the whole that finding an end of the key may cost, and what it may cost beside.
+const SHARE_OF_END: f64 = 0.05;
+const BEGINNING_OF_END: f64 = 50.0;
 /// What each backend has its own of, so that slices would not fit together.
 const OWN: [&str; 9] = [
     "now()",
@@ -90,7 +93,9 @@ impl Session {
         }
         let ruler = match &cut {
             Cut::Blocks => self.trying(async || self.blocks(query).await).await.flatten(),
-            Cut::Column { column, scale } => self.values(query, &cut, column, *scale).await,
+            Cut::Column { column, scale } => {
+                self.values(query, &cut, (column, *scale), whole["Plan"]["Total Cost"].as_f64().unwrap_or_default()).await
+            }
         };
         let ruler = ruler.ok_or("nothing is known of how its key is distributed")?;
         if matches!(cut, Cut::Column { .. }) {
@@ -147,7 +152,7 @@ impl Session {
     }
 
     /// Values of the key: the first, the last, and of those that the statistics know the ones between.
-    async fn values(&self, query: &str, cut: &Cut, column: &Column, scale: Scale) -> Option<Ruler> {
+    async fn values(&self, query: &str, cut: &Cut, (column, scale): (&Column, Scale), cost: f64) -> Option<Ruler> {
         let known = match column.origin {
             Some((table, number)) => self.trying(async || self.histogram(table.into(), number).await).await.unwrap_or_default(),
             None => Vec::new(),
@@ -158,17 +163,30 @@ impl Session {
             let row = self.trying(async || self.client.query_typed_one(&sorted, &params).await).await?;
             return Ruler::of_texts(row.get::<_, Option<Vec<String>>>("marks")?);
         }
-        let ends = cut.ends(query)?;
-        let ends = self.trying(async || self.client.query_typed_one(&ends, &[]).await).await;
-        let end = |name| scale.count(&ends.as_ref()?.get::<_, Option<String>>(name)?);
-        let known = known.iter().filter_map(|value| scale.count(value));
-        let marks: Vec<i128> = match (end("low"), end("high")) {
-            (Some(low), Some(high)) => {
-                std::iter::once(low).chain(known.filter(|value| (low..high).contains(value))).chain(std::iter::once(high)).collect()
+        let mut known: Vec<i128> = known.iter().filter_map(|value| scale.count(value)).collect();
+        known.sort_unstable();
+        let low = self.end_of_key(query, cut, false, Slice::default(), cost).await;
+        let mut high = self.end_of_key(query, cut, true, Slice::default(), cost).await;
+        if high.is_none() {
+            // A query with an order of its own is not read backwards; what lies above all that is known is little.
+            let above = Slice { from: known.last().and_then(|value| scale.write(*value)), ..Slice::default() };
+            high = if above.from.is_some() { self.end_of_key(query, cut, true, above, cost).await } else { None };
+        }
+        let (low, high) = (low.or(known.first().copied())?, high.or(known.last().copied())?);
+        Ruler::of_numbers(scale, known.into_iter().filter(|value| (low..high).contains(value)).chain([low, high]).collect())
+    }
+
+    /// The first value of the key, or the last, where that costs next to nothing.
+    async fn end_of_key(&self, query: &str, cut: &Cut, is_last: bool, slice: Slice, cost: f64) -> Option<i128> {
+        let end = cut.end_of(query, is_last, &slice)?;
+        let value = self.trying(async || {
+            let plan = self.plan_of_slice(&end, &slice).await?;
+            if plan["Plan"]["Total Cost"].as_f64().is_none_or(|end| end > cost * SHARE_OF_END + BEGINNING_OF_END) {
+                return Ok(None);
             }
-            _ => known.collect(),
-        };
-        Ruler::of_numbers(scale, marks)
+            Ok(self.client.query_typed_opt(&end, &[]).await?.and_then(|row| row.get::<_, Option<String>>("value")))
+        });
+        cut.scale().count(&value.await.flatten()?)
     }
 
     async fn histogram(&self, table: i64, column: i16) -> Result<Vec<String>, Error> {

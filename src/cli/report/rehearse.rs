@@ -41,15 +41,14 @@ pub(in super::super) struct TestArgs {
 
 /// Refuse a query that cannot run: on its source, with the rights of its role, its parameters unset.
 pub(super) async fn plan(sources: &Sources, definition: &Definition) -> anyhow::Result<()> {
-    let rehearsal =
-        Rehearsal {
-            query: definition.query.clone(),
-            run_as: definition.run_as.clone(),
-            params: Vec::new(),
-            rows: 0,
-            timeout: PLANNING,
-            split_key: definition.split_key.clone(),
-        };
+    let rehearsal = Rehearsal {
+        query: definition.query.clone(),
+        run_as: definition.run_as.clone(),
+        params: Vec::new(),
+        rows: 0,
+        timeout: PLANNING,
+        split_key: definition.split_key.clone(),
+    };
     rehearse(sources, definition.source.as_deref(), &rehearsal).await.map(drop)
 }
 

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use tokio::sync::{Mutex as Turn, mpsc};
 use tokio::task::JoinSet;
 
-use super::cutter::Cutter;
 use super::broken;
+use super::cutter::Cutter;
 use crate::export::body::gzip::{BLOCK, Gzip};
 use crate::job::{Compression, ExportJob, Failure, Progress};
 use crate::source::{Column, Cut, Session, Slice};

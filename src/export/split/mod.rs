@@ -61,7 +61,12 @@ pub(super) struct Prepared {
 }
 
 /// Find out whether the file of this job is to be split. Its order does not depend on that.
-pub(super) async fn prepare(session: &Session, job: &ExportJob, snapshot: Option<&Snapshot>, options: SplitOptions) -> Result<Prepared, Failure> {
+pub(super) async fn prepare(
+    session: &Session,
+    job: &ExportJob,
+    snapshot: Option<&Snapshot>,
+    options: SplitOptions,
+) -> Result<Prepared, Failure> {
     let Some(key) = &job.terms.split_key else { return Ok(Prepared { job: job.clone(), split: None }) };
     let columns = session.describe(bare(&job.query)).await?;
     let Some(cut) = Cut::new(key, &columns) else {
@@ -124,7 +129,13 @@ async fn join(source: &Source, attempt: &Attempt, job: &ExportJob, snapshot: &Sn
 impl Split {
     /// All slices through the body, in order; returns the data rows and what is stored. May be dropped: then, and after any error, [`Split::end`]
     /// ends what still runs.
-    pub(super) async fn run(&self, attempt: &Attempt, job: &Arc<ExportJob>, lanes: &mut Lanes, body: &mut Body<'_>) -> Result<(i64, Stored), Unfinished> {
+    pub(super) async fn run(
+        &self,
+        attempt: &Attempt,
+        job: &Arc<ExportJob>,
+        lanes: &mut Lanes,
+        body: &mut Body<'_>,
+    ) -> Result<(i64, Stored), Unfinished> {
         let Splitting { cut, ruler, estimate, columns } = &self.splitting;
         #[expect(clippy::cast_precision_loss, reason = "a handful")]
         let least = self.sessions.len() as f64 * LEAST_SLICES;

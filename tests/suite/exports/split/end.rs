@@ -13,7 +13,9 @@ async fn gated(world: &World) {
 
 /// So that a process of its own, with a program's own limits, takes the table for a large one.
 async fn seem_large(world: &World) {
-    world.sql("alter table public.item set (autovacuum_enabled = off); update pg_class set reltuples = 1000000 where relname = 'item'").await;
+    world
+        .sql("alter table public.item set (autovacuum_enabled = off); update pg_class set reltuples = 1000000 where relname = 'item'")
+        .await;
 }
 
 #[tokio::test]
@@ -63,7 +65,7 @@ async fn a_backend_that_is_ended_by_somebody_fails_the_attempt_and_the_next_one_
     running.stop().await;
     world.let_back_offs_end().await;
     world.complete(&[id]).await;
-    assert_eq!(world.outcomes(id).await, "retried, completed");
+    assert_eq!(world.outcomes(id).await, "released, completed");
     world.assert_store_is_clean().await;
 }
 
@@ -106,12 +108,14 @@ async fn a_crash_in_the_midst_of_it_leaves_nothing_and_another_process_makes_the
 
 #[tokio::test]
 async fn ceilings_are_those_of_the_whole_file() {
-    let world = world().await;
+    let mut world = world().await;
+    world.settings.work.slots = 1;
     let bytes = world.copy(ITEMS, "format csv, header true").await.len();
     for (name, allowed) in [("rows", 5020), ("bytes", bytes)] {
         world.split_report(&format!("enough_{name}"), ITEMS, "id", &format!(", max_{name} => {allowed}")).await;
         world.split_report(&format!("few_{name}"), ITEMS, "id", &format!(", max_{name} => {}", allowed - 1)).await;
-        let (enough, few) = (world.request_split(&format!("enough_{name}"), "").await, world.request_split(&format!("few_{name}"), "").await);
+        let (enough, few) =
+            (world.request_split(&format!("enough_{name}"), "").await, world.request_split(&format!("few_{name}"), "").await);
         world.drain().await;
         assert_eq!((world.state(enough).await.as_str(), world.backends_had(enough).await), ("completed", 3));
         let (class, sentence) = world.death(few).await;
@@ -123,12 +127,15 @@ async fn ceilings_are_those_of_the_whole_file() {
 
 #[tokio::test]
 async fn without_connections_for_all_there_are_fewer_backends_and_the_same_file() {
-    let world = world().await;
+    let mut world = world().await;
+    world.settings.work.slots = 1;
     world.split_report("items", ITEMS, "id", "").await;
     let expected = world.copy(ITEMS, "format csv, header true").await;
     for (more, backends) in [(2, 1), (3, 2)] {
         let id = world.request_split("items", "").await;
-        world.until("select count(*) = 2 from pg_stat_activity where datname = current_database() and backend_type = 'client backend'").await;
+        world
+            .until("select count(*) = 2 from pg_stat_activity where datname = current_database() and backend_type = 'client backend'")
+            .await;
         world.sql(&format!("alter database {} connection limit {}", world.database, 2 + more)).await;
         world.drain().await;
         world.sql(&format!("alter database {} connection limit -1", world.database)).await;

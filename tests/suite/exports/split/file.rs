@@ -84,7 +84,8 @@ async fn a_plain_table_by_ranges_of_its_blocks_has_each_row_once() {
     world.complete(&ids).await;
     assert_eq!(world.backends_had(ids[0]).await, 3);
     let stored = String::from_utf8(world.stored(ids[0]).await).unwrap();
-    let mut seen: Vec<i64> = stored.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].as_i64().unwrap()).collect();
+    let mut seen: Vec<i64> =
+        stored.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].as_i64().unwrap()).collect();
     seen.sort_unstable();
     assert!(seen == (1..=5020).collect::<Vec<i64>>());
 }
@@ -109,7 +110,12 @@ async fn a_table_that_is_emptier_than_the_planner_knows_makes_a_whole_file() {
     let world = world().await;
     world.split_report("items", "select id, filler from item order by id", "id", "").await;
     world.sql("alter table public.item set (autovacuum_enabled = off); delete from public.item").await;
-    let forms = [("", "id,filler\n"), (", compression => 'gzip'", "id,filler\n"), (", format => 'text', compression => 'gzip'", ""), (", format => 'text'", "")];
+    let forms = [
+        ("", "id,filler\n"),
+        (", compression => 'gzip'", "id,filler\n"),
+        (", format => 'text', compression => 'gzip'", ""),
+        (", format => 'text'", ""),
+    ];
     for (more, expected) in forms {
         let id = world.request_split("items", more).await;
         world.complete(&[id]).await;
@@ -175,13 +181,20 @@ async fn auto_streams_a_report_that_is_split_and_leaves_it_to_the_database_where
     world.settings.split = SplitOptions { backends: 2, least_rows: 100.0, slice_bytes: 30_000.0 };
     let role = world.exporting_role("aws_s3");
     world.sql(&super::ITEMS.replace("to app", &format!("to {role}"))).await;
-    world.sql(&format!("select exportbox.register_report('items', 'select id, filler from item order by id', run_as => '{role}', split_key => 'id')")).await;
+    world
+        .sql(&format!(
+            "select exportbox.register_report('items', 'select id, filler from item order by id', run_as => '{role}', split_key => 'id')"
+        ))
+        .await;
     let expected = world.copy("select id, filler from item order by id", "format csv, header true").await;
     for (backends, exporter) in [(2, "copy"), (1, "aws_s3")] {
         world.settings.split.backends = backends;
         let id = world.request_split("items", "").await;
         world.complete(&[id]).await;
-        assert_eq!((world.exporters(id).await, world.backends_had(id).await), (vec![exporter.to_string()], i64::try_from(backends).unwrap()));
+        assert_eq!(
+            (world.exporters(id).await, world.backends_had(id).await),
+            (vec![exporter.to_string()], i64::try_from(backends).unwrap())
+        );
         assert!(world.stored(id).await == expected);
     }
 }
