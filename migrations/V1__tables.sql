@@ -36,6 +36,7 @@ create table exportbox.report (
     kms_key     text,
     prefix      text,
     source      text not null default 'default',
+    split_key   text,
     created_at  timestamptz not null default now(),
     created_by  text not null default exportbox.acting_role(),
     disabled_at timestamptz,
@@ -63,6 +64,7 @@ comment on column exportbox.report.object_life is 'Age at which the bucket delet
 comment on column exportbox.report.kms_key is 'The KMS key that S3 encrypts the file with; null: the bucket''s own setting.';
 comment on column exportbox.report.prefix is 'Follows the daemon''s prefix in the keys of this report''s files.';
 comment on column exportbox.report.source is 'The source that the query runs on: default is EXPORTBOX_SOURCE_URL, others are named in EXPORTBOX_SOURCES.';
+comment on column exportbox.report.split_key is 'The column of the query by whose ranges several backends export one file, in its order; ctid: by ranges of the table''s blocks; null: one backend.';
 comment on column exportbox.report.created_at is 'When this version was registered.';
 comment on column exportbox.report.created_by is 'Who registered this version.';
 comment on column exportbox.report.disabled_at is 'Set: this version takes no new requests.';
@@ -213,6 +215,8 @@ create table exportbox.attempt (
     exporter      text,
     backend_pid   integer,
     backend_start timestamptz,
+    more_pids     integer[],
+    more_starts   timestamptz[],
     bucket        text,
     object_key text,
     upload_id     text,
@@ -232,6 +236,7 @@ create table exportbox.attempt (
         outcome in ('completed', 'retried', 'buried', 'released', 'cancelled', 'reaped', 'erased')),
     constraint attempt_closed_with_outcome check ((finished_at is null) = (outcome is null)),
     constraint attempt_backend_is_whole check (num_nulls(backend_pid, backend_start) in (0, 2)),
+    constraint attempt_more_backends_are_whole check (cardinality(more_pids) is not distinct from cardinality(more_starts)),
     constraint attempt_store_is_whole check (num_nulls(bucket, object_key) in (0, 2))
 )
 -- Each attempt is written to three to five times in its short life, and never again.
@@ -247,6 +252,8 @@ comment on column exportbox.attempt.outcome is 'completed, retried, buried, rele
 comment on column exportbox.attempt.exporter is 'aws_s3 or copy; null for deliveries.';
 comment on column exportbox.attempt.backend_pid is 'The server process that ran the query, on the source.';
 comment on column exportbox.attempt.backend_start is 'Together with the pid it names one backend and never a stranger''s.';
+comment on column exportbox.attempt.more_pids is 'Those that help it with a file that is exported in slices.';
+comment on column exportbox.attempt.more_starts is 'Their starts, in the same order.';
 comment on column exportbox.attempt.bucket is 'Where this attempt may have stored something.';
 comment on column exportbox.attempt.object_key is 'The key of its first file; whatever lies beside it, under the lease token, is this attempt''s.';
 comment on column exportbox.attempt.upload_id is 'The multipart upload to abort when this attempt loses.';

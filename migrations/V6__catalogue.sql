@@ -287,6 +287,7 @@ begin
         ('prefix', report.prefix ~ '^[A-Za-z0-9!_.*''()-]+(/[A-Za-z0-9!_.*''()-]+)*$' and report.prefix !~ '(^|/)\.+(/|$)' and length(report.prefix) <= 200,
             'Use up to 200 letters, digits and !_.*''()- with single slashes between, none at the ends.'),
         ('source', report.source ~ '^[a-z][a-z0-9_-]{0,62}$', 'Give a name of EXPORTBOX_SOURCES, or leave it out.'),
+        ('split_key', length(report.split_key) between 1 and 63, 'Name one column of the query, or ctid; or leave it out.'),
         ('description', length(report.description) <= 4000, 'Use up to 4000 characters.')
     ) as check_of (word, holds, hint)
     where not check_of.holds
@@ -344,11 +345,12 @@ end
 $$;
 comment on function exportbox.store_report(jsonb) is 'Add a report or a new version of one; the same definition again changes nothing. Returns the version.';
 
-create function exportbox.plan_report(version integer, query text, run_as text, path text) returns integer
+create function exportbox.plan_report(version integer, query text, run_as text, path text, split_key text) returns integer
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
     runner text := coalesce(run_as, exportbox.acting_role());
+    bare text := rtrim(query, E'; \n\r\t');
     planned refcursor;
     told text;
 begin
@@ -366,13 +368,28 @@ begin
         open planned no scroll for execute query;
         close planned;
         -- And that it is a SELECT throughout: nothing that writes can stand in parentheses.
-        open planned no scroll for execute format(E'select from (\n%s\n) as planned', rtrim(query, E'; \n\r\t'));
+        open planned no scroll for execute format(E'select from (\n%s\n) as planned', bare);
+        if split_key is not null then
+            perform set_config('enable_seqscan', 'off', true);
+            begin
+                -- Limit 0: nothing is run.
+                execute case when split_key <> 'ctid' then format(E'select pg_typeof(line.%1$I) from (values (1)) as one left join (select * from (\n%2$s\n) as planned limit 0) as line on true', split_key, bare)
+                    else format(E'explain (format json) %s\nwhere ctid >= ''(0,0)'' and ctid < ''(1,0)''', bare) end into told;
+            exception when undefined_column or ambiguous_column or syntax_error then
+                told := '';
+            end;
+            if coalesce(case when split_key = 'ctid' then nullif(told, '')::json #>> '{0,Plan,Node Type}' else told end, '')
+                <> all ('{Tid Range Scan,smallint,integer,bigint,numeric,date,timestamp without time zone,timestamp with time zone,uuid,text,character varying}') then
+                raise exception using errcode = 'EB060', message = format('split_key "%s" is not usable', split_key),
+                    hint = 'Name one column of the query that is an integer, numeric, date, timestamp, uuid or text; or ctid, where the query is nothing but: select columns from table.';
+            end if;
+        end if;
         raise exception using errcode = 'EB00P';
     exception
         -- However it ends, the block is rolled back, and with it what it set and opened.
         -- Not EB000: to PL/pgSQL a code that ends so is its whole class.
         when sqlstate 'EB00P' then null;
-        when sqlstate 'EB063' then raise;
+        when sqlstate 'EB060' or sqlstate 'EB063' then raise;
         when others then
             get stacked diagnostics told = message_text;
             raise exception using errcode = 'EB062', message = format('the query cannot run as "%s": %s (SQLSTATE %s)', runner, told, sqlstate),
@@ -381,7 +398,7 @@ begin
     return version;
 end
 $$;
-comment on function exportbox.plan_report(integer, text, text, text) is 'Refuse a query that cannot run with the rights of its role. Invoker''s rights: who is no member of that role cannot ask.';
+comment on function exportbox.plan_report(integer, text, text, text, text) is 'Refuse a query that cannot run with the rights of its role. Invoker''s rights: who is no member of that role cannot ask.';
 
 create function exportbox.register_report(
     name text,
@@ -400,16 +417,17 @@ create function exportbox.register_report(
     kms_key text default null,
     prefix text default null,
     source text default null,
-    plan boolean default true
+    plan boolean default true,
+    split_key text default null
 ) returns integer
 language sql volatile
 begin atomic
     -- Stored first: that grants the role what a query needs to read its parameters. All of it is one statement.
-    select case when plan then exportbox.plan_report(stored.version, query, run_as, current_setting('search_path')) else stored.version end
+    select case when plan then exportbox.plan_report(stored.version, query, run_as, current_setting('search_path'), split_key) else stored.version end
     from (select exportbox.store_report(jsonb_build_object('name', name, 'query', query, 'params', params, 'run_as', run_as,
         'description', description, 'requesters', requesters, 'formats', formats, 'max_rows', max_rows, 'max_bytes', max_bytes,
         'timeout', timeout, 'recipient_domains', recipient_domains, 'max_recipients', max_recipients, 'object_life', object_life,
-        'kms_key', kms_key, 'prefix', prefix, 'source', source)) as version offset 0) as stored;
+        'kms_key', kms_key, 'prefix', prefix, 'source', source, 'split_key', split_key)) as version offset 0) as stored;
 end;
 comment on function exportbox.register_report is 'Add a report or a new version of one, after planning its query with the rights of run_as; the same definition again changes nothing. Returns the version.';
 
@@ -441,7 +459,8 @@ select report.name, report.version, report.version = latest.version as is_curren
     case when sees.all_of_it then report.source end as source, case when sees.all_of_it then report.prefix end as prefix,
     case when sees.all_of_it then report.kms_key end as kms_key,
     case when pg_has_role(current_user, 'exportbox_operator', 'usage') then report.query end as query,
-    report.created_at, case when sees.all_of_it then report.created_by end as created_by
+    report.created_at, case when sees.all_of_it then report.created_by end as created_by,
+    case when sees.all_of_it then report.split_key end as split_key
 from exportbox.report
 cross join (select pg_has_role(current_user, 'exportbox_reader', 'usage') as all_of_it) as sees
 cross join lateral (select max(newer.version) as version from exportbox.report as newer where newer.name = report.name) as latest
@@ -469,11 +488,12 @@ comment on column exportbox.reports.kms_key is 'The key its files are encrypted 
 comment on column exportbox.reports.query is 'The SELECT; operators only.';
 comment on column exportbox.reports.created_at is 'When this version was registered.';
 comment on column exportbox.reports.created_by is 'Who registered it; readers only.';
+comment on column exportbox.reports.split_key is 'The column by whose ranges several backends export one file; readers only.';
 
 revoke all on all functions in schema exportbox from public;
 grant select on exportbox.reports to exportbox_reader, exportbox_operator, exportbox_requester;
 grant execute on function exportbox.may_request(text[], text) to exportbox_reader, exportbox_operator, exportbox_requester;
-grant execute on function exportbox.register_report, exportbox.store_report(jsonb), exportbox.plan_report(integer, text, text, text),
+grant execute on function exportbox.register_report, exportbox.store_report(jsonb), exportbox.plan_report(integer, text, text, text, text),
     exportbox.disable_report(text), exportbox.acting_role() to exportbox_operator;
 -- For trying a report before it is registered.
 grant execute on function exportbox.declare_params(jsonb), exportbox.read_params(text, jsonb, jsonb), exportbox.read_value(text, jsonb),

@@ -17,6 +17,7 @@ select
     report.kms_key,
     report.max_rows,
     report.max_bytes,
+    report.split_key,
     exportbox.sealed_name(report.name, report.version) as sealed
 from exportbox.job
 join exportbox.outbox on outbox.id = job.export_id

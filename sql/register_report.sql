@@ -16,6 +16,7 @@
 -- $14 text: KMS key
 -- $15 text: prefix of its keys
 -- $16 text: source
+-- $17 text: column that several backends split it by
 with
 before as materialized (
     select max(reports.version) as version
@@ -26,5 +27,5 @@ select before.version as before, exportbox.register_report($1::text, $2::text, p
     requesters => $6::text[], formats => $7::text[], max_rows => $8::bigint, max_bytes => $9::bigint,
     timeout => $10::bigint * interval '1 millisecond', recipient_domains => $11::text[], max_recipients => $12::int,
     object_life => $13::bigint * interval '1 millisecond', kms_key => $14::text, prefix => $15::text, source => $16::text,
-    plan => false) as version
+    split_key => $17::text, plan => false) as version
 from before

@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 
 use crate::database::DatabaseUrl;
-use crate::export::ExporterChoice;
+use crate::export::{ExporterChoice, SplitOptions};
 use crate::mail::{Sender, Transport};
 use crate::queue::{Policy, Retention, Uploads};
 use crate::secret::Secret;
@@ -193,13 +193,18 @@ pub struct WorkArgs {
     /// SES configuration set, for events and dedicated addresses
     #[arg(long, env = "EXPORTBOX_SES_CONFIGURATION_SET", value_name = "NAME")]
     pub ses_configuration_set: Option<String>,
-    /// Exports at once in this process; it uses 2 + slots connections at most, and one more from 16 slots of any kind on
+    /// Exports at once in this process; it uses 2 + slots connections at most, one more from 16 slots of any kind on, and one less than
+    /// EXPORTBOX_SPLIT more
     #[arg(long, env = "EXPORTBOX_SLOTS", default_value_t = 4)]
     pub slots: usize,
     /// Exports at once over all processes, so that no more than so many long queries run on the source; give every process the same.
     /// Default: no limit but the sum of their slots
     #[arg(long, env = "EXPORTBOX_SOURCE_SLOTS")]
     pub source_slots: Option<i32>,
+    /// Backends for one export whose report has a split key; 1: never more than one. Those beyond the first are shared by all exports of this
+    /// process, and where they cannot be had an export goes on without
+    #[arg(long, env = "EXPORTBOX_SPLIT", default_value_t = 2)]
+    pub split: usize,
     /// Mails at once in this process
     #[arg(long, env = "EXPORTBOX_MAIL_SLOTS", default_value_t = 8)]
     pub mail_slots: usize,
@@ -298,6 +303,8 @@ pub struct Settings {
     pub object_life: Option<Duration>,
     /// First part size, bytes.
     pub part_size: u64,
+    /// Files that several backends make.
+    pub split: SplitOptions,
     /// The endpoint in links.
     pub public_s3_endpoint: Option<String>,
     /// The rules of claiming.
@@ -325,6 +332,7 @@ impl Settings {
             args.source_slots.is_none_or(|slots| (1..=10_000).contains(&slots)),
             "EXPORTBOX_SOURCE_SLOTS must be 1 to 10000, or not set"
         );
+        ensure!((1..=16).contains(&args.split), "EXPORTBOX_SPLIT must be 1 to 16");
         ensure!((1..=256).contains(&args.mail_slots), "EXPORTBOX_MAIL_SLOTS must be 1 to 256");
         let day = Duration::from_secs(24 * 3600);
         ensure!((Duration::from_secs(1)..=day).contains(&args.lease), "EXPORTBOX_LEASE must be 1s to 24h");
@@ -368,6 +376,7 @@ impl Settings {
             link_ttl: args.link_ttl,
             object_life: args.object_life,
             part_size: args.part_size * 1024 * 1024,
+            split: SplitOptions { backends: args.split, ..SplitOptions::default() },
             public_s3_endpoint: args.public_s3_endpoint.clone(),
             policy: Policy {
                 lease: args.lease,

@@ -174,6 +174,7 @@ fn export_options(settings: &Settings, s3: &SdkConfig) -> ExportOptions {
         prefix: settings.prefix.clone(),
         region: s3.region().map(ToString::to_string),
         part_size: settings.part_size,
+        split: settings.split,
     }
 }
 
@@ -198,10 +199,14 @@ async fn check_connections(settings: &Settings, queue: &Queue, source: &Source) 
             Err(failure) => tracing::warn!(error.class = %failure.class, "the source cannot be asked how many connections it has"),
         }
     }
+    // A file that is split does without what it cannot get.
+    let helpers = i64::try_from(settings.split.backends.saturating_sub(1)).unwrap_or(i64::MAX);
+    let on = if at_source.is_some() { "source" } else { "outbox" };
     for (place, needed, limits) in places {
         if let Some(refusal) = limits.refusal(needed) {
             return Err(DoesNotFit { slots, refusal }.into());
         }
+        let needed = if place == on { needed + helpers } else { needed };
         let Some(tightest) = limits.tightest() else { continue };
         let (used, limit) = (tightest.used, tightest.most);
         if limits.is_short_of(needed) {

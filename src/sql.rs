@@ -50,8 +50,11 @@ statements! {
     HEALTH = "health";
     HEARTBEAT = "heartbeat";
     HOLD = "hold";
+    JOINED_SERVER = "joined_server";
+    KEY_HISTOGRAM = "key_histogram";
     LEFTOVERS = "leftovers";
     LIFT_HOLD = "lift_hold";
+    LIMIT_ESTIMATE = "limit_estimate";
     LIMITS = "limits";
     LIST_DEAD = "list_dead";
     LIST_PAUSES = "list_pauses";
@@ -74,10 +77,12 @@ statements! {
     POSTPONE_SWEEP = "postpone_sweep";
     PRUNE = "prune";
     QUERY_PATH = "query_path";
+    READ_BY_BLOCKS = "read_by_blocks";
     READ_REPORT_PARAMS = "read_report_params";
     REAP = "reap";
     RECORD_BACKEND = "record_backend";
     RECORD_DRAIN = "record_drain";
+    RECORD_HELPERS = "record_helpers";
     RECORD_MAIL_QUOTA = "record_mail_quota";
     RECORD_SENDING = "record_sending";
     RECORD_STORE = "record_store";
@@ -97,8 +102,10 @@ statements! {
     SCHEMA_VERSIONS = "schema_versions";
     SEALED_REPORT = "sealed_report";
     SET_PRIORITY = "set_priority";
+    SET_SLICE = "set_slice";
     SETTLE_CANCELLED = "settle_cancelled";
     SETTLE_NOTICE = "settle_notice";
+    SHARE_SNAPSHOT = "share_snapshot";
     SHOW_ATTEMPTS = "show_attempts";
     SHOW_DELIVERIES = "show_deliveries";
     SHOW_EVENTS = "show_events";
@@ -107,6 +114,7 @@ statements! {
     SHOW_REPORT = "show_report";
     STATUS_RECENT = "status_recent";
     SWITCH_SCHEDULE = "switch_schedule";
+    TABLE_BLOCKS = "table_blocks";
     TAKE_CHORES = "take_chores";
     UNREGISTER_WORKER = "unregister_worker";
     UNSWEPT = "unswept";
@@ -137,10 +145,17 @@ pub const ON_THE_SOURCE: &[&str] = &[
     "examine_membership",
     "export_aws_s3",
     "export_aws_s3_with_key",
+    "joined_server",
+    "key_histogram",
+    "limit_estimate",
     "open_export",
     "own_path",
     "query_path",
+    "read_by_blocks",
     "sealed_report",
+    "set_slice",
+    "share_snapshot",
+    "table_blocks",
 ];
 
 /// The types of a statement's parameters, from the lines that describe them: whoever knows them needs no named statement, and no round trip

@@ -6,7 +6,7 @@
 //! Every future here may be dropped at any await. Then, and after any error, the caller calls [`Body::abort`].
 
 mod buffer;
-mod gzip;
+pub(super) mod gzip;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,19 +5,25 @@
 
 pub mod body;
 mod choice;
+mod split;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use self::body::{Body, BodyOptions, Stored, Unfinished};
+use self::split::{Lanes, Split};
 use crate::job::format::download_name;
 use crate::job::{
     Attempt, ExportJob, Failure, FailureClass, Manifest, ManifestPart, Note, ObjectKey, Outcome, StopReason, Verdict, safe_filename,
 };
 use crate::source::aws_s3::{Target, Uploaded};
-use crate::source::{Sealed, Session, Sources};
+use crate::source::{Sealed, Session, Snapshot, Source, Sources};
 use crate::store::{NewObject, PartPlan, Store};
 
 pub use choice::ExporterChoice;
+pub use split::SplitOptions;
 
 /// How exports are made.
 #[derive(Debug, Clone)]
@@ -30,6 +36,16 @@ pub struct ExportOptions {
     pub region: Option<String>,
     /// Size of the first parts of a multipart upload, bytes.
     pub part_size: u64,
+    /// Files that several backends make.
+    pub split: SplitOptions,
+}
+
+/// Where the query of one attempt runs.
+struct Place<'a> {
+    source: &'a Source,
+    session: &'a Arc<Session>,
+    /// What others may join it with.
+    snapshot: Option<&'a Snapshot>,
 }
 
 /// Makes exports.
@@ -37,12 +53,15 @@ pub struct Exporter {
     sources: Sources,
     store: Store,
     options: ExportOptions,
+    /// A place for each backend beside the one that every export has, over all exports of this process.
+    helpers: Arc<Semaphore>,
 }
 
 impl Exporter {
     /// An exporter from these sources to this store.
     pub fn new(sources: Sources, store: Store, options: ExportOptions) -> Exporter {
-        Exporter { sources, store, options }
+        let helpers = Arc::new(Semaphore::new(options.split.backends.saturating_sub(1)));
+        Exporter { sources, store, options, helpers }
     }
 
     /// Run one attempt to its end. When it is stopped, the query is cancelled on the server and the upload aborted before this returns.
@@ -55,19 +74,41 @@ impl Exporter {
 
     async fn try_export(&self, attempt: &Attempt, job: &ExportJob) -> Result<Manifest, Outcome> {
         let source = self.sources.named(&job.terms.source)?;
-        let opening = Session::open(source, attempt.export_id, job, attempt.time_left());
-        let session = attempt.stop.race(opening).await??;
+        let open = || Session::open(source, attempt.export_id, job, attempt.time_left());
+        let mut session = attempt.stop.race(open()).await??;
         step!("export.opened");
-        let made = self.make(attempt, job, &session).await;
-        match made {
-            Ok(_) => session.close().await,
-            Err(_) => session.end().await,
+        let mut snapshot = None;
+        if self.may_split(job) {
+            match attempt.stop.race(session.share()).await? {
+                Ok(shared) => snapshot = Some(shared),
+                Err(failure) => {
+                    tracing::debug!(error.class = %failure.class, "this server shares no snapshot: exporting over one backend");
+                    session.end().await;
+                    session = attempt.stop.race(open()).await??;
+                }
+            }
+        }
+        let session = Arc::new(session);
+        let made = self.make(attempt, job, &Place { source, session: &session, snapshot: snapshot.as_ref() }).await;
+        if let Some(session) = Arc::into_inner(session) {
+            match made {
+                Ok(_) => session.close().await,
+                Err(_) => session.end().await,
+            }
         }
         made
     }
 
-    async fn make(&self, attempt: &Attempt, job: &ExportJob, session: &Session) -> Result<Manifest, Outcome> {
-        let exporter = attempt.stop.race(choice::choose(self.options.choice, self.options.region.is_some(), session, job)).await??;
+    /// Its file may be made by several backends, if that pays.
+    fn may_split(&self, job: &ExportJob) -> bool {
+        job.terms.split_key.is_some() && self.options.split.backends > 1 && self.options.choice != ExporterChoice::AwsS3
+    }
+
+    async fn make(&self, attempt: &Attempt, job: &ExportJob, place: &Place<'_>) -> Result<Manifest, Outcome> {
+        let session = place.session;
+        // What is split is streamed: the database alone writes with one backend.
+        let choice = if self.may_split(job) { ExporterChoice::Copy } else { self.options.choice };
+        let exporter = attempt.stop.race(choice::choose(choice, self.options.region.is_some(), session, job)).await??;
         let expected_rows = match &exporter {
             choice::Exporter::Copy => attempt.stop.race(session.expected_rows(job)).await??,
             // It tells no progress that could be compared. And nothing of a sealed report runs outside of its function, not even to plan it.
@@ -85,7 +126,7 @@ impl Exporter {
         step!("export.noted_store");
 
         let (rows, parts) = match &exporter {
-            choice::Exporter::Copy => self.by_copy(attempt, job, session, &key).await?,
+            choice::Exporter::Copy => self.by_copy(attempt, job, place, &key).await?,
             choice::Exporter::AwsS3(sealed) => self.by_aws_s3(attempt, job, session, sealed.as_ref(), &key).await?,
         };
         step!("export.verified");
@@ -107,9 +148,13 @@ impl Exporter {
         &self,
         attempt: &Attempt,
         job: &ExportJob,
-        session: &Session,
+        place: &Place<'_>,
         key: &ObjectKey,
     ) -> Result<(i64, Vec<ManifestPart>), Outcome> {
+        let (session, splitting) = (place.session, self.options.split);
+        let prepared = attempt.stop.race(split::prepare(session, job, place.snapshot, splitting)).await??;
+        let (job, split) = attempt.stop.race(prepared.gather(attempt, place, &self.helpers, splitting)).await??;
+        let (job, mut lanes) = (Arc::new(job), Lanes::default());
         let options = BodyOptions {
             object: NewObject {
                 key: key.full(),
@@ -118,14 +163,23 @@ impl Exporter {
                 metadata: vec![("exportbox-export".into(), attempt.export_id.to_string())],
                 kms_key: job.terms.kms_key.clone(),
             },
-            compression: job.compression,
+            compression: split::compression_of_body(&job, split.as_ref()),
             plan: PartPlan::new(self.options.part_size),
             terms: job.terms.clone(),
         };
         let on_upload = |upload_id: String| attempt.note(self.place(key, Some(&upload_id)));
         let mut body = Body::new(&self.store, options, attempt.progress.clone(), on_upload);
-        let ended = match attempt.stop.race(pump(attempt, job, session, &mut body)).await {
+        let making = async {
+            match &split {
+                Some(split) => split.run(attempt, &job, &mut lanes, &mut body).await,
+                None => pump(attempt, &job, session, &mut body).await,
+            }
+        };
+        let made = attempt.stop.race(making).await;
+        lanes.end().await;
+        let ended = match made {
             Ok(Ok((rows, stored))) => {
+                Split::end(split, true).await;
                 let bytes = i64::try_from(stored.bytes).unwrap_or(i64::MAX);
                 let checksum = Some(format!("sha256:{}", stored.sha256));
                 return Ok((rows, vec![ManifestPart { key: key.full(), bytes, checksum }]));
@@ -136,7 +190,7 @@ impl Exporter {
         };
         step!("export.aborting");
         // Together: a slow store must not keep the query running.
-        let (aborted, ()) = tokio::join!(body.abort(), session.interrupt());
+        let (aborted, (), ()) = tokio::join!(body.abort(), session.interrupt(), Split::end(split, false));
         if let Err(failure) = aborted {
             tracing::warn!(error.class = %failure.class, "an upload could not be aborted, it is swept later");
         }

@@ -22,6 +22,11 @@ impl Progress {
         self.rows.store(rows, Ordering::Relaxed);
     }
 
+    /// Add to the data rows so far; returns them all.
+    pub fn add_rows(&self, rows: i64) -> i64 {
+        self.rows.fetch_add(rows, Ordering::Relaxed) + rows
+    }
+
     /// Add to the bytes stored so far.
     pub fn add_bytes(&self, bytes: u64) {
         self.bytes.fetch_add(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);

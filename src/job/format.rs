@@ -20,7 +20,7 @@ pub enum Format {
 pub enum Compression {
     /// Not at all.
     None,
-    /// One gzip member.
+    /// gzip: one member, or one for each slice of a file that is split.
     Gzip,
 }
 

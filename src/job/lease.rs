@@ -74,6 +74,8 @@ pub struct Terms {
     pub max_rows: Option<i64>,
     /// Most bytes as stored.
     pub max_bytes: Option<i64>,
+    /// The column of the query by whose ranges several backends may export the file, which has its order; `ctid`: by ranges of a table's blocks.
+    pub split_key: Option<String>,
 }
 
 /// The source that needs no name.
@@ -81,7 +83,7 @@ pub const DEFAULT_SOURCE: &str = "default";
 
 impl Default for Terms {
     fn default() -> Terms {
-        Terms { source: DEFAULT_SOURCE.into(), prefix: None, kms_key: None, max_rows: None, max_bytes: None }
+        Terms { source: DEFAULT_SOURCE.into(), prefix: None, kms_key: None, max_rows: None, max_bytes: None, split_key: None }
     }
 }
 

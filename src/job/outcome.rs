@@ -98,6 +98,8 @@ pub enum Note {
         /// What the source's planner expects of the query.
         expected_rows: Option<i64>,
     },
+    /// The other server processes that will export slices of the file: pid and start of each.
+    Helpers(Vec<(i32, DateTime<Utc>)>),
     /// Where something is about to be stored.
     Store {
         /// The bucket.

@@ -44,6 +44,8 @@ pub struct Definition {
     pub prefix: Option<String>,
     /// Where its query runs; none: the default source.
     pub source: Option<String>,
+    /// The column by whose ranges several backends export it.
+    pub split_key: Option<String>,
 }
 
 /// What a registration came to.
@@ -68,7 +70,7 @@ impl Queue {
             let mut registered = Vec::new();
             for definition in definitions {
                 let (timeout, life) = (definition.timeout.map(ms), definition.object_life.map(ms));
-                let params: [&(dyn ToSql + Sync); 16] = [
+                let params: [&(dyn ToSql + Sync); 17] = [
                     &definition.name,
                     &definition.query,
                     &definition.params,
@@ -85,6 +87,7 @@ impl Queue {
                     &definition.kms_key,
                     &definition.prefix,
                     &definition.source,
+                    &definition.split_key,
                 ];
                 let row = transaction.query_typed_one(sql::REGISTER_REPORT, &sql::typed(sql::REGISTER_REPORT, &params)).await;
                 let row = row.map_err(|error| (definition.name.clone(), error.into()))?;

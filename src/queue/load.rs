@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Queue, QueueError};
@@ -59,6 +60,7 @@ impl Queue {
                 kms_key: row.get("kms_key"),
                 max_rows: row.get("max_rows"),
                 max_bytes: row.get("max_bytes"),
+                split_key: row.get("split_key"),
             },
         }))
     }
@@ -108,6 +110,10 @@ impl Queue {
             Note::Sending => self.query(sql::RECORD_SENDING, &[&token.0]).await?,
             Note::Backend { pid, started_at, exporter, expected_rows } => {
                 self.query(sql::RECORD_BACKEND, &[&token.0, pid, started_at, exporter, expected_rows]).await?
+            }
+            Note::Helpers(backends) => {
+                let (pids, starts): (Vec<i32>, Vec<DateTime<Utc>>) = backends.iter().copied().unzip();
+                self.query(sql::RECORD_HELPERS, &[&token.0, &pids, &starts]).await?
             }
             Note::Store { bucket, key, upload_id } => self.query(sql::RECORD_STORE, &[&token.0, bucket, key, upload_id]).await?,
         };

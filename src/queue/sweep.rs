@@ -16,8 +16,8 @@ use crate::sql;
 pub struct Unswept {
     /// The attempt.
     pub token: LeaseToken,
-    /// The server process of a lost worker's query, on the source: while it runs it may store more.
-    pub backend: Option<(i32, DateTime<Utc>)>,
+    /// The server processes of a lost worker's query, on the source: while one runs it may store more.
+    pub backends: Vec<(i32, DateTime<Utc>)>,
     /// Where it may have stored something.
     pub stored: Option<StoredAt>,
 }
@@ -49,7 +49,10 @@ impl Queue {
         };
         let attempt = |row: &Row| Unswept {
             token: LeaseToken(row.get::<_, Uuid>("lease_token")),
-            backend: row.get::<_, Option<i32>>("backend_pid").zip(row.get("backend_start")),
+            backends: {
+                let (pids, starts): (Option<Vec<i32>>, Option<Vec<DateTime<Utc>>>) = (row.get("pids"), row.get("starts"));
+                pids.unwrap_or_default().into_iter().zip(starts.unwrap_or_default()).collect()
+            },
             stored: place(row),
         };
         Ok(rows.iter().map(attempt).collect())

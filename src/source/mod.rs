@@ -11,14 +11,22 @@ pub mod copy;
 mod estimate;
 mod examine;
 mod rehearse;
+mod ruler;
 mod sealed;
 mod session;
 pub mod shape;
+mod slices;
+mod snapshot;
+mod split;
 
 pub use connect::{Source, Sources};
 pub use examine::{Examined, Membership};
 pub use rehearse::{Rehearsal, Rehearsed};
+pub use ruler::Ruler;
 pub use sealed::Sealed;
-pub use session::Session;
+pub use session::{Column, Session};
+pub use slices::{Cut, Scale, Slice};
+pub use snapshot::Snapshot;
+pub use split::{Estimate, Splitting};
 
 pub use crate::job::{DEFAULT_SOURCE, Failure};

@@ -23,6 +23,8 @@ pub struct Rehearsal {
     pub rows: u32,
     /// The longest it may take.
     pub timeout: Duration,
+    /// What its file is split by; checked.
+    pub split_key: Option<String>,
 }
 
 /// What came of it.
@@ -56,7 +58,7 @@ impl Source {
             terms: Terms::default(),
         };
         let session = Session::open(self, Uuid::new_v4(), &job, rehearsal.timeout).await?;
-        let rehearsed = session.rehearse(&rehearsal.query, rehearsal.rows).await;
+        let rehearsed = session.rehearse(rehearsal).await;
         match rehearsed {
             Ok(_) => session.close().await,
             Err(_) => session.end().await,
@@ -66,10 +68,14 @@ impl Source {
 }
 
 impl Session {
-    async fn rehearse(&self, query: &str, rows: u32) -> Result<Rehearsed, Failure> {
+    async fn rehearse(&self, rehearsal: &Rehearsal) -> Result<Rehearsed, Failure> {
+        let (query, rows) = (&rehearsal.query, rehearsal.rows);
         let failed = |error: tokio_postgres::Error| classify::failure(&error, Phase::Query);
         // Parsed alone first: what is one statement by itself cannot break out of the parentheses below.
         let columns = self.describe(bare(query)).await?;
+        if let Some(key) = &rehearsal.split_key {
+            self.check_split(query, key, &columns).await?;
+        }
         let plan: Value = self.client.query_one(&explained(query), &[]).await.map_err(failed)?.get(0);
         let first_rows = match rows {
             0 => Vec::new(),

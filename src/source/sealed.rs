@@ -33,7 +33,7 @@ impl Session {
         let row = self.client.query_typed_opt(sql::SEALED_REPORT, &params).await;
         let Some(row) = row.map_err(|error| classify::failure(&error, Phase::Open))? else { return Ok(None) };
         let (types, names): (Vec<u32>, Vec<String>) = (row.get("types"), row.get("names"));
-        let columns = types.into_iter().zip(names).map(|(oid, name)| Some(Column { name, data_type: Type::from_oid(oid)? }));
+        let columns = types.into_iter().zip(names).map(|(oid, name)| Some(Column { name, data_type: Type::from_oid(oid)?, origin: None }));
         let Some(columns) = columns.collect::<Option<Vec<_>>>() else { return Ok(None) };
         Ok(self.still_fits(name).await?.then(|| Sealed { call: sealed_call(name, &columns), columns }))
     }

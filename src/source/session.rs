@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::Source;
 use super::classify::{self, Phase};
+use super::snapshot::Snapshot;
 use crate::job::{ExportJob, Failure, FailureClass, Verdict};
 use crate::sql;
 
@@ -36,6 +37,8 @@ pub struct Column {
     pub name: String,
     /// PostgreSQL's type, domains resolved.
     pub data_type: Type,
+    /// The table and the number of the column there that it is, where it is one as it stands.
+    pub origin: Option<(u32, i16)>,
 }
 
 impl Session {
@@ -44,6 +47,16 @@ impl Session {
     /// # Errors
     /// Why not, with what shall become of the job.
     pub async fn open(source: &Source, export_id: Uuid, job: &ExportJob, time_left: Duration) -> Result<Session, Failure> {
+        Session::open_at(source, export_id, job, time_left, None).await
+    }
+
+    pub(super) async fn open_at(
+        source: &Source,
+        export_id: Uuid,
+        job: &ExportJob,
+        time_left: Duration,
+        snapshot: Option<&Snapshot>,
+    ) -> Result<Session, Failure> {
         let source = source.of_role(&job.run_as);
         let (client, connection) = source.connect(export_id).await?;
         let connection = tokio::spawn(async move {
@@ -59,8 +72,12 @@ impl Session {
         // Unnamed, like all that is asked here: behind a pooler a named statement could outlive the transaction on a connection of others.
         let params = sql::typed(sql::OPEN_EXPORT, &[&job.run_as, &timeout_ms, &names, &values]);
         // Sent together, in this order.
+        let begin = match snapshot {
+            Some(snapshot) => format!("{};\n{}", sql::BEGIN_EXPORT, snapshot.take_over()),
+            None => sql::BEGIN_EXPORT.to_string(),
+        };
         let (begun, path, row) = tokio::join!(
-            client.batch_execute(sql::BEGIN_EXPORT),
+            client.batch_execute(&begin),
             client.query_typed_one(sql::OWN_PATH, &[]),
             client.query_typed_one(sql::OPEN_EXPORT, &params)
         );
@@ -85,7 +102,12 @@ impl Session {
             let sentence = "The query has a $ placeholder; read parameters with exportbox.param('name').";
             return Err(Failure::new(FailureClass::Query, Verdict::Bury, sentence));
         }
-        Ok(statement.columns().iter().map(|column| Column { name: column.name().to_string(), data_type: column.type_().clone() }).collect())
+        let columns = statement.columns().iter().map(|column| Column {
+            name: column.name().to_string(),
+            data_type: column.type_().clone(),
+            origin: column.table_oid().zip(column.column_id()),
+        });
+        Ok(columns.collect())
     }
 
     /// End the transaction and the connection after the work is done.

@@ -38,6 +38,11 @@ pub fn explained(query: &str) -> String {
     format!("explain (format json) select * from (\n{}\n) as line", bare(query))
 }
 
+/// The same with what each node gives.
+pub fn planned(query: &str) -> String {
+    format!("explain (format json, verbose) select * from (\n{}\n) as line", bare(query))
+}
+
 /// The first rows of a query as JSON.
 pub fn first_rows(query: &str, rows: u32) -> String {
     format!("select row_to_json(line.*) from (\n{}\n) as line limit {rows}", bare(query))
@@ -168,7 +173,7 @@ mod tests {
     }
 
     fn column(name: &str, data_type: Type) -> Column {
-        Column { name: name.into(), data_type }
+        Column { name: name.into(), data_type, origin: None }
     }
 
     #[test]

@@ -108,9 +108,9 @@ impl Cleaner {
     }
 
     async fn sweep(&self, attempt: &Unswept) -> Result<(), String> {
-        if let Some((pid, started_at)) = attempt.backend {
+        for (pid, started_at) in &attempt.backends {
             // First: a query that still runs may be what stores (aws_s3), and would go on to write.
-            match self.sources.end_backend(pid, started_at).await {
+            match self.sources.end_backend(*pid, *started_at).await {
                 Ok(true) => tracing::info!(lease.token = %attempt.token, backend.pid = pid, "ended the query of a lost attempt"),
                 Ok(false) => {}
                 // Said once by the source. What is stored goes all the same, and is looked for once more later.

@@ -61,7 +61,7 @@ async fn a_process_says_how_many_connections_there_are_and_when_they_do_not_suff
     let world = World::new().await;
     world.sql(&format!("alter database {} connection limit 12", world.database)).await;
     let said = stderr(&world.run(&["drain", "--log-format", "json"]).await);
-    assert!(said.contains(r#""connections.limit":12,"connections.needed":6"#) && said.contains("connections suffice"), "{said}");
+    assert!(said.contains(r#""connections.limit":12,"connections.needed":7"#) && said.contains("connections suffice"), "{said}");
     let mut others = Vec::new();
     for _ in 0..7 {
         others.push(world.app().await);

@@ -7,3 +7,4 @@ mod jsonl;
 mod queries;
 mod refused;
 mod shape;
+mod split;

@@ -28,6 +28,7 @@ struct File {
     kms_key: Option<String>,
     prefix: Option<String>,
     source: Option<String>,
+    split_key: Option<String>,
     #[serde(default)]
     params: BTreeMap<String, Param>,
 }
@@ -82,6 +83,7 @@ fn parse(text: &str) -> anyhow::Result<Definition> {
         kms_key: file.kms_key,
         prefix: file.prefix,
         source: file.source,
+        split_key: file.split_key,
     })
 }
 

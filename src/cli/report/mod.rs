@@ -173,7 +173,7 @@ fn no_such_report(name: &str) -> String {
 }
 
 /// Label and column of what is shown one a line.
-const SHOWN: [(&str, &str); 15] = [
+const SHOWN: [(&str, &str); 16] = [
     ("version", "version"),
     ("disabled", "disabled_at"),
     ("about", "description"),
@@ -189,6 +189,7 @@ const SHOWN: [(&str, &str); 15] = [
     ("kept for", "object_life"),
     ("KMS key", "kms_key"),
     ("prefix", "prefix"),
+    ("split by", "split_key"),
 ];
 
 async fn show(queue: &Queue, args: &ShowArgs) -> anyhow::Result<ExitCode> {

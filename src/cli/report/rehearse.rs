@@ -41,8 +41,14 @@ pub(in super::super) struct TestArgs {
 
 /// Refuse a query that cannot run: on its source, with the rights of its role, its parameters unset.
 pub(super) async fn plan(sources: &Sources, definition: &Definition) -> anyhow::Result<()> {
-    let rehearsal =
-        Rehearsal { query: definition.query.clone(), run_as: definition.run_as.clone(), params: Vec::new(), rows: 0, timeout: PLANNING };
+    let rehearsal = Rehearsal {
+        query: definition.query.clone(),
+        run_as: definition.run_as.clone(),
+        params: Vec::new(),
+        rows: 0,
+        timeout: PLANNING,
+        split_key: definition.split_key.clone(),
+    };
     rehearse(sources, definition.source.as_deref(), &rehearsal).await.map(drop)
 }
 
@@ -67,6 +73,7 @@ pub(super) async fn test(database: &DatabaseArgs, queue: &Queue, args: &TestArgs
         params: params.clone(),
         rows: args.rows,
         timeout: args.timeout,
+        split_key: definition.split_key.clone(),
     };
     let seen = rehearse(&sources, definition.source.as_deref(), &rehearsal).await.with_context(|| args.what.clone())?;
     let root = &seen.plan[0]["Plan"];
@@ -143,6 +150,7 @@ async fn find(queue: &Queue, what: &str) -> anyhow::Result<Definition> {
         run_as: word("run_as").unwrap_or_default(),
         params: report["params"].clone(),
         source: word("source"),
+        split_key: word("split_key"),
         ..Definition::default()
     })
 }

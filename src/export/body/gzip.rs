@@ -9,24 +9,24 @@ use super::buffer::broken;
 use crate::job::{Failure, FailureClass, Verdict};
 
 /// Bytes are gathered to blocks of this size before a blocking thread is asked: COPY sends rows one by one.
-pub(super) const BLOCK: usize = 256 * 1024;
+pub(in crate::export) const BLOCK: usize = 256 * 1024;
 /// zlib's own default: most of the gain for a third of the time that the best level takes.
 const LEVEL: u32 = 6;
 
-pub(super) struct Gzip {
+pub(in crate::export) struct Gzip {
     block: Vec<u8>,
     /// Away while a blocking thread has it; a dropped future does not bring it back.
     encoder: Option<GzEncoder<Vec<u8>>>,
 }
 
 impl Gzip {
-    pub(super) fn new() -> Gzip {
+    pub(in crate::export) fn new() -> Gzip {
         let encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::new(LEVEL));
         Gzip { block: Vec::new(), encoder: Some(encoder) }
     }
 
     /// Take bytes in; gives compressed ones when a block was full.
-    pub(super) async fn write(&mut self, chunk: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+    pub(in crate::export) async fn write(&mut self, chunk: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         self.block.extend_from_slice(chunk);
         if self.block.len() < BLOCK {
             return Ok(None);
@@ -35,7 +35,7 @@ impl Gzip {
     }
 
     /// The rest, with the checksum and size that end a member.
-    pub(super) async fn finish(&mut self) -> Result<Vec<u8>, Failure> {
+    pub(in crate::export) async fn finish(&mut self) -> Result<Vec<u8>, Failure> {
         self.squeeze(true).await
     }
 

@@ -22,8 +22,13 @@ impl World {
 
     /// Run the export of an attempt that began, as its worker does, with a lease that was last heard of so long ago. It hears of nothing else.
     pub async fn go_on(&self, lease: &Lease, job: &ExportJob, silent_for: Duration) -> Outcome {
-        let options =
-            ExportOptions { choice: self.settings.exporter, prefix: self.settings.prefix.clone(), region: None, part_size: 5 << 20 };
+        let options = ExportOptions {
+            choice: self.settings.exporter,
+            prefix: self.settings.prefix.clone(),
+            region: None,
+            part_size: 5 << 20,
+            split: self.settings.split,
+        };
         let exporter =
             Exporter::new(Sources::new([(DEFAULT_SOURCE.to_string(), Source::new(self.settings.source.clone()))]), self.store(), options);
         let attempt = self.attempt_of(lease);

@@ -35,7 +35,7 @@ use aws_config::SdkConfig;
 use exportbox::config::Settings;
 use exportbox::daemon::Daemon;
 use exportbox::database::DatabaseUrl;
-use exportbox::export::ExporterChoice;
+use exportbox::export::{ExporterChoice, SplitOptions};
 use exportbox::queue::{Leftover, Policy, Queue};
 use exportbox::sandbox::{Postgres, PostgresOptions, S3, S3Options, Ses, SesOptions, StoredMail};
 use exportbox::worker::{Budget, NoticeOptions, Tally, WorkOptions};
@@ -150,6 +150,7 @@ impl World {
             link_ttl: Duration::from_secs(3600),
             object_life: None,
             part_size: 5 * 1024 * 1024,
+            split: SplitOptions::default(),
             public_s3_endpoint: None,
             policy: Policy::default(),
             work: WorkOptions {

@@ -26,7 +26,7 @@ enum Holds {
 use Holds::{Authored, Payload, Place, Role, Technical, Words};
 
 const COLUMNS: &[(&str, Holds, &str)] = &[
-    ("report", Technical, "name formats recipient_domains kms_key prefix source"),
+    ("report", Technical, "name formats recipient_domains kms_key prefix source split_key"),
     ("report", Authored, "description query params"),
     ("report", Role, "run_as created_by requesters"),
     ("outbox", Technical, "report format compression"),

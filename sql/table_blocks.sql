@@ -1,0 +1,5 @@
+-- name: table_blocks
+-- How many blocks a table has.
+-- $1 text: schema
+-- $2 text: table
+select pg_catalog.pg_relation_size(format('%I.%I', $1::text, $2::text)::regclass) / current_setting('block_size')::bigint as blocks

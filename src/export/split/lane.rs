@@ -1,0 +1,196 @@
+//! Lanes: each slice has one, its worker fills it block by block, and they are emptied in the order in which the slices were cut.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{Mutex as Turn, mpsc};
+use tokio::task::JoinSet;
+
+use super::broken;
+use super::cutter::Cutter;
+use crate::export::body::gzip::{BLOCK, Gzip};
+use crate::job::{Compression, ExportJob, Failure, Progress};
+use crate::source::{Column, Cut, Session, Slice};
+
+/// Blocks that a lane holds: 8 MiB of rows.
+const DEPTH: usize = 8 * 1024 * 1024 / BLOCK;
+
+type Lane = mpsc::Receiver<Bytes>;
+
+/// The lanes of one export and those who fill them. Dropping it ends them.
+#[derive(Default)]
+pub(in crate::export) struct Lanes {
+    shared: Option<Arc<Shared>>,
+    workers: JoinSet<Result<i64, Failure>>,
+}
+
+/// What the workers share: who cuts a slice puts its lane behind those cut before.
+struct Shared {
+    order: Turn<mpsc::Sender<Lane>>,
+    cutter: Mutex<Cutter>,
+}
+
+impl Lanes {
+    /// So many lanes at most wait behind the one that is emptied.
+    pub(super) fn open(&mut self, waiting: usize, cutter: Cutter) -> mpsc::Receiver<Lane> {
+        let (order, lanes) = mpsc::channel(waiting);
+        self.shared = Some(Arc::new(Shared { order: Turn::new(order), cutter: Mutex::new(cutter) }));
+        lanes
+    }
+
+    pub(super) fn start(&mut self, worker: Worker) {
+        if let Some(shared) = self.shared.clone() {
+            self.workers.spawn(worker.run(shared));
+        }
+    }
+
+    /// Nobody else starts: when the workers end, the lanes do.
+    pub(super) fn close(&mut self) {
+        self.shared = None;
+    }
+
+    /// Wait for all workers and for who empties their lanes; the first failure of any is that of all. Returns the rows.
+    pub(super) async fn all(&mut self, passing: impl Future<Output = Result<(), Failure>>) -> Result<i64, Failure> {
+        let mut passing = std::pin::pin!(passing);
+        let (mut rows, mut is_passed) = (0, false);
+        while !is_passed || !self.workers.is_empty() {
+            tokio::select! {
+                passed = &mut passing, if !is_passed => {
+                    passed?;
+                    is_passed = true;
+                }
+                Some(ended) = self.workers.join_next() => rows += ended.map_err(|error| broken(&error))??,
+            }
+        }
+        Ok(rows)
+    }
+
+    /// End the workers, and wait until they have let go of their sessions.
+    pub(in crate::export) async fn end(&mut self) {
+        self.workers.shutdown().await;
+    }
+}
+
+/// One backend's part.
+pub(super) struct Worker {
+    pub(super) session: Arc<Session>,
+    pub(super) job: Arc<ExportJob>,
+    pub(super) columns: Vec<Column>,
+    pub(super) cut: Cut,
+    pub(super) progress: Arc<Progress>,
+}
+
+impl Worker {
+    /// Slice after slice; returns the data rows of them all.
+    async fn run(self, shared: Arc<Shared>) -> Result<i64, Failure> {
+        let mut rows = 0;
+        while let Some((slice, width, lane)) = shared.next().await {
+            let (more, bytes) = self.copy(&slice, lane).await?;
+            rows += more;
+            shared.cutter().learn(width, bytes);
+        }
+        Ok(rows)
+    }
+
+    /// One slice into its lane; returns its data rows, and its bytes before they are compressed.
+    async fn copy(&self, slice: &Slice, lane: mpsc::Sender<Bytes>) -> Result<(i64, u64), Failure> {
+        let mut source = self.session.copy_slice(&self.job, &self.columns, &self.cut, slice).await?;
+        let mut filler = Filler { lane, block: Vec::new(), gzip: (self.job.compression == Compression::Gzip).then(Gzip::new) };
+        let mut heading = i64::from(slice.is_first && self.job.format.has_header(&self.job.options));
+        let (mut rows, mut told, mut bytes) = (0, 0, 0u64);
+        while let Some(line) = source.next().await? {
+            bytes += line.len() as u64;
+            rows += 1 - std::mem::take(&mut heading);
+            if filler.take(&line).await? {
+                self.tell(rows - told)?;
+                told = rows;
+            }
+        }
+        self.tell(rows - told)?;
+        filler.finish(slice.is_first || bytes > 0).await?;
+        Ok((rows, bytes))
+    }
+
+    /// Rows count over all slices.
+    fn tell(&self, rows: i64) -> Result<(), Failure> {
+        self.job.terms.allow(self.progress.add_rows(rows), 0)
+    }
+}
+
+impl Shared {
+    /// The next slice, how wide it is, and its lane, once there is room for one. None: everything is cut, or nobody wants it any more.
+    async fn next(&self) -> Option<(Slice, f64, mpsc::Sender<Bytes>)> {
+        let order = self.order.lock().await;
+        let place = order.reserve().await.ok()?;
+        let (slice, width) = self.cutter().next()?;
+        let (lane, blocks) = mpsc::channel(DEPTH);
+        place.send(blocks);
+        Some((slice, width, lane))
+    }
+
+    /// Nobody panics while holding it, and a guess would do no harm if they did.
+    fn cutter(&self) -> std::sync::MutexGuard<'_, Cutter> {
+        self.cutter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Rows to blocks, compressed if need be, in a member of their own.
+struct Filler {
+    lane: mpsc::Sender<Bytes>,
+    block: Vec<u8>,
+    gzip: Option<Gzip>,
+}
+
+impl Filler {
+    /// True: a block was full. A row of any size goes in pieces, so that a lane has no more than it says.
+    async fn take(&mut self, mut line: &[u8]) -> Result<bool, Failure> {
+        let mut is_full = false;
+        while !line.is_empty() {
+            if self.block.capacity() == 0 {
+                self.block.reserve_exact(BLOCK);
+            }
+            let (fits, rest) = line.split_at(line.len().min(BLOCK - self.block.len()));
+            self.block.extend_from_slice(fits);
+            line = rest;
+            if self.block.len() == BLOCK {
+                self.flush().await?;
+                is_full = true;
+            }
+        }
+        Ok(is_full)
+    }
+
+    async fn flush(&mut self) -> Result<(), Failure> {
+        match &mut self.gzip {
+            None => {
+                let block = std::mem::take(&mut self.block);
+                self.send(block).await;
+            }
+            Some(gzip) => {
+                let squeezed = gzip.write(&self.block).await?;
+                self.block.clear();
+                if let Some(squeezed) = squeezed {
+                    self.send(squeezed).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is left. A slice without rows has no member, or the file would have one for each.
+    async fn finish(mut self, has_member: bool) -> Result<(), Failure> {
+        self.flush().await?;
+        if let Some(gzip) = self.gzip.as_mut().filter(|_| has_member) {
+            let rest = gzip.finish().await?;
+            self.send(rest).await;
+        }
+        Ok(())
+    }
+
+    /// Waits while the lane is full. Nobody there: the export has failed elsewhere, and this worker is ended with it.
+    async fn send(&self, block: Vec<u8>) {
+        if !block.is_empty() {
+            let _ = self.lane.send(Bytes::from(block)).await;
+        }
+    }
+}
