@@ -117,7 +117,12 @@ impl Daemon {
     async fn has_nothing_to_do(&self) -> bool {
         let work = &self.settings.work;
         let room = Room { exports: work.slots, deliveries: work.mail_slots };
-        work.notices.tells_nobody() && self.queue.ahead(room, None).await.is_ok_and(|ahead| ahead.is_quiet())
+        let is_quiet = work.notices.tells_nobody() && self.queue.ahead(room, None).await.is_ok_and(|ahead| ahead.is_quiet());
+        if !is_quiet {
+            // What it has seen is still to be looked for, from the start.
+            self.queue.be_thorough();
+        }
+        is_quiet
     }
 
     /// With all its parts.

@@ -108,7 +108,7 @@ fn case(seed: u64) -> Case {
 }
 
 #[tokio::test]
-async fn what_explain_calls_due_is_exactly_what_the_claim_takes_and_where_nothing_is_ahead_a_look_finds_nothing() {
+async fn what_explain_calls_due_is_exactly_what_the_claim_takes() {
     let mut world = World::new().await;
     world.may_leave_running = true;
     world

@@ -73,7 +73,7 @@ async fn an_idle_worker_does_a_chore_once_it_is_due() {
     let mut world = World::new().await;
     world.settings.work.poll = Duration::from_millis(100);
     let running = world.start().await;
-    world.until_asleep(&running.worker).await;
+    world.until("select waiting_until > now() from exportbox.worker").await;
     world.sql("update exportbox.chore set due_at = now() where name = 'prune'").await;
     world.until("select worker is not null and due_at > now() from exportbox.chore where name = 'prune'").await;
     running.stop().await;
