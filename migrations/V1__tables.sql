@@ -268,7 +268,7 @@ comment on column exportbox.attempt.error is 'This attempt''s error in our own w
 comment on column exportbox.attempt.error_detail is 'The raw text, which may hold data: operators only.';
 create index attempt_unswept on exportbox.attempt (sweep_after)
     where (object_key is not null or backend_pid is not null) and outcome <> 'completed' and sweep_after < 'infinity';
-comment on index exportbox.attempt_unswept is 'Read by unswept and next_sweep.';
+comment on index exportbox.attempt_unswept is 'Read by unswept and next_due.';
 
 create table exportbox.object (
     export_id     uuid not null,

@@ -1,7 +1,13 @@
 -- name: drained
--- What a drain leaves behind.
+-- What a drain leaves behind; and a note of how it ended, for who asks the health view.
 -- $1 text: worker id
 -- $2 bigint: what is left of its longest runtime, ms, null for no limit
+-- $3 bigint: jobs it claimed
+-- $4 bigint: exports stored
+-- $5 bigint: mails accepted
+-- $6 bigint: jobs that died
+-- $7 bigint: its longest runtime, ms, null for no limit
+-- $8 int: most exports at once over all processes, null for no limit
 with
 lane as materialized (
     select lanes.kind, lanes.is_paused, lanes.is_held, lanes.closed_reports, lanes.closed_sources, in_time.closed_reports as slow_reports
@@ -24,11 +30,26 @@ counted as (
         min(run_at) filter (where not is_paused and run_at > now()) as next_due_at,
         array_agg(distinct kind) filter (where not is_paused and is_held and run_at <= now()) as held
     from pending
+),
+held as (
+    select string_agg(control.scope || ': ' || control.reason, ' ' order by control.scope) as reason
+    from counted
+    join exportbox.control on control.scope = any (counted.held)
+),
+noted as (
+    insert into exportbox.last_drain (ended, claimed, exported, mailed, dead, due_left, max_runtime, source_slots)
+    select
+        case when held.reason is not null then 'on_hold' when counted.due > 0 then 'budget' when $6::bigint > 0 then 'dead' else 'drained' end,
+        $3::bigint, $4::bigint, $5::bigint, $6::bigint, counted.due, $7::bigint * interval '1 millisecond', $8::int
+    from counted, held
+    on conflict (only_one) do update
+    set ended_at = excluded.ended_at, ended = excluded.ended, claimed = excluded.claimed, exported = excluded.exported,
+        mailed = excluded.mailed, dead = excluded.dead, due_left = excluded.due_left,
+        max_runtime = excluded.max_runtime, source_slots = excluded.source_slots
 )
 select counted.due, counted.too_long, counted.waiting, counted.paused,
     least(counted.next_due_at, (select min(schedule.next_due_at) from exportbox.schedule
         where schedule.disabled_at is null and schedule.next_due_at > now() and schedule.next_due_at < 'infinity')) as next_due_at,
     (select count(*) from exportbox.job where job.state = 'running' and job.worker <> $1::text) as running_elsewhere,
-    (select string_agg(control.scope || ': ' || control.reason, ' ' order by control.scope) from exportbox.control
-        where control.scope = any (counted.held)) as on_hold
-from counted
+    held.reason as on_hold
+from counted, held

@@ -1,10 +1,14 @@
 -- name: next_due
--- How long a worker may sleep: until the next job, retry, expiry, lease end, probe or schedule. Run before sleeping.
--- Returns milliseconds from now, null when nothing is ahead.
+-- How long until there is something to do: the next job, retry, expiry, lease end, probe or schedule; and until something is to be cleaned up. The
+-- first question of a drain, and all that an idle worker asks: what is due by this is looked for, and where nothing is, nothing would be found.
+-- Milliseconds from now, null when nothing is ahead. A worker that is marked as asleep stays so for the coming nap: whatever was requested since
+-- its mark was set wakes it.
 -- $1 boolean: is there a free export slot
 -- $2 boolean: is there a free delivery slot
 -- $3 bigint: grace past the deadline before reap steps in, ms
 -- $4 int: most exports at once over all processes, null for no limit
+-- $5 text: worker id
+-- $6 bigint: its longest nap, ms; null: its mark is left alone
 with
 -- Without a place on the source an export is as good as not due: whoever ends one claims the next.
 source as materialized (
@@ -52,6 +56,43 @@ next_schedule as (
     select case when min(schedule.next_due_at) is not null then greatest(min(schedule.next_due_at), now()) end as at
     from exportbox.schedule
     where schedule.disabled_at is null and schedule.next_due_at < 'infinity'
+),
+next_cleaning as (
+    select least(
+        (
+            select min(attempt.sweep_after)
+            from exportbox.attempt
+            where (attempt.object_key is not null or attempt.backend_pid is not null)
+                and attempt.outcome <> 'completed'
+                and attempt.sweep_after < 'infinity'
+        ),
+        (select min(chore.due_at) from exportbox.chore)) as at
+),
+ahead as materialized (
+    select clock_timestamp() as looked_at,
+        least(next_run.at, next_end.at, next_expiry.at, next_probe.at, next_schedule.at) as due_at,
+        next_cleaning.at as clean_at
+    from next_run, next_end, next_expiry, next_probe, next_schedule, next_cleaning
+),
+nap as (
+    select ahead.looked_at, least(ahead.due_at, ahead.looked_at + $6::bigint * interval '1 millisecond') as ends
+    from ahead
+    where $6::bigint is not null
+),
+asleep as materialized (
+    select worker.id, worker.waiting_until
+    from nap
+    join exportbox.worker on worker.id = $5::text and worker.waiting_until > nap.looked_at
+),
+-- Outlasts the nap: whoever wakes by itself and finds nothing is still marked while it looks.
+kept as (
+    update exportbox.worker
+    set waiting_until = nap.ends + (nap.ends - nap.looked_at) / 2 + interval '1 second', seen_at = now()
+    from nap, asleep
+    where worker.id = asleep.id and asleep.waiting_until < nap.ends
 )
-select (extract(epoch from least(next_run.at, next_end.at, next_expiry.at, next_probe.at, next_schedule.at) - clock_timestamp()) * 1000)::bigint as sleep_ms
-from next_run, next_end, next_expiry, next_probe, next_schedule
+select
+    (extract(epoch from ahead.due_at - ahead.looked_at) * 1000)::bigint as sleep_ms,
+    (extract(epoch from ahead.clean_at - ahead.looked_at) * 1000)::bigint as clean_ms,
+    exists (select from asleep) as is_marked
+from ahead

@@ -215,7 +215,7 @@ pub struct WorkArgs {
     #[arg(long, env = "EXPORTBOX_HEARTBEAT", value_parser = duration, default_value = "15s")]
     pub heartbeat: Duration,
     /// Longest sleep of an idle worker
-    #[arg(long, env = "EXPORTBOX_POLL", value_parser = duration, default_value = "60s")]
+    #[arg(long, env = "EXPORTBOX_POLL", value_parser = duration, default_value = "90s")]
     pub poll: Duration,
     /// The longest an export may take, unless its request says otherwise
     #[arg(long, env = "EXPORTBOX_TIMEOUT", value_parser = duration, default_value = "1h")]

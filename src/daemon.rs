@@ -1,7 +1,7 @@
 //! The only place that builds pools and clients, and the order in which they start and stop.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
@@ -10,32 +10,44 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::{Settings, SourceSettings};
-use crate::database::DatabaseUrl;
+use crate::database::{DatabaseUrl, Limits};
 use crate::delivery::Courier;
 use crate::doctor::{self, Doctor};
 use crate::export::{ExportOptions, Exporter};
 use crate::http::{self, CannotListen, Http};
 use crate::mail::{Mailer, Transport};
-use crate::queue::{Drained, Leftover, Queue, QueueError};
+use crate::queue::{Drained, Leftover, Queue, QueueError, Room};
 use crate::source::{DEFAULT_SOURCE, Source, Sources};
 use crate::store::{Store, StoreOptions};
 use crate::worker::{Budget, Handler, Tally, Worker};
 
-/// A process that works, with all its parts.
+/// A process that works. What it works with beside the job tables is built when there is something to do.
 pub struct Daemon {
     settings: Settings,
     queue: Queue,
-    worker: Worker,
+    source: Source,
+    aws: Aws,
+    /// Over SMTP and into directories; over SES it needs what `aws` says.
+    mailer: Option<Mailer>,
+    handler: Option<Arc<dyn Handler>>,
+}
+
+/// The SDK's settings, for S3 and for SES. Reading them, and with them every certificate that this machine trusts, costs more than asking whether
+/// anything is due.
+enum Aws {
+    /// The process' own.
+    Environment,
+    /// Those of whoever started it.
+    Given(Box<(SdkConfig, SdkConfig)>),
 }
 
 impl Daemon {
-    /// Build every part from the settings. Connects to the database, and refuses one whose schema is not ours.
+    /// Connects to the database, and refuses one whose schema is not ours, and settings that cannot work.
     ///
     /// # Errors
     /// The database's, or a setting that only shows now.
     pub async fn start(settings: Settings) -> anyhow::Result<Daemon> {
-        let sdk = aws_config().await;
-        Daemon::start_with(settings, &sdk, &sdk).await
+        Daemon::start_over(settings, Aws::Environment).await
     }
 
     /// The same with AWS settings that are already there, for S3 and for SES.
@@ -43,22 +55,21 @@ impl Daemon {
     /// # Errors
     /// As `start`.
     pub async fn start_with(settings: Settings, s3: &SdkConfig, ses: &SdkConfig) -> anyhow::Result<Daemon> {
+        Daemon::start_over(settings, Aws::Given(Box::new((s3.clone(), ses.clone())))).await
+    }
+
+    async fn start_over(settings: Settings, aws: Aws) -> anyhow::Result<Daemon> {
         let queue = Queue::new(&settings.database, process_name(), settings.policy.clone());
-        queue.check_schema().await?;
+        let limits = queue.arrive().await?;
         let source = Source::new(settings.source.clone()).with_logins(&settings.source_for);
-        check_connections(&settings, &queue, &source).await?;
-        let store = store(&settings, s3);
-        let sources = Sources::new(std::iter::once((DEFAULT_SOURCE.to_string(), source)).chain(named(&settings.named_sources)));
-        let exporter = Exporter::new(sources.clone(), store.clone(), export_options(&settings, s3));
-        let mailer = mailer(&settings, ses)?;
-        let courier = Courier::new(store.clone(), mailer, settings.link_ttl);
-        let worker = Worker::new(queue.clone(), sources, store, exporter, courier, settings.work.clone());
-        Ok(Daemon { settings, queue, worker })
+        check_connections(&settings, limits, &source).await?;
+        let mailer = mailer_without_aws(&settings)?;
+        Ok(Daemon { settings, queue, source, aws, mailer, handler: None })
     }
 
     /// The same with a handler of the caller's own, in place of exports and mails.
     pub fn handling(self, handler: Arc<dyn Handler>) -> Daemon {
-        Daemon { worker: self.worker.handling(handler), ..self }
+        Daemon { handler: Some(handler), ..self }
     }
 
     /// The job tables.
@@ -87,8 +98,9 @@ impl Daemon {
                 "not listening, as no wake comes through a pooler: looks every EXPORTBOX_POLL; or set EXPORTBOX_DIRECT_URL"
             );
         }
-        let listener = self.queue.listen(direct.as_ref().unwrap_or(database), work.slots);
-        self.worker.run(listener, stop).await
+        let (queue, direct, slots) = (self.queue.clone(), direct.as_ref().unwrap_or(database).clone(), work.slots);
+        let worker = self.worker().await;
+        worker.run(queue.listen(&direct, slots), stop).await
     }
 
     /// Work until nothing is due, and say what is left.
@@ -96,28 +108,50 @@ impl Daemon {
     /// # Errors
     /// The database cannot be reached, refuses the login, or its schema is not ours.
     pub async fn drain(self, budget: Budget, stop: CancellationToken) -> Result<(Tally, Leftover), QueueError> {
-        let started = Instant::now();
-        let tally = self.worker.drain(budget, stop).await?;
-        let leftover = self.queue.leftover(budget.time_left(started)).await?;
-        leave_a_trace(&self.queue, &budget, &tally, &leftover).await;
+        let (started, queue) = (Instant::now(), self.queue.clone());
+        let tally = if self.has_nothing_to_do().await {
+            Tally { budget_spent: budget.time_left(started) == Some(Duration::ZERO), ..Tally::default() }
+        } else {
+            self.worker().await.drain(budget, stop).await?
+        };
+        let Tally { claimed, exported, mailed, dead, .. } = tally;
+        let (max_runtime, time_left) = (budget.max_runtime, budget.time_left(started));
+        let leftover = queue.drained(&Drained { claimed, exported, mailed, dead, max_runtime, time_left }).await?;
         Ok((tally, leftover))
     }
-}
 
-/// For who asks the health view when a drain last ended, and how. What the drain did is done either way.
-async fn leave_a_trace(queue: &Queue, budget: &Budget, tally: &Tally, left: &Leftover) {
-    let Tally { claimed, exported, mailed, dead, .. } = *tally;
-    let drained = Drained {
-        claimed,
-        exported,
-        mailed,
-        dead,
-        due_left: left.due,
-        is_on_hold: left.on_hold.is_some(),
-        max_runtime: budget.max_runtime,
-    };
-    if let Err(error) = queue.record_drain(&drained).await {
-        tracing::warn!(%error, "how this drain ended could not be noted");
+    /// Most drains find nothing, and one look says so. What cannot be asked is left to the worker, which knows what is worth waiting for.
+    async fn has_nothing_to_do(&self) -> bool {
+        let work = &self.settings.work;
+        let room = Room { exports: work.slots, deliveries: work.mail_slots };
+        let is_quiet = work.notices.tells_nobody() && self.queue.ahead(room, None).await.is_ok_and(|ahead| ahead.is_quiet());
+        if !is_quiet {
+            // What it has seen is still to be looked for, from the start.
+            self.queue.be_thorough();
+        }
+        is_quiet
+    }
+
+    /// With all its parts.
+    async fn worker(self) -> Worker {
+        let Daemon { settings, queue, source, aws, mailer, handler } = self;
+        let (s3, ses) = match aws {
+            Aws::Given(given) => *given,
+            Aws::Environment => {
+                let sdk = aws_config().await;
+                (sdk.clone(), sdk)
+            }
+        };
+        let store = store(&settings, &s3);
+        let sources = Sources::new(std::iter::once((DEFAULT_SOURCE.to_string(), source)).chain(named(&settings.named_sources)));
+        let exporter = Exporter::new(sources.clone(), store.clone(), export_options(&settings, &s3));
+        let mailer = mailer.unwrap_or_else(|| mailer_over_ses(&settings, &ses));
+        let courier = Courier::new(store.clone(), mailer, settings.link_ttl);
+        let worker = Worker::new(queue, sources, store, exporter, courier, settings.work);
+        match handler {
+            Some(handler) => worker.handling(handler),
+            None => worker,
+        }
     }
 }
 
@@ -153,7 +187,7 @@ pub fn doctor_with(settings: Settings, limits: doctor::Limits, s3: &SdkConfig, s
         sources: Sources::new(std::iter::once((DEFAULT_SOURCE.to_string(), source)).chain(named(&settings.named_sources))),
         store: store(&settings, s3),
         options: export_options(&settings, s3),
-        mailer: mailer(&settings, ses)?,
+        mailer: mailer_without_aws(&settings)?.unwrap_or_else(|| mailer_over_ses(&settings, ses)),
         link_ttl: settings.link_ttl,
         limits,
     })
@@ -188,10 +222,10 @@ fn connections_needed(settings: &Settings) -> (i64, Option<i64>) {
 }
 
 /// Refuse what can never fit, and say so when it does not fit at this moment.
-async fn check_connections(settings: &Settings, queue: &Queue, source: &Source) -> anyhow::Result<()> {
+async fn check_connections(settings: &Settings, outbox: Limits, source: &Source) -> anyhow::Result<()> {
     let slots = settings.work.slots;
     let (at_outbox, at_source) = connections_needed(settings);
-    let mut places = vec![("outbox", at_outbox, queue.limits().await?)];
+    let mut places = vec![("outbox", at_outbox, outbox)];
     if let Some(exports) = at_source {
         match source.limits().await {
             Ok(limits) => places.push(("source", exports, limits)),
@@ -255,15 +289,18 @@ pub fn sources(settings: &SourceSettings) -> Sources {
     Sources::new(std::iter::once(default).chain(named(&settings.others)))
 }
 
-fn mailer(settings: &Settings, aws: &SdkConfig) -> anyhow::Result<Mailer> {
+/// Over SMTP or into a directory; none where mails go over SES, which needs the SDK's settings.
+fn mailer_without_aws(settings: &Settings) -> anyhow::Result<Option<Mailer>> {
     let sender = settings.sender.clone();
     Ok(match &settings.mail {
-        Transport::Ses => {
-            // A retried time-out is a second mail: the queue retries, where "unknown" is a state.
-            let config = aws_sdk_sesv2::config::Builder::from(aws).retry_config(aws_config::retry::RetryConfig::disabled()).build();
-            Mailer::ses(aws_sdk_sesv2::Client::from_conf(config), sender, settings.ses_configuration_set.clone())
-        }
-        Transport::Smtp(server) => Mailer::smtp(server.clone(), sender).context("EXPORTBOX_MAIL")?,
-        Transport::File(dir) => Mailer::file(dir, sender),
+        Transport::Ses => None,
+        Transport::Smtp(server) => Some(Mailer::smtp(server.clone(), sender).context("EXPORTBOX_MAIL")?),
+        Transport::File(dir) => Some(Mailer::file(dir, sender)),
     })
+}
+
+fn mailer_over_ses(settings: &Settings, aws: &SdkConfig) -> Mailer {
+    // A retried time-out is a second mail: the queue retries, where "unknown" is a state.
+    let config = aws_sdk_sesv2::config::Builder::from(aws).retry_config(aws_config::retry::RetryConfig::disabled()).build();
+    Mailer::ses(aws_sdk_sesv2::Client::from_conf(config), settings.sender.clone(), settings.ses_configuration_set.clone())
 }

@@ -69,7 +69,6 @@ statements! {
     MIGRATING = "migrating";
     NEXT_DUE = "next_due";
     NEXT_NOTICE = "next_notice";
-    NEXT_SWEEP = "next_sweep";
     OPEN_EXPORT = "open_export";
     OWN_PATH = "own_path";
     PAUSE = "pause";
@@ -81,7 +80,6 @@ statements! {
     READ_REPORT_PARAMS = "read_report_params";
     REAP = "reap";
     RECORD_BACKEND = "record_backend";
-    RECORD_DRAIN = "record_drain";
     RECORD_HELPERS = "record_helpers";
     RECORD_MAIL_QUOTA = "record_mail_quota";
     RECORD_SENDING = "record_sending";

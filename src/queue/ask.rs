@@ -1,24 +1,61 @@
 //! How one statement is asked over a connection of the pool.
 //!
-//! Directly: prepared once per connection, by name. Behind a pooler in transaction mode the next statement may run on another server
-//! connection, where that name means nothing or, worse, another statement: there each is sent unnamed, in a transaction that sets its own
-//! limits, in one round trip.
+//! Directly: the first time unnamed, in one round trip, as many a process asks a statement only once; from the second time on prepared, once per
+//! connection, by name. Behind a pooler in transaction mode the next statement may run on another server connection, where that name means
+//! nothing or, worse, another statement: there each is sent unnamed, in a transaction that sets its own limits, in one round trip.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 
 use deadpool_postgres::Object;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row};
 
+use super::Queue;
 use super::error::is_stale_plan;
 use crate::sql::{self, typed};
 
-/// Run one statement and return its rows.
-pub(super) async fn ask(
-    connection: &Object,
-    is_pooled: bool,
-    statement: &'static str,
-    params: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Row>, Error> {
-    if is_pooled { unnamed(connection, statement, params).await } else { prepared(connection, statement, params).await }
+/// The statements that this process has asked, by the address of their text.
+#[derive(Debug, Default)]
+pub(super) struct Asked(Mutex<HashSet<usize>>);
+
+impl Asked {
+    fn has(&self, statement: &'static str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&statement.as_ptr().addr())
+    }
+
+    /// Whether it had been asked before.
+    fn note(&self, statement: &'static str) -> bool {
+        !self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(statement.as_ptr().addr())
+    }
+}
+
+impl Queue {
+    /// Run one statement and return its rows.
+    pub(super) async fn ask(
+        &self,
+        connection: &Object,
+        statement: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        if self.is_pooled() {
+            limited(connection, statement, params).await
+        } else if self.asked.note(statement) {
+            prepared(connection, statement, params).await
+        } else {
+            connection.query_typed(statement, &typed(statement, params)).await
+        }
+    }
+
+    /// Prepare those of these that are not asked for the first time: then each is on its way as soon as it is asked.
+    pub(super) async fn prepare(&self, connection: &Object, statements: &[&'static str]) -> Result<(), Error> {
+        for statement in statements {
+            if !self.is_pooled() && self.asked.has(statement) {
+                connection.prepare_cached(statement).await?;
+            }
+        }
+        Ok(())
+    }
 }
 
 async fn prepared(connection: &Object, statement: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
@@ -34,7 +71,7 @@ async fn prepared(connection: &Object, statement: &'static str, params: &[&(dyn 
 }
 
 /// All four are sent at once, in this order. When the statement fails the commit only ends the transaction.
-async fn unnamed(connection: &Client, statement: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
+async fn limited(connection: &Client, statement: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
     let params = typed(statement, params);
     let (begun, limited, rows, ended) = tokio::join!(
         connection.batch_execute("begin"),

@@ -1,11 +1,10 @@
-//! The claim cycle: reap, expire, claim, and how long to sleep when nothing is due.
+//! The claim cycle: reap, expire, claim, and a look for schedules that are due.
 
 use std::time::{Duration, Instant};
 
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::ask::ask;
 use super::look::Seen;
 use super::pool::ms;
 use super::reap::{Reaped, reaped_from};
@@ -93,23 +92,18 @@ impl Queue {
             &time_left_ms,
         ];
         let asking = async {
-            let is_pooled = self.is_pooled();
             if !thorough {
-                let claimed = ask(&connection, is_pooled, sql::CLAIM, &claim_params).await?;
+                let claimed = self.ask(&connection, sql::CLAIM, &claim_params).await?;
                 return Ok((Vec::new(), Vec::new(), Vec::new(), claimed, Duration::ZERO));
             }
-            if !is_pooled {
-                // All of them are known before the first is sent, or the first time they would not go out in this order.
-                for statement in [sql::REAP, sql::EXPIRE, sql::CLAIM, sql::DUE_SCHEDULES] {
-                    connection.prepare_cached(statement).await?;
-                }
-            }
+            // All of them are known before the first is sent, or they would not go out in this order.
+            self.prepare(&connection, &[sql::REAP, sql::EXPIRE, sql::CLAIM, sql::DUE_SCHEDULES]).await?;
             let began = Instant::now();
             let (reaped, expired, claimed, schedules) = tokio::join!(
-                ask(&connection, is_pooled, sql::REAP, &reap_params),
-                ask(&connection, is_pooled, sql::EXPIRE, &[]),
-                ask(&connection, is_pooled, sql::CLAIM, &claim_params),
-                ask(&connection, is_pooled, sql::DUE_SCHEDULES, &[])
+                self.ask(&connection, sql::REAP, &reap_params),
+                self.ask(&connection, sql::EXPIRE, &[]),
+                self.ask(&connection, sql::CLAIM, &claim_params),
+                self.ask(&connection, sql::DUE_SCHEDULES, &[])
             );
             // What was claimed must be started, whatever became of the others: their work waits for the next cycle.
             let or_later = |rows: Result<Vec<Row>, tokio_postgres::Error>, what| {
@@ -172,20 +166,6 @@ impl Queue {
     /// Let the next cycle be a thorough look, whatever it costs: who wants to stop must know that nothing is left.
     pub fn be_thorough(&self) {
         self.looks().be_thorough();
-    }
-
-    /// How long until something becomes due that this room could take, by the database's clock. `None`: nothing is ahead.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn next_due(&self, room: Room) -> Result<Option<Duration>, QueueError> {
-        let asked = Instant::now();
-        let (exports, deliveries) = (room.exports > 0, room.deliveries > 0);
-        let row = self.query_opt(sql::NEXT_DUE, &[&exports, &deliveries, &ms(self.policy.lease), &self.policy.source_slots]).await?;
-        // It begins at the start as well.
-        self.looks().took(asked.elapsed(), Instant::now());
-        let sleep_ms: Option<i64> = row.and_then(|row| row.get("sleep_ms"));
-        Ok(sleep_ms.map(|sleep| Duration::from_millis(sleep.max(0).unsigned_abs())))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::ask::ask;
 use super::{Queue, QueueError};
 use crate::sql;
 
@@ -33,7 +32,7 @@ impl Queue {
     pub async fn figures(&self, patience: Duration) -> Result<Vec<Figure>, QueueError> {
         let busy = |_| QueueError::Unavailable("no connection in time".into());
         let connection = tokio::time::timeout(patience, self.connection()).await.map_err(busy)??;
-        let rows = match tokio::time::timeout(patience, ask(&connection, self.is_pooled(), sql::FIGURES, &[])).await {
+        let rows = match tokio::time::timeout(patience, self.ask(&connection, sql::FIGURES, &[])).await {
             Ok(rows) => rows?,
             Err(_) => return Err(self.give_up(connection)),
         };

@@ -1,13 +1,9 @@
 //! What people ask, read from the views as JSON: the columns are the views', and so is what each role may see.
 
-use std::time::Duration;
-
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::pool::ms;
 use super::{Queue, QueueError};
 use crate::job::mask_addresses;
 use crate::sql;
@@ -27,25 +23,6 @@ pub struct Story {
     pub events: Vec<Value>,
     /// Rows of `exportbox.dead`.
     pub dead: Vec<Value>,
-}
-
-/// What a drain leaves behind.
-#[derive(Debug, Clone)]
-pub struct Leftover {
-    /// Jobs that could start now.
-    pub due: i64,
-    /// Those of them whose report usually takes longer than the time that was left.
-    pub too_long: i64,
-    /// Jobs for a later instant, or on hold.
-    pub waiting: i64,
-    /// Jobs that somebody has paused.
-    pub paused: i64,
-    /// Jobs under a lease of another process.
-    pub running_elsewhere: i64,
-    /// When something becomes due.
-    pub next_due_at: Option<DateTime<Utc>>,
-    /// What a wrong setting holds up, with what to do.
-    pub on_hold: Option<String>,
 }
 
 impl Queue {
@@ -121,23 +98,5 @@ impl Queue {
     /// When the database cannot be asked.
     pub async fn pauses(&self) -> Result<Vec<Value>, QueueError> {
         Ok(self.query(sql::LIST_PAUSES, &[]).await?.iter().map(|row| row.get("pause")).collect())
-    }
-
-    /// What is left when this process, a drain, has nothing more to do or no more time. Remembers that it came to its end.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn leftover(&self, time_left: Option<Duration>) -> Result<Leftover, QueueError> {
-        let row = self.query_opt(sql::DRAINED, &[&self.worker, &time_left.map(ms)]).await?;
-        let row = row.ok_or_else(|| QueueError::Statement("no row of counts".into()))?;
-        Ok(Leftover {
-            due: row.get("due"),
-            too_long: row.get("too_long"),
-            waiting: row.get("waiting"),
-            paused: row.get("paused"),
-            running_elsewhere: row.get("running_elsewhere"),
-            next_due_at: row.get("next_due_at"),
-            on_hold: row.get("on_hold"),
-        })
     }
 }

@@ -5,6 +5,7 @@
 //! connection for one short statement and gives it back), I6 and I7 (all times are the database's; deadlines are measured from before the
 //! claim was asked for).
 
+mod ahead;
 mod ask;
 mod catalogue;
 mod claim;
@@ -29,13 +30,14 @@ mod sweep;
 mod together;
 mod trace;
 
+pub use ahead::Ahead;
 pub use catalogue::{Definition, Registered};
 pub use claim::{Cycle, Room};
 pub use error::QueueError;
 pub use examine::{RunsAs, Snapshot, Table};
 pub use figures::Figure;
 pub use heartbeat::{Beat, Landed};
-pub use inspect::{Leftover, Story};
+pub use inspect::Story;
 pub use listen::{Listener, Mark};
 pub use load::Noted;
 pub use notice::{ClaimedNotice, NOTICE_LEASE};
@@ -46,6 +48,6 @@ pub use reap::Reaped;
 pub use schedule::{DueSchedule, Switch};
 pub use settle::Settled;
 pub use sweep::{StoredAt, Unswept};
-pub use trace::Drained;
+pub use trace::{Drained, Leftover};
 
 pub use crate::job::Timetable;

@@ -7,7 +7,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, T
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::ask::ask;
+use super::ask::Asked;
 use super::complete::Completions;
 use super::look::Looks;
 use super::prune::Retention;
@@ -74,6 +74,7 @@ pub struct Queue {
     pub(super) policy: Policy,
     looks: Arc<Mutex<Looks>>,
     completions: Arc<Completions>,
+    pub(super) asked: Arc<Asked>,
 }
 
 pub(super) fn ms(duration: Duration) -> i64 {
@@ -113,7 +114,8 @@ impl Queue {
             .runtime(deadpool_postgres::Runtime::Tokio1)
             .build()
             .expect("a runtime is set, which is all that building can miss");
-        Queue { pool, database: database.clone(), worker, policy, looks: Arc::default(), completions: Arc::default() }
+        let (looks, completions, asked) = (Arc::default(), Arc::default(), Arc::default());
+        Queue { pool, database: database.clone(), worker, policy, looks, completions, asked }
     }
 
     /// This process' name in the tables.
@@ -146,7 +148,7 @@ impl Queue {
     /// Run one statement.
     pub(super) async fn query(&self, statement: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, QueueError> {
         let connection = self.connection().await?;
-        let answer = tokio::time::timeout(self.patience(), ask(&connection, self.is_pooled(), statement, params)).await;
+        let answer = tokio::time::timeout(self.patience(), self.ask(&connection, statement, params)).await;
         match answer {
             Ok(answer) => Ok(answer?),
             Err(_) => Err(self.give_up(connection)),
@@ -200,9 +202,29 @@ impl Queue {
         }
     }
 
+    /// What a process asks before it works, in one round trip: refuses a schema that is missing, older or newer than this program, after a
+    /// migration that is under way, and a pooler that nobody has told of. Returns how many connections there are for this login.
+    ///
+    /// # Errors
+    /// As `check_schema` and `limits`.
+    pub async fn arrive(&self) -> Result<Limits, QueueError> {
+        let connection = self.connection().await?;
+        let asking = async { tokio::join!(self.ask(&connection, sql::SCHEMA_VERSIONS, &[]), self.ask(&connection, sql::CONNECTIONS, &[])) };
+        let Ok((versions, limits)) = tokio::time::timeout(self.patience(), asking).await else {
+            return Err(self.give_up(connection));
+        };
+        drop(connection);
+        match versions.map(|rows| check_versions(&rows)) {
+            Ok(Ok(())) => self.limits_from(&limits?),
+            _ => {
+                self.check_schema().await?;
+                self.limits().await
+            }
+        }
+    }
+
     async fn look_at_schema(&self) -> Result<(), QueueError> {
-        let applied: Vec<i64> = self.query(sql::SCHEMA_VERSIONS, &[]).await?.iter().map(|row| i64::from(row.get::<_, i32>(0))).collect();
-        migrate::check_versions(&applied)
+        check_versions(&self.query(sql::SCHEMA_VERSIONS, &[]).await?)
     }
 
     /// How many connections there are for this login, and how many are in use. Refuses a pooler that nobody has told of.
@@ -210,11 +232,19 @@ impl Queue {
     /// # Errors
     /// `Pooler`; or why the database cannot be asked.
     pub async fn limits(&self) -> Result<Limits, QueueError> {
-        let row = self.query_opt(sql::CONNECTIONS, &[]).await?;
-        let row = row.ok_or_else(|| QueueError::Statement("no row of limits".into()))?;
+        self.limits_from(&self.query(sql::CONNECTIONS, &[]).await?)
+    }
+
+    fn limits_from(&self, rows: &[Row]) -> Result<Limits, QueueError> {
+        let row = rows.first().ok_or_else(|| QueueError::Statement("no row of limits".into()))?;
         if !self.is_pooled() && !row.get::<_, bool>("is_direct") {
             return Err(QueueError::Pooler("the session did not get its startup options".into()));
         }
-        Ok(Limits::from_row(&row))
+        Ok(Limits::from_row(row))
     }
+}
+
+fn check_versions(rows: &[Row]) -> Result<(), QueueError> {
+    let applied: Vec<i64> = rows.iter().map(|row| i64::from(row.get::<_, i32>(0))).collect();
+    migrate::check_versions(&applied)
 }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::ahead::duration;
 use super::pool::ms;
 use super::{Queue, QueueError};
 use crate::job::LeaseToken;
@@ -37,25 +38,27 @@ pub struct StoredAt {
 const MAY_STILL_ARRIVE: Duration = Duration::from_secs(600);
 
 impl Queue {
-    /// Attempts that lost and whose turn it is to be swept, in no order, a batch at a time.
+    /// Attempts that lost and whose turn it is to be swept, in no order, a batch at a time; and how long until the next one has its turn. None:
+    /// none will.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn unswept(&self) -> Result<Vec<Unswept>, QueueError> {
+    pub async fn unswept(&self) -> Result<(Vec<Unswept>, Option<Duration>), QueueError> {
         let rows = self.query(sql::UNSWEPT, &[]).await?;
         let place = |row: &Row| {
             let (bucket, key) = row.get::<_, Option<String>>("bucket").zip(row.get("object_key"))?;
             Some(StoredAt { bucket, key, upload_id: row.get("upload_id") })
         };
-        let attempt = |row: &Row| Unswept {
-            token: LeaseToken(row.get::<_, Uuid>("lease_token")),
-            backends: {
-                let (pids, starts): (Option<Vec<i32>>, Option<Vec<DateTime<Utc>>>) = (row.get("pids"), row.get("starts"));
-                pids.unwrap_or_default().into_iter().zip(starts.unwrap_or_default()).collect()
-            },
-            stored: place(row),
+        let attempt = |row: &Row| {
+            let (pids, starts): (Option<Vec<i32>>, Option<Vec<DateTime<Utc>>>) = (row.get("pids"), row.get("starts"));
+            Some(Unswept {
+                token: LeaseToken(row.get::<_, Option<Uuid>>("lease_token")?),
+                backends: pids.unwrap_or_default().into_iter().zip(starts.unwrap_or_default()).collect(),
+                stored: place(row),
+            })
         };
-        Ok(rows.iter().map(attempt).collect())
+        let next = rows.first().and_then(|row| duration(row, "sleep_ms"));
+        Ok((rows.iter().filter_map(attempt).collect(), next))
     }
 
     /// Nothing of this attempt is left, as far as one can see now: a lost one is looked at once more later.
@@ -72,15 +75,6 @@ impl Queue {
     /// When the database cannot be asked.
     pub async fn postpone_sweep(&self, token: LeaseToken, delay: Duration) -> Result<(), QueueError> {
         self.query(sql::POSTPONE_SWEEP, &[&token.0, &ms(delay)]).await.map(drop)
-    }
-
-    /// How long until the next attempt is to be swept; none: nothing is left.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn next_sweep(&self) -> Result<Option<Duration>, QueueError> {
-        let row = self.query_opt(sql::NEXT_SWEEP, &[]).await?;
-        Ok(row.map(|row| Duration::from_millis(row.get::<_, i64>("sleep_ms").max(0).unsigned_abs())))
     }
 
     /// This process went on after the lease was gone: sweep once more. Never touches an attempt that completed.

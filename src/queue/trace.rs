@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio_postgres::types::ToSql;
 
 use super::pool::ms;
@@ -19,26 +20,53 @@ pub struct Drained {
     pub mailed: usize,
     /// Jobs that died.
     pub dead: usize,
-    /// Jobs that could start now.
-    pub due_left: i64,
-    /// A wrong setting holds some up.
-    pub is_on_hold: bool,
     /// Its longest runtime.
     pub max_runtime: Option<Duration>,
+    /// What is left of that.
+    pub time_left: Option<Duration>,
+}
+
+/// What a drain leaves behind.
+#[derive(Debug, Clone)]
+pub struct Leftover {
+    /// Jobs that could start now.
+    pub due: i64,
+    /// Those of them whose report usually takes longer than the time that was left.
+    pub too_long: i64,
+    /// Jobs for a later instant, or on hold.
+    pub waiting: i64,
+    /// Jobs that somebody has paused.
+    pub paused: i64,
+    /// Jobs under a lease of another process.
+    pub running_elsewhere: i64,
+    /// When something becomes due.
+    pub next_due_at: Option<DateTime<Utc>>,
+    /// What a wrong setting holds up, with what to do.
+    pub on_hold: Option<String>,
 }
 
 impl Queue {
-    /// Note how this drain ended: one row, written over by each.
+    /// What is left when this process, a drain, has nothing more to do or no more time. Notes how it ended: one row, written over by each.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn record_drain(&self, drained: &Drained) -> Result<(), QueueError> {
+    pub async fn drained(&self, drained: &Drained) -> Result<Leftover, QueueError> {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let [claimed, exported, mailed, dead] = [drained.claimed, drained.exported, drained.mailed, drained.dead].map(number);
-        let (max_runtime_ms, source_slots) = (drained.max_runtime.map(ms), self.policy.source_slots);
+        let (time_left_ms, max_runtime_ms) = (drained.time_left.map(ms), drained.max_runtime.map(ms));
         let params: [&(dyn ToSql + Sync); 8] =
-            [&claimed, &exported, &mailed, &dead, &drained.due_left, &drained.is_on_hold, &max_runtime_ms, &source_slots];
-        self.query(sql::RECORD_DRAIN, &params).await.map(drop)
+            [&self.worker, &time_left_ms, &claimed, &exported, &mailed, &dead, &max_runtime_ms, &self.policy.source_slots];
+        let row = self.query_opt(sql::DRAINED, &params).await?;
+        let row = row.ok_or_else(|| QueueError::Statement("no row of counts".into()))?;
+        Ok(Leftover {
+            due: row.get("due"),
+            too_long: row.get("too_long"),
+            waiting: row.get("waiting"),
+            paused: row.get("paused"),
+            running_elsewhere: row.get("running_elsewhere"),
+            next_due_at: row.get("next_due_at"),
+            on_hold: row.get("on_hold"),
+        })
     }
 
     /// Note what SES says of its daily quota; `most_a_day` is `None` where there is no limit.

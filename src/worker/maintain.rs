@@ -57,6 +57,13 @@ impl Cleaner {
         });
     }
 
+    /// A look at what lies ahead says when something is to be cleaned up. A turn that is at it plans anew at its end.
+    pub(super) fn plan(&self, clean_in: Option<Duration>) {
+        if self.turn.try_lock().is_ok() {
+            self.next.send_replace(Instant::now() + clean_in.map_or(LOOK, |soon| soon.min(LOOK)));
+        }
+    }
+
     /// Look again whenever something is to be swept (again), until the handle is dropped.
     pub(super) fn keep(&self) -> AbortOnDropHandle<()> {
         let (cleaner, mut next) = (self.clone(), self.next.subscribe());
@@ -88,7 +95,11 @@ impl Cleaner {
 
     /// Sweep what is to be swept now; returns how long until there is more.
     async fn sweep_all(&self) -> Result<Option<Duration>, QueueError> {
-        for attempt in self.queue.unswept().await? {
+        let (found, next) = self.queue.unswept().await?;
+        if found.is_empty() {
+            return Ok(next);
+        }
+        for attempt in found {
             let swept = tokio::time::timeout(EACH, self.sweep(&attempt)).await;
             match swept.unwrap_or_else(|_| Err("the store did not answer in time".into())) {
                 Ok(()) => {
@@ -104,7 +115,7 @@ impl Cleaner {
                 }
             }
         }
-        self.queue.next_sweep().await
+        Ok(self.queue.unswept().await?.1)
     }
 
     async fn sweep(&self, attempt: &Unswept) -> Result<(), String> {

@@ -139,7 +139,7 @@ impl Worker {
     /// # Errors
     /// Only what waiting cannot mend: a refused login, a schema that is not ours.
     pub async fn run(self, listener: Listener, stop: CancellationToken) -> Result<Tally, QueueError> {
-        let sleeper = Sleeper::listening(self.queue.clone(), listener.wake.clone(), self.options.poll);
+        let sleeper = Sleeper::listening(self.queue.clone(), self.cleaner.clone(), listener.wake.clone(), self.options.poll);
         let beating = heartbeat::keep(self.queue.clone(), self.leases.clone(), self.options.heartbeat, listener.cancel.clone());
         let asking = quota::keep(self.queue.clone(), self.courier.clone());
         let tally = self.work(Some(sleeper), Budget::default(), stop).await;

@@ -34,7 +34,8 @@ impl NoticeOptions {
         NoticeOptions { to_recipients, window, operators: operators.into_iter().map(Recipient::new).collect(), every }
     }
 
-    fn tells_nobody(&self) -> bool {
+    /// Whether nothing is told to anybody.
+    pub fn tells_nobody(&self) -> bool {
         !self.to_recipients && self.operators.is_empty()
     }
 }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::maintain::Cleaner;
 use crate::queue::{Mark, Queue, QueueError, Room};
 
 /// Decides how long an idle worker sleeps.
 pub(super) struct Sleeper {
     queue: Queue,
+    cleaner: Cleaner,
     wake: Arc<Notify>,
     poll: Duration,
     /// Whether this worker may be marked as asleep.
@@ -23,34 +25,46 @@ pub(super) struct Sleeper {
     empty_turns: u32,
 }
 
+/// How long to sleep, and what to ask after it.
+enum Nap {
+    /// Something may be due then: claim.
+    Claim(Duration),
+    /// Nothing is known to be due by then: look at what lies ahead.
+    Look(Duration),
+}
+
 impl Sleeper {
-    pub(super) fn listening(queue: Queue, wake: Arc<Notify>, poll: Duration) -> Sleeper {
-        Sleeper { queue, wake, poll, is_marked: false, is_marking: false, unheard: HashSet::new(), empty_turns: 0 }
+    pub(super) fn listening(queue: Queue, cleaner: Cleaner, wake: Arc<Notify>, poll: Duration) -> Sleeper {
+        Sleeper { queue, cleaner, wake, poll, is_marked: false, is_marking: false, unheard: HashSet::new(), empty_turns: 0 }
     }
 
-    /// Sleep until something may be due that this room could take. When the database cannot be asked, the next claim says so.
-    /// A worker that has not looked at everything sleeps no longer than until it may.
+    /// Sleep until something may be due that this room could take: as long as nothing is, one statement for each longest sleep. When the database
+    /// cannot be asked, the next claim says so. A worker that has not looked at everything sleeps no longer than until it may.
     pub(super) async fn sleep(&mut self, room: Room, thorough_in: Option<Duration>) {
-        let nap = match self.nap(room, thorough_in).await {
-            Ok(nap) => nap,
-            Err(error) => {
+        loop {
+            let nap = self.nap(room, thorough_in).await.unwrap_or_else(|error| {
                 tracing::debug!(%error, "could not prepare to sleep");
-                Duration::from_millis(500)
-            }
-        };
-        tokio::select! {
-            () = self.wake.notified() => {
-                self.empty_turns = 0;
-                if room.exports == 0 && let Err(error) = self.queue.wake_another().await {
-                    // Sent when this worker still had room: pass it on.
-                    tracing::debug!(%error, "could not pass a wake on");
+                Nap::Claim(Duration::from_millis(500))
+            });
+            let (Nap::Claim(length) | Nap::Look(length)) = nap;
+            tokio::select! {
+                () = self.wake.notified() => {
+                    self.empty_turns = 0;
+                    if room.exports == 0 && let Err(error) = self.queue.wake_another().await {
+                        // Sent when this worker still had room: pass it on.
+                        tracing::debug!(%error, "could not pass a wake on");
+                    }
+                    return;
                 }
+                () = tokio::time::sleep(length) => {}
             }
-            () = tokio::time::sleep(nap) => {}
+            if matches!(nap, Nap::Claim(_)) {
+                return;
+            }
         }
     }
 
-    async fn nap(&mut self, room: Room, thorough_in: Option<Duration>) -> Result<Duration, QueueError> {
+    async fn nap(&mut self, room: Room, thorough_in: Option<Duration>) -> Result<Nap, QueueError> {
         let poll = self.poll.mul_f64(0.8 + fastrand::f64() * 0.4);
         // What applications insert are exports: who cannot start one must not take the wake from another.
         if room.exports == 0 && self.is_marked {
@@ -58,49 +72,47 @@ impl Sleeper {
             self.is_marked = false;
         }
         if room.is_full() {
-            return Ok(poll);
+            return Ok(Nap::Claim(poll));
         }
         if let Some(soon) = thorough_in {
             // Nobody wakes a process that is not marked as asleep, and until then it looks at what is new by itself.
             let look = if room.exports > 0 { Duration::from_secs(1) } else { poll };
-            return Ok(soon.min(poll).min(look));
+            return Ok(Nap::Claim(soon.min(poll).min(look)));
         }
-        let due = self.queue.next_due(room).await?;
-        if due == Some(Duration::ZERO) {
+        let ahead = self.queue.ahead(room, (room.exports > 0).then_some(poll)).await?;
+        self.cleaner.plan(ahead.clean_in);
+        let nap = match ahead.due_in {
             // Another process or a person holds the row: looked at ever less often.
-            return Ok(self.back_off(poll));
-        }
-        let nap = due.unwrap_or(poll).min(poll);
+            Some(Duration::ZERO) => return Ok(Nap::Claim(self.back_off(poll))),
+            Some(due) if due < poll => Nap::Claim(due),
+            _ => Nap::Look(poll),
+        };
+        let (Nap::Claim(length) | Nap::Look(length)) = nap;
         if room.exports == 0 {
             return Ok(nap);
         }
         self.is_marked = true;
         // This future may be dropped at any await: a mark that was set and not followed up counts as new the next time.
         let is_new = std::mem::replace(&mut self.is_marking, true);
-        match self.queue.wait(nap).await? {
-            Mark::Deaf => Ok(nap),
-            mark if is_new || mark == Mark::New => {
-                // Whoever is through by now has left a job to be found, whoever is not is waited for.
-                self.unheard.extend(self.queue.requests_in_flight().await?);
-                self.is_marking = false;
-                Ok(Duration::ZERO)
+        if is_new || !ahead.is_marked {
+            if self.queue.wait(length).await? == Mark::Deaf {
+                return Ok(nap);
             }
-            _ => {
-                self.is_marking = false;
-                if !self.unheard.is_empty() {
-                    let in_flight = self.queue.requests_in_flight().await?;
-                    let before = self.unheard.len();
-                    self.unheard.retain(|transaction| in_flight.contains(transaction));
-                    if self.unheard.len() < before {
-                        // Committed after the last look, perhaps.
-                        return Ok(Duration::ZERO);
-                    }
-                    return Ok(self.back_off(nap));
-                }
-                self.empty_turns = 0;
-                Ok(nap)
-            }
+            // Whoever is through by now has left a job to be found, whoever is not is waited for.
+            self.unheard.extend(self.queue.requests_in_flight().await?);
+            self.is_marking = false;
+            return Ok(Nap::Claim(Duration::ZERO));
         }
+        self.is_marking = false;
+        if self.unheard.is_empty() {
+            self.empty_turns = 0;
+            return Ok(nap);
+        }
+        let in_flight = self.queue.requests_in_flight().await?;
+        let before = self.unheard.len();
+        self.unheard.retain(|transaction| in_flight.contains(transaction));
+        // Committed after the last look, perhaps.
+        Ok(Nap::Claim(if self.unheard.len() < before { Duration::ZERO } else { self.back_off(length) }))
     }
 
     fn back_off(&mut self, longest: Duration) -> Duration {

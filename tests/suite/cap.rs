@@ -52,10 +52,10 @@ async fn a_worker_without_a_place_sleeps_until_a_lease_ends_instead_of_looking_a
     world.settings.policy.source_slots = Some(1);
     world.request_many(2, "select 1").await;
     assert_eq!(world.claim("one", 4, 0).await.len(), 1);
-    let nap = world.queue("two").next_due(Room { exports: 4, deliveries: 4 }).await.unwrap();
+    let nap = world.queue("two").ahead(Room { exports: 4, deliveries: 4 }, None).await.unwrap().due_in;
     assert!(nap.is_some_and(|nap| nap > Duration::from_secs(60)), "{nap:?}");
     world.settings.policy.source_slots = Some(2);
-    assert_eq!(world.queue("two").next_due(Room { exports: 4, deliveries: 4 }).await, Ok(Some(Duration::ZERO)));
+    assert_eq!(world.queue("two").ahead(Room { exports: 4, deliveries: 4 }, None).await.unwrap().due_in, Some(Duration::ZERO));
 }
 
 #[tokio::test]

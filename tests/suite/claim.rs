@@ -169,7 +169,7 @@ async fn the_deadline_is_the_requests_timeout_or_the_setting_and_the_daemons_own
 
 /// Seconds until something is due for this room.
 async fn next_due(world: &World, exports: usize, deliveries: usize) -> Option<u64> {
-    world.queue("one").next_due(Room { exports, deliveries }).await.unwrap().map(|due| due.as_secs_f64().round() as u64)
+    world.queue("one").ahead(Room { exports, deliveries }, None).await.unwrap().due_in.map(|due| due.as_secs_f64().round() as u64)
 }
 
 #[tokio::test]

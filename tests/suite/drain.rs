@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use exportbox::sandbox::PostgresOptions;
+use exportbox::queue::Room;
 use serde_json::{Value, json};
 
 use crate::harness::World;
+use crate::harness::connections::asked;
 use crate::harness::log::Logged;
 use crate::harness::process::{code, json as said, signal, stderr};
 
@@ -66,33 +67,71 @@ async fn a_drain_without_time_to_work_ends_lost_leases_all_the_same() {
 }
 
 #[tokio::test]
-async fn an_empty_drain_asks_eleven_short_statements() {
-    let settings = vec![("log_statement".into(), "all".into()), ("log_line_prefix".into(), "[%a] ".into())];
-    let world = World::with_server(&PostgresOptions { settings, ..PostgresOptions::default() }).await;
+async fn an_empty_drain_asks_four_statements_and_each_once_without_a_name() {
+    let world = World::with_talkative_server().await;
     let output = world.run(&["drain", "--json"]).await;
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let log = world.server_log();
-    let mut asked: BTreeMap<&str, usize> = BTreeMap::new();
-    // host:pid:random
-    let of_a_process = |line: &&str| line.split(']').next().unwrap().matches(':').count() == 2 && line.starts_with("[exportbox ");
-    for line in log.lines().filter(of_a_process).filter(|line| line.contains("LOG:")) {
-        let name = line.split_once("-- name: ").map_or(line, |(_, name)| name);
-        *asked.entry(name).or_default() += 1;
-    }
-    let expected = [
-        "claim",
-        "connections",
-        "drained",
-        "due_schedules",
-        "expire",
-        "next_sweep",
-        "reap",
-        "record_drain",
-        "schema_versions",
-        "take_chores",
-        "unswept",
+    let asked: Vec<&str> = asked(&log).map(|line| line.split_once("execute <unnamed>: -- name: ").map_or(line, |(_, name)| name)).collect();
+    assert_eq!(asked, ["schema_versions", "connections", "next_due", "drained"]);
+    assert_eq!(world.text("select ended from exportbox.last_drain").await, "drained");
+}
+
+#[tokio::test]
+async fn a_drain_finds_whatever_is_due_and_says_that_nothing_else_is() {
+    let mut world = World::new().await;
+    world.may_leave_running = true;
+    let queue = world.queue("looks");
+    let room = Room { exports: 4, deliveries: 8 };
+    let held = "insert into exportbox.control (scope, error_class, reason, probe_at) values ('export', 'store_config', 'why', ";
+    let running = "insert into exportbox.job (export_id, kind, state, lease_token, worker, lease_expires_at, deadline_at)
+        values (gen_random_uuid(), 'export', 'running', gen_random_uuid(), 'w',";
+    let lost = "insert into exportbox.attempt (lease_token, job_id, number, worker, finished_at, outcome, bucket, object_key, sweep_after)
+        values (gen_random_uuid(), 7, 1, 'w', now(), 'reaped', 'exports', 'key',";
+    let schedule = "insert into exportbox.schedule (name, cron, time_zone, requester, report, next_due_at) values ('s', '0 6 * * *', 'UTC', 'app', 'r',";
+    let job = "insert into exportbox.job (export_id, kind, run_at, not_after) values (gen_random_uuid(),";
+    // Now, and the same not yet.
+    let cases: [(&str, String, String); 9] = [
+        ("an export", format!("{job} 'export', now(), null)"), format!("{job} 'export', now() + '1 hour', null)")),
+        ("a mail", format!("{job} 'delivery', now(), null)"), format!("{job} 'delivery', now() + '1 hour', null)")),
+        (
+            "what is too late",
+            format!("{job} 'export', now() + '1 hour', now())"),
+            format!("{job} 'export', now() + '1 hour', now() + '2 hours')"),
+        ),
+        ("a lost lease", format!("{running} now(), now() + '1 hour')"), format!("{running} now() + '1 hour', now() + '1 hour')")),
+        ("an overrun", format!("{running} now() + '1 hour', now() - '2 hours'::interval)"), format!("{running} now() + '1 hour', now())")),
+        ("a probe", format!("{held} now())"), format!("{held} now() + '1 hour')")),
+        ("a schedule", format!("{schedule} now())"), format!("{schedule} now() + '1 hour')")),
+        ("something to sweep", format!("{lost} now())"), format!("{lost} now() + '1 hour')")),
+        (
+            "a chore",
+            "update exportbox.chore set due_at = now()".into(),
+            "update exportbox.chore set due_at = now() + interval '1 hour'".into(),
+        ),
     ];
-    assert_eq!(asked, expected.into_iter().map(|name| (name, 1)).collect());
+    for (what, due, not_yet) in cases {
+        for (sql, is_quiet) in [(due, false), (not_yet, true)] {
+            world.sql(&format!("set session_replication_role = replica; {sql}; set session_replication_role = origin")).await;
+            assert_eq!(queue.ahead(room, None).await.unwrap().is_quiet(), is_quiet, "{what}: {sql}");
+            world
+                .sql(
+                    "set session_replication_role = replica;
+                     delete from exportbox.job; delete from exportbox.attempt; delete from exportbox.control; delete from exportbox.schedule;
+                     update exportbox.chore set due_at = now() + interval '1 hour';
+                     set session_replication_role = origin",
+                )
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_drain_with_nothing_else_to_do_sweeps_and_does_the_chores() {
+    let world = World::new().await;
+    world.sql("update exportbox.chore set due_at = now() where name = 'prune'").await;
+    drain(&world, &[]).await;
+    assert_eq!(world.count("select count(*) from exportbox.chore where worker is not null and due_at > now()").await, 1);
 }
 
 #[tokio::test]

@@ -133,14 +133,14 @@ async fn nobody_wakes_for_what_is_paused_and_a_request_still_expires() {
     let queue = world.queue("one");
     world.request_report("near", json!({}), "").await;
     world.pause("report:near").await;
-    assert_eq!(queue.next_due(ROOM).await, Ok(None));
+    assert_eq!(queue.ahead(ROOM, None).await.map(|ahead| ahead.due_in), Ok(None));
     world.request("select 1", &[]).await;
-    assert_eq!(queue.next_due(ROOM).await, Ok(Some(Duration::ZERO)), "the job behind it is due");
+    assert_eq!(queue.ahead(ROOM, None).await.map(|ahead| ahead.due_in), Ok(Some(Duration::ZERO)), "the job behind it is due");
     world.pause("exports").await;
-    assert_eq!(queue.next_due(ROOM).await, Ok(None), "all of its kind is paused");
+    assert_eq!(queue.ahead(ROOM, None).await.map(|ahead| ahead.due_in), Ok(None), "all of its kind is paused");
     let hold = "insert into exportbox.control (scope, error_class, reason, probe_at) values ('export', 'store_config', 'why', now() - interval '1 hour')";
     world.sql(hold).await;
-    assert_eq!(queue.next_due(ROOM).await, Ok(None), "what is paused is not probed either");
+    assert_eq!(queue.ahead(ROOM, None).await.map(|ahead| ahead.due_in), Ok(None), "what is paused is not probed either");
     assert!(world.claim("two", 4, 4).await.is_empty());
     assert_eq!(world.count("select count(*) from exportbox.control where probe_at < now()").await, 1, "the probe is not used up");
     world.sql("update exportbox.job set not_after = now() - interval '1 second' where report = 'near'").await;

@@ -27,12 +27,15 @@ const HISTORY: &str = "
 /// A look from the start, without a cap.
 const CLAIM: &str = "(4, 8, 'w', 90000, 3600000, 300000, 5::smallint, 8::smallint, null, null, 3::smallint, true, null, null)";
 
+/// What an idle worker asks.
+const NEXT_DUE: &str = "(true, true, 90000, 2, 'w', 60000)";
+
 /// Statement, arguments, and the indexes that it must read; `|` is or.
 const CYCLE: &[(&str, &str, &[&str])] = &[
     ("reap", "(90000, 3::smallint, 5::smallint, 8::smallint, false)", &["job_running", "attempt_pkey"]),
     ("expire", "", &["job_expiring"]),
     ("claim", CLAIM, &["job_due", "job_pkey"]),
-    ("next_due", "(true, true, 90000, 2)", &["job_due", "job_running", "job_expiring"]),
+    ("next_due", NEXT_DUE, &["job_due", "job_running", "job_expiring", "attempt_unswept"]),
     (
         "heartbeat",
         "('{200101,200102}', array[gen_random_uuid(), gen_random_uuid()], '{1,2}', '{3,4}', 90000, 'w')",
@@ -43,7 +46,6 @@ const CYCLE: &[(&str, &str, &[&str])] = &[
     ("gather_digest", "('{ops@example.com}', 3600000)", &["job_dead"]),
     ("load_digest", "(now() - interval '1 hour', now())", &["job_dead", "attempt_number"]),
     ("figures", "", &["job_due", "job_running", "job_dead"]),
-    ("next_sweep", "", &["attempt_unswept"]),
     (
         "complete_exports",
         "('{7}', array[gen_random_uuid()], '{b}', '{1}', '{t}', '{f}', array[now()], array[gen_random_uuid()], '{1}', '{k}', '{1}', '{s}')",
@@ -122,7 +124,7 @@ async fn asking_for_the_next_due_instant_reads_a_few_pages_of_a_long_queue() {
              analyze exportbox.job",
         )
         .await;
-    let plan = plan(&world.admin, ", analyze, buffers", "next_due", "(true, true, 90000, 2)").await;
+    let plan = plan(&world.admin, ", analyze, buffers", "next_due", NEXT_DUE).await;
     let pages = pages(&plan);
     assert!(pages < 200, "{pages} pages");
 }

@@ -126,6 +126,8 @@ async fn a_named_statement_that_is_lost_behind_a_pooler_is_never_taken_for_an_ou
     let world = World::new().await;
     let Some(pooler) = Pooler::start(postgres().port(), 1, "ignore_startup_parameters = options").await else { return };
     let unaware = Queue::new(&DatabaseUrl::parse(&pooler.url(&world.daemon_url())).unwrap(), "one".into(), world.settings.policy.clone());
+    // From the second time on by name.
+    unaware.check_schema().await.unwrap();
     unaware.check_schema().await.unwrap();
     assert_eq!(world.terminate("exportbox one").await, 1);
     world.until("select count(*) = 0 from pg_stat_activity where application_name = 'exportbox one'").await;

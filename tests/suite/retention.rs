@@ -318,7 +318,7 @@ async fn looking_for_what_is_old_enough_or_due_costs_the_same_beside_a_long_hist
             // All of it is old enough.
             ("prune", "(60000, 60000, 60000, true, 200, true)"),
             ("due_schedules", ""),
-            ("next_due", "(true, true, 90000, 2)"),
+            ("next_due", "(true, true, 90000, 2, 'w', 60000)"),
         ];
         for (place, (name, arguments)) in statements.into_iter().enumerate() {
             // The first time the server reads its own catalogue.

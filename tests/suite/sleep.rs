@@ -51,6 +51,35 @@ async fn an_idle_worker_asks_nothing_while_others_work() {
 }
 
 #[tokio::test]
+async fn an_idle_worker_asks_one_statement_for_each_nap_and_stays_marked() {
+    let mut world = World::with_talkative_server().await;
+    world.settings.work.poll = Duration::from_millis(200);
+    let running = [world.start().await, world.start().await, world.start().await];
+    for one in &running {
+        world.until(&format!("select waiting_until > now() from exportbox.worker where id = '{}'", one.worker)).await;
+    }
+    // One mark lasts for less than ten of these naps.
+    for one in &running {
+        world.until_it_asks_only(&one.worker, "next_due", 10).await;
+    }
+    assert_eq!(world.count("select count(*) from exportbox.worker where waiting_until > now()").await, 3);
+    for one in running {
+        one.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn an_idle_worker_does_a_chore_once_it_is_due() {
+    let mut world = World::new().await;
+    world.settings.work.poll = Duration::from_millis(100);
+    let running = world.start().await;
+    world.until("select waiting_until > now() from exportbox.worker").await;
+    world.sql("update exportbox.chore set due_at = now() where name = 'prune'").await;
+    world.until("select worker is not null and due_at > now() from exportbox.chore where name = 'prune'").await;
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn an_insert_wakes_a_sleeping_worker() {
     let world = sleepy().await;
     let running = world.start().await;

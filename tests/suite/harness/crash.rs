@@ -59,7 +59,7 @@ impl World {
         assert_eq!(self.count(held).await, 0, "leases");
         assert_eq!(self.count("select count(*) from exportbox.attempt where outcome is null or finished_at is null").await, 0, "attempts");
         let unswept = self.queue("judge").unswept().await.unwrap();
-        assert!(unswept.is_empty(), "not swept: {unswept:?}");
+        assert!(unswept.0.is_empty(), "not swept: {unswept:?}");
         self.assert_store_is_clean().await;
         self.until_query_is_gone(id).await;
     }

@@ -7,7 +7,7 @@ mod attempts;
 mod aws_s3;
 pub mod canary;
 mod churn;
-mod connections;
+pub mod connections;
 #[cfg(debug_assertions)]
 pub mod crash;
 mod deliveries;

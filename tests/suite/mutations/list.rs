@@ -175,8 +175,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "what completed is swept too",
         file: "sql/unswept.sql",
-        search: "and attempt.outcome <> 'completed'",
-        replace: "",
+        search: "and attempt.outcome <> 'completed'\n        and attempt.sweep_after < 'infinity'\n        and attempt.sweep_after <= now()",
+        replace: "and attempt.sweep_after < 'infinity'\n        and attempt.sweep_after <= now()",
         tests: &["outage::an_export_whose_completion_was_written_but_not_heard_of_is_never_swept"],
     },
     Mutation {
