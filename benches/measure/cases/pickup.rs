@@ -75,10 +75,7 @@ impl Bench<'_> {
         for _ in 0..requests {
             self.request().await?;
         }
-        let spoken = self.stand.statements_by_name().await?;
-        let statements = spoken.iter().map(|(_, calls)| calls).sum::<f64>() / requests as f64;
-        let told: Vec<String> = spoken.iter().take(16).map(|(name, calls)| format!("{name} {:.2}", calls / requests as f64)).collect();
-        eprintln!("          a request with {} takes {statements:.1} statements: {}", self.whom(), told.join(", "));
+        let statements = self.stand.statements_of(&format!("a request with {}", self.whom()), requests as f64).await?;
         let (mut wakes, mut channels) = (0, HashSet::new());
         while let Ok(note) = notes.try_recv() {
             wakes += 1;
