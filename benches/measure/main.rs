@@ -32,6 +32,11 @@ impl Wanted {
     }
 }
 
+/// Which of figure (0) and floor (1) comes first: it changes from round to round, so that neither always runs in the other's wake.
+pub fn in_turn(round: usize) -> [usize; 2] {
+    if round.is_multiple_of(2) { [1, 0] } else { [0, 1] }
+}
+
 fn variable<T: std::str::FromStr>(name: &str, otherwise: T) -> T {
     match std::env::var(name) {
         Ok(text) if !text.is_empty() => {

@@ -9,7 +9,7 @@ use exportbox::database::DatabaseUrl;
 use exportbox::queue::migrate::migrate;
 use exportbox::sandbox::{DAEMON, PostgresOptions, Sandbox, SandboxOptions};
 use tokio::process::{Child, Command};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, Row};
 
 /// The program under measurement, built with the profile of the benchmark.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_exportbox");
@@ -154,13 +154,18 @@ impl Stand {
         Ok(calls)
     }
 
-    /// The same by name, the most frequent first: what a figure of statements is made of.
-    pub async fn statements_by_name(&self) -> anyhow::Result<Vec<(String, f64)>> {
-        let count = "select coalesce(substring(s.query from '-- name: (\\w+)'), left(s.query, 40)) as name, sum(s.calls)::float8
-            from pg_stat_statements as s join pg_roles as r on r.oid = s.userid where r.rolname = $1 group by name order by 2 desc, 1";
-        let rows = self.admin.query(count, &[&DAEMON]).await?;
+    /// The same for each of so many units of work. Says on stderr what they are made of, and how long the server took for each.
+    pub async fn statements_of(&self, what: &str, units: f64) -> anyhow::Result<f64> {
+        let count = "select coalesce(substring(s.query from '-- name: (\\w+)'), left(s.query, 40)) as name, sum(s.calls)::float8 as calls,
+                sum(s.total_exec_time) / sum(s.calls) as ms
+            from pg_stat_statements as s join pg_roles as r on r.oid = s.userid where r.rolname = $1 group by name order by calls desc, name";
+        let rows = self.admin.query(count, &[&DAEMON]).await.context("ask for statements by name")?;
         self.admin.batch_execute("select pg_stat_statements_reset()").await?;
-        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+        let each = |row: &Row| (row.get::<_, String>("name"), row.get::<_, f64>("calls") / units, row.get::<_, f64>("ms"));
+        let each: Vec<_> = rows.iter().map(each).collect();
+        let told: Vec<String> = each.iter().take(20).map(|(name, calls, ms)| format!("{name} {calls:.2} of {ms:.2} ms")).collect();
+        eprintln!("          {what}: {}", told.join(", "));
+        Ok(each.iter().map(|(_, calls, _)| calls).sum())
     }
 
     /// The server's process, whose family is the whole server.

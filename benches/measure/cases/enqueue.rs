@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use crate::line::{Costs, Goal, Line, median};
 use crate::stand::{Database, Stand};
-use crate::{Wanted, costs, fill};
+use crate::{Wanted, costs, fill, in_turn};
 
 const CLIENTS: &str = "4";
 /// Of pgbench: ten branches of 100,000 accounts.
@@ -42,13 +42,16 @@ pub async fn measure(wanted: Wanted) -> anyhow::Result<Vec<Line>> {
         let sleeper = if has_sleeper { Some(sleeper(&stand, &database).await?) } else { None };
         let (mut rounds, mut server) = (Vec::new(), Vec::new());
         for round in 1..=wanted.rounds {
-            begun_anew(&database).await?;
-            let (figure, cpu_us) = requests_per_second(&stand, &database, transaction, wanted).await?;
-            begun_anew(&database).await?;
-            let (floor, _) = plain_rows_per_second(&stand, &database, transaction, wanted).await?;
+            let mut rates = [0.0; 2];
+            for which in in_turn(round) {
+                begun_anew(&database).await?;
+                let cpu_us;
+                (rates[which], cpu_us) = rate(&stand, &database, transaction, [OURS, PLAIN][which], wanted).await?;
+                server.extend(cpu_us.filter(|_| which == 0));
+            }
+            let [figure, floor] = rates;
             eprintln!("          {case}, round {round}: {figure:.0} requests/s, {floor:.0} plain rows/s");
             rounds.push((figure, floor));
-            server.extend(cpu_us);
         }
         drop(sleeper);
         database.admin.batch_execute("delete from exportbox.worker").await.context("forget the sleeper")?;
@@ -74,16 +77,6 @@ pub async fn requests_per_second(
     wanted: Wanted,
 ) -> anyhow::Result<(f64, Option<f64>)> {
     rate(stand, database, transaction, OURS, wanted).await
-}
-
-/// The floor of it.
-async fn plain_rows_per_second(
-    stand: &Stand,
-    database: &Database,
-    transaction: Transaction,
-    wanted: Wanted,
-) -> anyhow::Result<(f64, Option<f64>)> {
-    rate(stand, database, transaction, PLAIN, wanted).await
 }
 
 /// Four clients for ten seconds.

@@ -6,7 +6,7 @@ use super::queue::{bare_jobs_per_second, jobs_per_second};
 use crate::Wanted;
 use crate::line::{Goal, Line};
 use crate::stand::{Database, Stand};
-use crate::{fill, work};
+use crate::{fill, in_turn, work};
 
 pub async fn measure(wanted: Wanted) -> anyhow::Result<Vec<Line>> {
     let stand = Stand::start(&[]).await?;
@@ -16,7 +16,8 @@ pub async fn measure(wanted: Wanted) -> anyhow::Result<Vec<Line>> {
     let (mut rounds, mut bare) = (Vec::new(), Vec::new());
     for round in 1..=wanted.rounds {
         let mut figures = [0.0; 4];
-        for (is_held, at) in [(true, 0), (false, 1)] {
+        for at in in_turn(round) {
+            let is_held = at == 0;
             fill::empty(&database.admin).await?;
             fill::due(&database.admin, jobs).await?;
             let held = held_if(is_held, &stand, &database).await?;

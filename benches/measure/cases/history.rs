@@ -4,7 +4,7 @@ use super::enqueue::{self, BULK, SINGLE};
 use super::queue::jobs_per_second;
 use crate::line::{Goal, Line};
 use crate::stand::Stand;
-use crate::{Wanted, fill};
+use crate::{Wanted, fill, in_turn};
 
 const GOAL: Goal = Goal::RatioAtLeast(0.9);
 
@@ -17,11 +17,16 @@ pub async fn measure(wanted: Wanted) -> anyhow::Result<Vec<Line>> {
     fill::history(&old.admin, wanted).await?;
     let (jobs, mut worked) = (wanted.sized(100_000), Vec::new());
     for round in 1..=wanted.rounds {
-        fill::due(&old.admin, jobs).await?;
-        let figure = jobs_per_second(&old, jobs).await?;
-        fill::empty(&fresh.admin).await?;
-        fill::due(&fresh.admin, jobs).await?;
-        let floor = jobs_per_second(&fresh, jobs).await?;
+        let mut rates = [0.0; 2];
+        for which in in_turn(round) {
+            let database = [&old, &fresh][which];
+            if which == 1 {
+                fill::empty(&database.admin).await?;
+            }
+            fill::due(&database.admin, jobs).await?;
+            rates[which] = jobs_per_second(database, jobs).await?;
+        }
+        let [figure, floor] = rates;
         eprintln!("          round {round}: {figure:.0} jobs/s, fresh {floor:.0}");
         worked.push((figure, floor));
     }
@@ -30,10 +35,16 @@ pub async fn measure(wanted: Wanted) -> anyhow::Result<Vec<Line>> {
     for (case, transaction) in [("beside history, enqueue, single", SINGLE), ("beside history, enqueue, bulk of 1,000", BULK)] {
         let mut rounds = Vec::new();
         for round in 1..=wanted.rounds {
-            fill::settled(&old.admin, fill::EVERY_TABLE).await?;
-            let (figure, _) = enqueue::requests_per_second(&stand, &old, transaction, wanted).await?;
-            enqueue::begun_anew(&fresh).await?;
-            let (floor, _) = enqueue::requests_per_second(&stand, &fresh, transaction, wanted).await?;
+            let mut rates = [0.0; 2];
+            for which in in_turn(round) {
+                let database = [&old, &fresh][which];
+                match which {
+                    0 => fill::settled(&database.admin, fill::EVERY_TABLE).await?,
+                    _ => enqueue::begun_anew(database).await?,
+                }
+                (rates[which], _) = enqueue::requests_per_second(&stand, database, transaction, wanted).await?;
+            }
+            let [figure, floor] = rates;
             eprintln!("          {case}, round {round}: {figure:.0} requests/s, fresh {floor:.0}");
             rounds.push((figure, floor));
         }

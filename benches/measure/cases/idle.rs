@@ -38,10 +38,8 @@ async fn watched(stand: &Stand, mut children: Vec<Child>, wanted: Wanted) -> any
     let (after, server_after) = (cpu(), family_cpu_us(stand.server_pid()));
     let share = watch.as_secs_f64() / 60.0 * processes;
     let per_minute = |after: Option<f64>, before: Option<f64>| after.zip(before).map(|(after, before)| (after - before) / share);
-    let spoken = stand.statements_by_name().await?;
-    let statements = spoken.iter().map(|(_, calls)| calls).sum::<f64>() / share;
-    let told: Vec<String> = spoken.iter().map(|(name, calls)| format!("{name} {:.2}", calls / share)).collect();
-    eprintln!("          of {processes} idle, each a minute: {}", told.join(", "));
+    let whose = if pids.len() == 1 { "one process".to_owned() } else { format!("each of {}", pids.len()) };
+    let statements = stand.statements_of(&format!("{whose}, a minute"), share).await?;
     let costs = Costs {
         statements: Some(statements),
         cpu_us: per_minute(after, before),
@@ -53,7 +51,6 @@ async fn watched(stand: &Stand, mut children: Vec<Child>, wanted: Wanted) -> any
         anyhow::ensure!(child.try_wait()?.is_none(), "a process ended while it was watched");
         child.kill().await.context("end a process")?;
     }
-    let whose = if pids.len() == 1 { "one process".to_owned() } else { format!("each of {}", pids.len()) };
     let memory_costs = Costs { peak_mib: median(&memory), ..Costs::default() };
     Ok(vec![
         Line::alone(format!("idle, {whose}, a minute"), "statements", vec![statements], Goal::AtMost(1.0)).costing(costs),

@@ -52,15 +52,18 @@ impl Bench<'_> {
         let (_listening, mut notes) = self.listener(&["bench".into()]).await?;
         let (mut typical, mut rare) = (Vec::new(), Vec::new());
         for round in 1..=wanted.rounds {
-            let (mut figures, mut floors) = (Vec::new(), Vec::new());
+            let (mut begun, mut figures, mut floors) = (Vec::new(), Vec::new(), Vec::new());
             for _ in 0..wanted.sized(1000).div_ceil(wanted.rounds) {
-                figures.push(self.request().await?);
+                let (began, claimed) = self.request().await?;
+                begun.push(began);
+                figures.push(claimed);
                 floors.push(notified(&self.app, &mut notes).await?);
             }
             for (rounds, share) in [(&mut typical, 0.5), (&mut rare, 0.99)] {
                 rounds.push((percentile(&figures, share), percentile(&floors, share)));
             }
-            eprintln!("          round {round} of {}: median {:.2} ms", wanted.rounds, percentile(&figures, 0.5));
+            let [began, claimed] = [&begun, &figures].map(|of| percentile(of, 0.5));
+            eprintln!("          round {round} of {}: median {claimed:.2} ms; the claim began after {began:.2} ms", wanted.rounds);
         }
         let case = |share: &str| format!("pick-up, {}, {share}", self.whom());
         Ok(vec![Line::new(case("p50"), "ms", &typical, Goal::AtMost(1.0)), Line::new(case("p99"), "ms", &rare, Goal::AtMost(3.0))])
@@ -75,10 +78,7 @@ impl Bench<'_> {
         for _ in 0..requests {
             self.request().await?;
         }
-        let spoken = self.stand.statements_by_name().await?;
-        let statements = spoken.iter().map(|(_, calls)| calls).sum::<f64>() / requests as f64;
-        let told: Vec<String> = spoken.iter().take(16).map(|(name, calls)| format!("{name} {:.2}", calls / requests as f64)).collect();
-        eprintln!("          a request with {} takes {statements:.1} statements: {}", self.whom(), told.join(", "));
+        let statements = self.stand.statements_of(&format!("a request with {}", self.whom()), requests as f64).await?;
         let (mut wakes, mut channels) = (0, HashSet::new());
         while let Ok(note) = notes.try_recv() {
             wakes += 1;
@@ -95,8 +95,9 @@ impl Bench<'_> {
         if self.workers == 1 { "one worker".into() } else { format!("{} workers", self.workers) }
     }
 
-    /// From the moment the application knows that it has committed to the claim's own commit, in milliseconds. Begins and ends with all asleep.
-    async fn request(&self) -> anyhow::Result<f64> {
+    /// From the moment the application knows that it has committed to the start of the claim, and to its commit, in milliseconds. Begins with all
+    /// asleep.
+    async fn request(&self) -> anyhow::Result<(f64, f64)> {
         let admin = &self.stand.admin;
         self.all_asleep().await?;
         admin.execute("select pg_advisory_lock($1)", &[&GATE]).await.context("close the gate")?;
@@ -104,22 +105,23 @@ impl Bench<'_> {
         let id: Uuid = self.app.query_one(&insert, &[]).await.context("request an export")?.get(0);
         // The server's clock is this machine's.
         let committed = Utc::now();
-        let claimed = self.claimed_at(id).await?;
+        let claim = self.claim_of(id).await?;
         admin.execute("select pg_advisory_unlock($1)", &[&GATE]).await.context("open the gate")?;
         let done = format!("select state = 'completed' from exportbox.job where export_id = '{id}'");
         self.stand.until(&done).await?;
-        Ok((claimed - committed).as_seconds_f64() * 1e3)
+        let [began, claimed] = claim.map(|at| (at - committed).as_seconds_f64() * 1e3);
+        Ok((began, claimed))
     }
 
-    /// Nothing but the claim has written the job's row as long as it runs.
-    async fn claimed_at(&self, id: Uuid) -> anyhow::Result<DateTime<Utc>> {
-        let committed = "select pg_xact_commit_timestamp(job.xmin) from exportbox.job where job.export_id = $1 and job.state = 'running'";
+    /// Its start and its commit. Nothing but the claim has written the job's row as long as it runs.
+    async fn claim_of(&self, id: Uuid) -> anyhow::Result<[DateTime<Utc>; 2]> {
+        let committed = "select job.started_at, pg_xact_commit_timestamp(job.xmin) from exportbox.job where job.export_id = $1 and job.state = 'running'";
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(120) {
             // Seldom: who asks takes a core from whom it asks about.
             tokio::time::sleep(Duration::from_millis(5)).await;
             if let Some(row) = self.stand.admin.query_opt(committed, &[&id]).await.context("look at a claim")? {
-                return Ok(row.get(0));
+                return Ok([row.get(0), row.get(1)]);
             }
         }
         anyhow::bail!("a request was not claimed within two minutes")

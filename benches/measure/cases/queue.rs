@@ -67,7 +67,7 @@ async fn counted(stand: &Stand, database: &Database, jobs: usize) -> anyhow::Res
     stand.statements().await?;
     let worked = work::by_exportbox(&proxy.url(&database.daemon_url), SLOTS).await?;
     anyhow::ensure!(worked == jobs, "{worked} of {jobs} jobs were worked through the proxy");
-    Ok((stand.statements().await? / jobs as f64, proxy.round_trips() as f64 / jobs as f64))
+    Ok((stand.statements_of("a job", jobs as f64).await?, proxy.round_trips() as f64 / jobs as f64))
 }
 
 /// Of this process, whose handler does nothing, and of the server.
