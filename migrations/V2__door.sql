@@ -128,31 +128,10 @@ return length(address) <= 254 and position('@' in address) <= 65
     and (length(address) <= 63 or split_part(address, '@', 2) !~ '[^.]{64}');
 comment on function exportbox.is_address(text) is 'One plain address that mail servers take.';
 
-create function exportbox.refuse(code text, message text, hint text) returns boolean
-language plpgsql volatile set search_path = pg_catalog, pg_temp
-as $$
-begin
-    raise exception using errcode = code, message = message, hint = hint;
-end
-$$;
-comment on function exportbox.refuse(text, text, text) is 'Fail the statement: what a rule inside of an expression does.';
-
-create function exportbox.check_recipients(recipients text[]) returns boolean
-language plpgsql immutable set search_path = pg_catalog, pg_temp
-as $$
-declare
-    address text;
-begin
-    foreach address in array recipients loop
-        if not exportbox.is_address(address) then
-            raise exception using errcode = 'EB011', message = format('"%s" is not an e-mail address', left(address, 100)),
-                hint = 'Use plain addresses such as ann@example.com; write international domains in their xn-- form.';
-        end if;
-    end loop;
-    return true;
-end
-$$;
-comment on function exportbox.check_recipients(text[]) is 'Refuse a list with something that is no address.';
+create function exportbox.are_addresses(list text[]) returns boolean
+language sql immutable parallel safe
+return not exists (select from unnest(list) as r (address) where not exportbox.is_address(r.address));
+comment on function exportbox.are_addresses(text[]) is 'A list of nothing but addresses.';
 
 create function exportbox.are_plain_values(params jsonb) returns boolean
 language sql immutable parallel safe
@@ -160,59 +139,81 @@ return not exists (select from jsonb_each(params) as p
     where p.key !~ '^[a-z_][a-z0-9_]{0,40}$' or jsonb_typeof(p.value) in ('object', 'array'));
 comment on function exportbox.are_plain_values(jsonb) is 'What an ad-hoc query takes: names of parameters, and values without a structure of their own.';
 
--- One expression, which the planner writes into the statement that asks: a thousand requests are checked without a call for each. Hence no
--- counted repetitions either, a length is asked for by itself. Control characters by number: what a class names depends on the database's locale.
-create function exportbox.is_right(request exportbox.outbox) returns boolean
+-- One expression, which the planner writes into the statement that asks: a thousand requests are checked without a call for each. Hence words
+-- in place of sentences, and no counted repetitions: a length is asked for by itself. Control characters by number: what a class names depends
+-- on the database's locale.
+create function exportbox.fault(request exportbox.outbox) returns text
 language sql volatile
 return case
-    when num_nonnulls(request.report, request.query) <> 1 then exportbox.refuse('EB001',
-        case when request.report is null then 'the request names neither a report nor a query' else 'the request names both a report and a query' end,
-        'Set exactly one of report and query.')
-    when jsonb_typeof(request.params) <> 'object' then exportbox.refuse('EB005', 'params must be a JSON object',
-        'For example {"month": "2026-01-01"}.')
-    when request.report is null and not pg_has_role(request.requested_by, 'exportbox_adhoc', 'member') then exportbox.refuse('EB003',
-        format('role "%s" may not request ad-hoc queries', request.requested_by),
-        format('Request a report, or have an administrator run: grant exportbox_adhoc to %I;', request.requested_by))
-    when request.query !~ '\S' then exportbox.refuse('EB004', 'the query is empty', 'Set query to one SELECT statement.')
-    when request.report is null and not exportbox.are_plain_values(request.params) then exportbox.refuse('EB005',
-        'a parameter of an ad-hoc query has a wrong name or is not a plain value',
-        'Use names of lower-case letters, digits and underscores, and strings, numbers, booleans or nulls as values.')
-    when array_ndims(request.recipients) > 1 or array_position(request.recipients, null) is not null then exportbox.refuse('EB011',
-        'recipients must be a plain list of addresses without nulls', 'For example array[''ann@example.com'', ''bob@example.com''].')
-    when cardinality(request.recipients) > 50 then exportbox.refuse('EB010', format('%s recipients are too many', cardinality(request.recipients)),
-        'Name at most 50 recipients, or use a distribution list.')
+    when num_nonnulls(request.report, request.query) <> 1 then 'report'
+    when jsonb_typeof(request.params) <> 'object' then 'params'
+    when request.report is null and not pg_has_role(request.requested_by, 'exportbox_adhoc', 'member') then 'adhoc'
+    when request.query !~ '\S' then 'query'
+    when request.report is null and not exportbox.are_plain_values(request.params) then 'values'
+    when array_ndims(request.recipients) > 1 or array_position(request.recipients, null) is not null then 'recipients'
+    when cardinality(request.recipients) > 50 then 'recipients_many'
     -- None, or a single right one, as most requests have: without a call.
     when not coalesce(case cardinality(request.recipients) when 0 then true when 1 then exportbox.is_address(request.recipients[1]) end, false)
-        and not exportbox.check_recipients(request.recipients) then false
+        and not exportbox.are_addresses(request.recipients) then 'address'
     when (request.format <> 'csv' or request.compression <> 'none' or request.format_options <> '{}')
-        and not exportbox.check_format(request.format, request.compression, request.format_options) then false
+        and not exportbox.check_format(request.format, request.compression, request.format_options) then 'format'
     when request.filename is not null and (length(request.filename) not between 1 and 180 or request.filename ~ '[/\\\x01-\x1f\x7f-\x9f]'
-        or request.filename ~ '^(\.+|\s*)$') then exportbox.refuse('EB023', 'filename is not a usable file name',
-        'Use 1 to 180 characters without slashes, backslashes and control characters.')
-    when length(request.idempotency_key) not between 1 and 200 then exportbox.refuse('EB040', 'idempotency_key must have 1 to 200 characters',
-        'Use a short key such as ''invoice-4711'', or leave it out.')
-    when not isfinite(request.run_at) or not isfinite(request.not_after) then exportbox.refuse('EB030',
-        'run_at and not_after must be instants, not infinity', 'Leave not_after out when the request never expires.')
-    when request.not_after <= clock_timestamp() then exportbox.refuse('EB030', 'not_after is in the past',
-        'Set not_after to a later instant, or leave it out.')
-    when request.not_after <= request.run_at then exportbox.refuse('EB030', 'not_after is not later than run_at',
-        'Set not_after after run_at, or leave it out.')
-    when request.priority not between 0 and 9 then exportbox.refuse('EB031', format('priority %s is out of range', request.priority),
-        'Use 0 (first) to 9 (last); the default is 5.')
-    when request.timeout not between interval '1 second' and interval '7 days' then exportbox.refuse('EB032',
-        format('timeout %s is out of range', request.timeout), 'Use 1 second to 7 days.')
-    when request.max_attempts not between 1 and 100 then exportbox.refuse('EB033', format('max_attempts %s is out of range', request.max_attempts),
-        'Use 1 to 100.')
-    when request.link_ttl not between interval '1 minute' and interval '7 days' then exportbox.refuse('EB034',
-        format('link_ttl %s is out of range', request.link_ttl), 'Use 1 minute to 7 days; no signed link lives longer.')
-    when length(request.subject) not between 1 and 200 or request.subject ~ '[\x01-\x1f\x7f-\x9f]' or request.subject ~ '^\s*$' then exportbox.refuse('EB035',
-        'subject is not usable in a mail', 'Use 1 to 200 characters without line breaks and control characters.')
-    when length(request.message) > 4000 or request.message ~ E'[\\x01-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]' then exportbox.refuse('EB035',
-        'message is not usable in a mail', 'Use up to 4000 characters of plain text.')
-    when jsonb_typeof(request.metadata) <> 'object' then exportbox.refuse('EB036', 'metadata must be a JSON object', 'For example {"invoice": 4711}.')
-    else true
+        or request.filename ~ '^(\.+|\s*)$') then 'filename'
+    when length(request.idempotency_key) not between 1 and 200 then 'idempotency_key'
+    when not isfinite(request.run_at) or not isfinite(request.not_after) then 'instants'
+    when request.not_after <= clock_timestamp() then 'not_after_past'
+    when request.not_after <= request.run_at then 'not_after_early'
+    when request.priority not between 0 and 9 then 'priority'
+    when request.timeout not between interval '1 second' and interval '7 days' then 'timeout'
+    when request.max_attempts not between 1 and 100 then 'max_attempts'
+    when request.link_ttl not between interval '1 minute' and interval '7 days' then 'link_ttl'
+    when length(request.subject) not between 1 and 200 or request.subject ~ '[\x01-\x1f\x7f-\x9f]' or request.subject ~ '^\s*$' then 'subject'
+    when length(request.message) > 4000 or request.message ~ E'[\\x01-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]' then 'message'
+    when jsonb_typeof(request.metadata) <> 'object' then 'metadata'
 end;
-comment on function exportbox.is_right(exportbox.outbox) is 'Every rule of a request by itself, in the order of the columns. What is not right is refused.';
+comment on function exportbox.fault(exportbox.outbox) is 'Every rule of a request by itself, in the order of the columns: the first one broken, or null.';
+
+create function exportbox.refuse(request exportbox.outbox, fault text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+    code text;
+    message text;
+    hint text;
+begin
+    select told.code, told.message, told.hint into strict code, message, hint
+    from (values
+        ('report', 'EB001', case when request.report is null then 'the request names neither a report nor a query' else 'the request names both a report and a query' end,
+            'Set exactly one of report and query.'),
+        ('params', 'EB005', 'params must be a JSON object', 'For example {"month": "2026-01-01"}.'),
+        ('adhoc', 'EB003', format('role "%s" may not request ad-hoc queries', request.requested_by),
+            format('Request a report, or have an administrator run: grant exportbox_adhoc to %I;', request.requested_by)),
+        ('query', 'EB004', 'the query is empty', 'Set query to one SELECT statement.'),
+        ('values', 'EB005', 'a parameter of an ad-hoc query has a wrong name or is not a plain value',
+            'Use names of lower-case letters, digits and underscores, and strings, numbers, booleans or nulls as values.'),
+        ('recipients', 'EB011', 'recipients must be a plain list of addresses without nulls', 'For example array[''ann@example.com'', ''bob@example.com''].'),
+        ('recipients_many', 'EB010', format('%s recipients are too many', cardinality(request.recipients)),
+            'Name at most 50 recipients, or use a distribution list.'),
+        ('address', 'EB011', (select format('"%s" is not an e-mail address', left(r.address, 100)) from unnest(request.recipients) as r (address)
+            where not exportbox.is_address(r.address) limit 1), 'Use plain addresses such as ann@example.com; write international domains in their xn-- form.'),
+        ('filename', 'EB023', 'filename is not a usable file name', 'Use 1 to 180 characters without slashes, backslashes and control characters.'),
+        ('idempotency_key', 'EB040', 'idempotency_key must have 1 to 200 characters', 'Use a short key such as ''invoice-4711'', or leave it out.'),
+        ('instants', 'EB030', 'run_at and not_after must be instants, not infinity', 'Leave not_after out when the request never expires.'),
+        ('not_after_past', 'EB030', 'not_after is in the past', 'Set not_after to a later instant, or leave it out.'),
+        ('not_after_early', 'EB030', 'not_after is not later than run_at', 'Set not_after after run_at, or leave it out.'),
+        ('priority', 'EB031', format('priority %s is out of range', request.priority), 'Use 0 (first) to 9 (last); the default is 5.'),
+        ('timeout', 'EB032', format('timeout %s is out of range', request.timeout), 'Use 1 second to 7 days.'),
+        ('max_attempts', 'EB033', format('max_attempts %s is out of range', request.max_attempts), 'Use 1 to 100.'),
+        ('link_ttl', 'EB034', format('link_ttl %s is out of range', request.link_ttl), 'Use 1 minute to 7 days; no signed link lives longer.'),
+        ('subject', 'EB035', 'subject is not usable in a mail', 'Use 1 to 200 characters without line breaks and control characters.'),
+        ('message', 'EB035', 'message is not usable in a mail', 'Use up to 4000 characters of plain text.'),
+        ('metadata', 'EB036', 'metadata must be a JSON object', 'For example {"invoice": 4711}.')
+    ) as told (fault, code, message, hint)
+    where told.fault = refuse.fault;
+    raise exception using errcode = code, message = message, hint = hint;
+end
+$$;
+comment on function exportbox.refuse(exportbox.outbox, text) is 'Say what is wrong with a request, and fail its INSERT.';
 
 create function exportbox.report_for(name text, requester text) returns exportbox.report
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -242,9 +243,13 @@ create function exportbox.check_request(request exportbox.outbox) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
+    fault constant text := exportbox.fault(request);
     catalogued exportbox.report;
 begin
-    if exportbox.is_right(request) and request.report is not null then
+    if fault is not null then
+        perform exportbox.refuse(request, fault);
+    end if;
+    if request.report is not null then
         catalogued := exportbox.report_for(request.report, request.requested_by);
         perform exportbox.check_limits(request, catalogued), exportbox.read_params(request.report, catalogued.params, request.params);
     end if;
@@ -294,7 +299,7 @@ declare
     requester text;
     due timestamptz;
     earliest timestamptz;
-    are_right boolean;
+    fault text;
     requests exportbox.outbox[];
     request exportbox.outbox;
     given jsonb[];
@@ -302,12 +307,19 @@ declare
     inputs jsonb[];
 begin
     -- All requests of the statement at once, by what they ask for: mostly one report in one role's name, looked up once.
-    for report, requester, due, are_right, requests, given in
-        select r.report, r.requested_by, min(r.run_at), bool_and(exportbox.is_right(row(r.*)::exportbox.outbox)),
+    for report, requester, due, fault, requests, given in
+        select r.report, r.requested_by, min(r.run_at), min(exportbox.fault(row(r.*)::exportbox.outbox)),
             array_agg(row(r.*)::exportbox.outbox), array_agg(r.params)
         from new_requests as r
         group by r.report, r.requested_by
     loop
+        if fault is not null then
+            foreach request in array requests loop
+                fault := exportbox.fault(request);
+                exit when fault is not null;
+            end loop;
+            perform exportbox.refuse(request, fault);
+        end if;
         catalogued := null;
         inputs := null;
         if report is not null then

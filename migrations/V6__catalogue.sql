@@ -28,7 +28,11 @@ begin
         end loop;
         return texts;
     end if;
-    texts := case when cardinality(given) = 1 then array[given[1] #>> '{}'] else array(select g.value #>> '{}' from unnest(given) as g (value)) end;
+    if cardinality(given) = 1 then
+        texts := array[given[1] #>> '{}'];
+    else
+        texts := array(select g.value #>> '{}' from unnest(given) as g (value));
+    end if;
     -- The usual types without a statement of their own, where this session's settings write them as any session's would.
     case
         when type = 'text' then return texts;
@@ -75,12 +79,33 @@ end
 $$;
 comment on function exportbox.is_allowed(jsonb, text) is 'Whether a value is one of the declared values and within the declared range.';
 
+create function exportbox.assert_declared(report text, declared jsonb, given jsonb[]) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    undeclared text;
+begin
+    select k.name into undeclared
+    from unnest(given) as g (params), jsonb_object_keys(g.params) as k (name)
+    where not declared ? k.name
+    limit 1;
+    if found then
+        raise exception using errcode = 'EB006', message = format('report "%s" has no parameter "%s"', report, left(undeclared, 100)),
+            hint = case when declared = '{}' then 'It takes no parameters.'
+                else 'It takes: ' || (select string_agg(k.name, ', ') from jsonb_object_keys(declared) as k (name)) || '.' end;
+    end if;
+end
+$$;
+comment on function exportbox.assert_declared(text, jsonb, jsonb[]) is 'Refuse parameters that a report does not have: before anything else that is wrong with them.';
+
 create function exportbox.read_all_params(report text, declared jsonb, given jsonb[]) returns jsonb[]
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
-    names constant text[] := array(select k.name from jsonb_object_keys(declared) as k (name));
-    undeclared text;
+    -- One request is read in expressions, without a statement for it.
+    is_one constant boolean := cardinality(given) = 1;
+    rest jsonb := given[1];
+    names text[] := '{}';
     name text;
     declaration jsonb;
     raw jsonb[];
@@ -88,17 +113,16 @@ declare
     value text;
     inputs jsonb[] := array_fill('{}'::jsonb, array[cardinality(given)]);
 begin
-    select k.name into undeclared
-    from unnest(given) as g (params), jsonb_object_keys(g.params - names) as k (name)
-    where g.params - names <> '{}'
-    limit 1;
-    if found then
-        raise exception using errcode = 'EB006', message = format('report "%s" has no parameter "%s"', report, left(undeclared, 100)),
-            hint = case when declared = '{}' then 'It takes no parameters.' else 'It takes: ' || array_to_string(names, ', ') || '.' end;
-    end if;
     for name, declaration in select d.key, d.value from jsonb_each(declared) as d loop
-        raw := array(select coalesce(nullif(g.params -> name, 'null'), nullif(declaration -> 'default', 'null')) from unnest(given) as g (params));
+        names := array_append(names, name);
+        rest := rest - name;
+        if is_one then
+            raw := array[coalesce(nullif(given[1] -> name, 'null'), nullif(declaration -> 'default', 'null'))];
+        else
+            raw := array(select coalesce(nullif(g.params -> name, 'null'), nullif(declaration -> 'default', 'null')) from unnest(given) as g (params));
+        end if;
         if (declaration ->> 'required')::boolean and array_position(raw, null) is not null then
+            perform exportbox.assert_declared(report, declared, given);
             raise exception using errcode = 'EB007', message = format('report "%s" needs parameter "%s"', report, name),
                 hint = format('Add "%s" to params, a value of type %s.', name, declaration ->> 'type');
         end if;
@@ -106,6 +130,7 @@ begin
             canonical := exportbox.read_values(declaration ->> 'type', raw);
         -- Some types (jsonpath, tsquery, regclass) complain in the words of a wrong statement.
         exception when data_exception or syntax_error_or_access_rule_violation or feature_not_supported or program_limit_exceeded then
+            perform exportbox.assert_declared(report, declared, given);
             raise exception using errcode = 'EB008',
                 message = format('parameter "%s" of report "%s" is not a valid %s', name, report, declaration ->> 'type'),
                 hint = format('Give "%s" as text that PostgreSQL can cast to %s.', name, declaration ->> 'type');
@@ -113,6 +138,7 @@ begin
         if declaration ?| '{values,min,max}' then
             foreach value in array canonical loop
                 if value is not null and not exportbox.is_allowed(declaration, value) then
+                    perform exportbox.assert_declared(report, declared, given);
                     raise exception using errcode = 'EB009', message = format('parameter "%s" of report "%s" has a value that is not allowed', name, report),
                         hint = case when declaration ? 'values'
                             then 'Allowed: ' || (select string_agg(v.value, ', ') from jsonb_array_elements_text(declaration -> 'values') as v (value)) || '.'
@@ -121,9 +147,19 @@ begin
                 end if;
             end loop;
         end if;
-        inputs := array(select case when u.value is null then u.known else u.known || jsonb_build_object(name, u.value) end
-            from unnest(inputs, canonical) as u (known, value));
+        if is_one then
+            inputs := array[case when canonical[1] is null then inputs[1] else inputs[1] || jsonb_build_object(name, canonical[1]) end];
+        else
+            inputs := array(select case when u.value is null then u.known else u.known || jsonb_build_object(name, u.value) end
+                from unnest(inputs, canonical) as u (known, value));
+        end if;
     end loop;
+    if not is_one then
+        rest := (select g.params - names from unnest(given) as g (params) where g.params - names <> '{}' limit 1);
+    end if;
+    if rest <> '{}' then
+        perform exportbox.assert_declared(report, declared, given);
+    end if;
     return inputs;
 end
 $$;
@@ -515,4 +551,4 @@ grant execute on function exportbox.register_report, exportbox.store_report(json
     exportbox.disable_report(text), exportbox.acting_role() to exportbox_operator;
 -- For trying a report before it is registered.
 grant execute on function exportbox.declare_params(jsonb), exportbox.read_params(text, jsonb, jsonb), exportbox.read_all_params(text, jsonb, jsonb[]),
-    exportbox.read_value(text, jsonb), exportbox.read_values(text, jsonb[]), exportbox.canonical(anyelement), exportbox.is_allowed(jsonb, text) to exportbox_operator;
+    exportbox.assert_declared(text, jsonb, jsonb[]), exportbox.read_value(text, jsonb), exportbox.read_values(text, jsonb[]), exportbox.canonical(anyelement), exportbox.is_allowed(jsonb, text) to exportbox_operator;

@@ -104,8 +104,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a value that is not declared is taken",
         file: "migrations/V6__catalogue.sql",
-        search: "if found then\n        raise exception using errcode = 'EB006'",
-        replace: "if false then\n        raise exception using errcode = 'EB006'",
+        search: "if found then\n        raise exception using errcode = 'EB006', message = format('report",
+        replace: "if false then\n        raise exception using errcode = 'EB006', message = format('report",
         tests: &["door::catalogue::a_request_to_a_report_brings_what_the_report_declares"],
     },
     Mutation {
