@@ -215,29 +215,22 @@ end
 $$;
 comment on function exportbox.refuse(exportbox.outbox, text) is 'Say what is wrong with a request, and fail its INSERT.';
 
-create function exportbox.report_for(name text, requester text) returns exportbox.report
+create function exportbox.assert_requestable(catalogued exportbox.report, name text, requester text) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
-declare
-    catalogued exportbox.report;
 begin
-    select report.* into catalogued
-    from exportbox.report where report.name = report_for.name order by report.version desc limit 1;
-    if not found then
-        raise exception using errcode = 'EB002', message = format('there is no report "%s"', report_for.name),
+    if catalogued.name is null then
+        raise exception using errcode = 'EB002', message = format('there is no report "%s"', name),
             hint = 'Use a name from the catalogue, or have the report registered with exportbox.register_report().';
     end if;
     if catalogued.disabled_at is not null then
-        raise exception using errcode = 'EB002', message = format('report "%s" is disabled', report_for.name),
+        raise exception using errcode = 'EB002', message = format('report "%s" is disabled', name),
             hint = 'Ask an operator, or use another report.';
     end if;
-    if catalogued.requesters is not null then
-        perform exportbox.check_requester(requester, catalogued);
-    end if;
-    return catalogued;
+    perform exportbox.check_requester(requester, catalogued);
 end
 $$;
-comment on function exportbox.report_for(text, text) is 'The report that a request of this role gets by this name.';
+comment on function exportbox.assert_requestable(exportbox.report, text, text) is 'Refuse a report that is not there, disabled, or not for this role.';
 
 create function exportbox.check_request(request exportbox.outbox) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -250,7 +243,8 @@ begin
         perform exportbox.refuse(request, fault);
     end if;
     if request.report is not null then
-        catalogued := exportbox.report_for(request.report, request.requested_by);
+        select report.* into catalogued from exportbox.report where report.name = request.report order by report.version desc limit 1;
+        perform exportbox.assert_requestable(catalogued, request.report, request.requested_by);
         perform exportbox.check_limits(request, catalogued), exportbox.read_params(request.report, catalogued.params, request.params);
     end if;
 end
@@ -295,24 +289,27 @@ create function exportbox.outbox_accept() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-    report text;
-    requester text;
+    most constant integer := 20000;
+    taken integer := 0;
+    rows integer;
+    fault text;
     due timestamptz;
     earliest timestamptz;
-    fault text;
+    are_alike boolean;
     requests exportbox.outbox[];
     request exportbox.outbox;
+    others exportbox.outbox[];
     given jsonb[];
     catalogued exportbox.report;
     inputs jsonb[];
 begin
-    -- All requests of the statement at once, by what they ask for: mostly one report in one role's name, looked up once.
-    for report, requester, due, fault, requests, given in
-        select r.report, r.requested_by, min(r.run_at), min(exportbox.fault(row(r.*)::exportbox.outbox)),
-            array_agg(row(r.*)::exportbox.outbox), array_agg(r.params)
-        from new_requests as r
-        group by r.report, r.requested_by
+    -- All requests at once, or as many as fit well into memory.
     loop
+        select min(exportbox.fault(row(r.*)::exportbox.outbox)), min(r.run_at), array_agg(row(r.*)::exportbox.outbox),
+            array_agg(r.params), count(*), count(r.report) in (0, count(*)) and coalesce(min(r.report) = max(r.report), true)
+                and min(r.requested_by) = max(r.requested_by)
+        into fault, due, requests, given, rows, are_alike
+        from (select new_requests.* from new_requests limit most offset taken) as r;
         if fault is not null then
             foreach request in array requests loop
                 fault := exportbox.fault(request);
@@ -320,24 +317,43 @@ begin
             end loop;
             perform exportbox.refuse(request, fault);
         end if;
-        catalogued := null;
-        inputs := null;
-        if report is not null then
-            catalogued := exportbox.report_for(report, requester);
-            if num_nonnulls(catalogued.formats, catalogued.max_recipients, catalogued.recipient_domains) > 0 then
-                foreach request in array requests loop
-                    perform exportbox.check_limits(request, catalogued);
-                end loop;
+        -- What a statement asks for is mostly one report in one role's name: looked up once, and all its values read at once.
+        while requests is not null loop
+            request := requests[1];
+            others := null;
+            if not are_alike then
+                select array_agg(r) filter (where r.report is not distinct from request.report and r.requested_by = request.requested_by),
+                    array_agg(r) filter (where r.report is distinct from request.report or r.requested_by <> request.requested_by)
+                into requests, others
+                from unnest(requests) as r;
+                given := array(select r.params from unnest(requests) as r);
             end if;
-            inputs := exportbox.read_all_params(report, catalogued.params, given);
-        end if;
-        insert into exportbox.job (export_id, kind, run_at, not_after, priority, timeout, max_attempts, report, report_version, source, params)
-        select r.id, 'export', r.run_at, r.not_after, r.priority, least(r.timeout, catalogued.timeout), r.max_attempts,
-            r.report, catalogued.version, nullif(catalogued.source, 'default'), r.unnest
-        from rows from (unnest(requests), unnest(inputs)) as r;
+            catalogued := null;
+            inputs := null;
+            if request.report is not null then
+                select report.* into catalogued from exportbox.report where report.name = request.report order by report.version desc limit 1;
+                if catalogued.name is null or num_nonnulls(catalogued.disabled_at, catalogued.requesters) > 0 then
+                    perform exportbox.assert_requestable(catalogued, request.report, request.requested_by);
+                end if;
+                if num_nonnulls(catalogued.formats, catalogued.max_recipients, catalogued.recipient_domains) > 0 then
+                    foreach request in array requests loop
+                        perform exportbox.check_limits(request, catalogued);
+                    end loop;
+                end if;
+                inputs := exportbox.read_all_params(request.report, catalogued.params, given);
+            end if;
+            insert into exportbox.job (export_id, kind, run_at, not_after, priority, timeout, max_attempts, report, report_version, source, params)
+            select r.id, 'export', r.run_at, r.not_after, r.priority, least(r.timeout, catalogued.timeout), r.max_attempts,
+                r.report, catalogued.version, nullif(catalogued.source, 'default'), r.unnest
+            from rows from (unnest(requests), unnest(inputs)) as r;
+            requests := others;
+        end loop;
         earliest := least(earliest, due);
+        taken := taken + rows;
+        exit when rows < most;
     end loop;
-    if earliest is not null then
+    -- A look first: when nobody sleeps, that is all there is to pay.
+    if exists (select from exportbox.worker where worker.waiting_until > earliest or current_setting('transaction_isolation') <> 'read committed') then
         perform exportbox.wake(earliest);
     end if;
     return null;

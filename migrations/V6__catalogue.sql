@@ -28,25 +28,10 @@ begin
         end loop;
         return texts;
     end if;
-    if cardinality(given) = 1 then
-        texts := array[given[1] #>> '{}'];
-    else
-        texts := array(select g.value #>> '{}' from unnest(given) as g (value));
-    end if;
-    -- The usual types without a statement of their own, where this session's settings write them as any session's would.
-    case
-        when type = 'text' then return texts;
-        when type = 'integer' then return texts::integer[]::text[];
-        when type = 'bigint' then return texts::bigint[]::text[];
-        when type = 'numeric' then return texts::numeric[]::text[];
-        when type = 'boolean' then return texts::boolean[]::text[];
-        when type = 'uuid' then return texts::uuid[]::text[];
-        when type = 'date' and current_setting('datestyle') like 'ISO,%' then return texts::date[]::text[];
-        else
-            -- The type is a name that declare_params has looked up in pg_catalog; the values are bound, and read by the settings of whoever gives them.
-            execute format('select exportbox.canonical($1::%s[])::text[]', type) into texts using texts;
-            return texts;
-    end case;
+    texts := array(select g.value #>> '{}' from unnest(given) as g (value));
+    -- The type is a name that declare_params has looked up in pg_catalog; the values are bound, and read by the settings of whoever gives them.
+    execute format('select exportbox.canonical($1::%s[])::text[]', type) into texts using texts;
+    return texts;
 end
 $$;
 comment on function exportbox.read_values(text, jsonb[]) is 'Cast JSON values to a type, and write them as that type does.';
@@ -108,7 +93,9 @@ declare
     names text[] := '{}';
     name text;
     declaration jsonb;
+    type text;
     raw jsonb[];
+    texts text[];
     canonical text[];
     value text;
     inputs jsonb[] := array_fill('{}'::jsonb, array[cardinality(given)]);
@@ -118,8 +105,10 @@ begin
         rest := rest - name;
         if is_one then
             raw := array[coalesce(nullif(given[1] -> name, 'null'), nullif(declaration -> 'default', 'null'))];
+            texts := array[raw[1] #>> '{}'];
         else
             raw := array(select coalesce(nullif(g.params -> name, 'null'), nullif(declaration -> 'default', 'null')) from unnest(given) as g (params));
+            texts := array(select r.value #>> '{}' from unnest(raw) as r (value));
         end if;
         if (declaration ->> 'required')::boolean and array_position(raw, null) is not null then
             perform exportbox.assert_declared(report, declared, given);
@@ -127,7 +116,17 @@ begin
                 hint = format('Add "%s" to params, a value of type %s.', name, declaration ->> 'type');
         end if;
         begin
-            canonical := exportbox.read_values(declaration ->> 'type', raw);
+            type := declaration ->> 'type';
+            -- The usual types without a statement of their own, where this session's settings write them as any session's would.
+            if type = 'text' then canonical := texts;
+            elsif type = 'integer' then canonical := texts::integer[]::text[];
+            elsif type = 'bigint' then canonical := texts::bigint[]::text[];
+            elsif type = 'numeric' then canonical := texts::numeric[]::text[];
+            elsif type = 'boolean' then canonical := texts::boolean[]::text[];
+            elsif type = 'uuid' then canonical := texts::uuid[]::text[];
+            elsif type = 'date' and current_setting('datestyle') like 'ISO,%' then canonical := texts::date[]::text[];
+            else canonical := exportbox.read_values(type, raw);
+            end if;
         -- Some types (jsonpath, tsquery, regclass) complain in the words of a wrong statement.
         exception when data_exception or syntax_error_or_access_rule_violation or feature_not_supported or program_limit_exceeded then
             perform exportbox.assert_declared(report, declared, given);

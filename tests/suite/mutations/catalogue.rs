@@ -55,22 +55,22 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a value is spliced into the cast",
         file: "migrations/V6__catalogue.sql",
-        search: "when type = 'text' then return texts;",
-        replace: "when type = 'text' then execute format('select array[''%s'']', texts[1]) into texts; return texts;",
+        search: "if type = 'text' then canonical := texts;",
+        replace: "if type = 'text' then execute format('select array[''%s'']', texts[1]) into canonical;",
         tests: &["reports::injection::a_parameter_arrives_as_it_was_given_and_nothing_else_of_it_does"],
     },
     Mutation {
         name: "a date is not read as one",
         file: "migrations/V6__catalogue.sql",
-        search: "return texts::date[]::text[];",
-        replace: "return texts;",
+        search: "canonical := texts::date[]::text[];",
+        replace: "canonical := texts;",
         tests: &["reports::values::a_value_is_written_as_its_type_writes_it_and_the_request_keeps_what_was_given"],
     },
     Mutation {
         name: "a date is written as the session writes dates",
         file: "migrations/V6__catalogue.sql",
-        search: "when type = 'date' and current_setting('datestyle') like 'ISO,%' then",
-        replace: "when type = 'date' then",
+        search: "elsif type = 'date' and current_setting('datestyle') like 'ISO,%' then",
+        replace: "elsif type = 'date' then",
         tests: &["reports::values::an_instant_means_what_it_meant_where_the_request_was_made"],
     },
     Mutation {
