@@ -215,6 +215,55 @@ end
 $$;
 comment on function exportbox.refuse(exportbox.outbox, text) is 'Say what is wrong with a request, and fail its INSERT.';
 
+-- A body without quotes is bound to these very operators now; one in quotes would be read by the search path of whoever asks.
+create function exportbox.may_request(requesters text[], who text) returns boolean
+language sql stable
+return requesters is null
+    or exists (select from pg_roles where rolname = any (requesters) and pg_has_role(who, pg_roles.oid, 'member'));
+comment on function exportbox.may_request(text[], text) is 'Whether a role is one of a report''s requesters, or a member of one.';
+
+create function exportbox.check_requester(who text, catalogued exportbox.report) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not exportbox.may_request(catalogued.requesters, who) then
+        raise exception using errcode = 'EB013', message = format('role "%s" may not request report "%s"', who, catalogued.name),
+            hint = 'Ask an operator to name a role of yours among the report''s requesters, or use another report.';
+    end if;
+end
+$$;
+comment on function exportbox.check_requester(text, exportbox.report) is 'Who may request a report.';
+
+create function exportbox.check_limits(request exportbox.outbox, catalogued exportbox.report) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    address text;
+    domain text;
+begin
+    if request.format <> all (catalogued.formats) then
+        raise exception using errcode = 'EB024', message = format('report "%s" is not made as %s', request.report, request.format),
+            hint = format('Set format to %s.', array_to_string(catalogued.formats, ' or '));
+    end if;
+    if cardinality(request.recipients) > catalogued.max_recipients then
+        raise exception using errcode = 'EB010',
+            message = format('%s recipients are too many for report "%s"', cardinality(request.recipients), request.report),
+            hint = case catalogued.max_recipients when 0 then 'It is not mailed: leave recipients empty and read the file from the bucket.'
+                else format('Name at most %s.', catalogued.max_recipients) end;
+    end if;
+    foreach address in array request.recipients loop
+        domain := lower(split_part(address, '@', 2));
+        if not exists (select from unnest(catalogued.recipient_domains) as allowed (name)
+                where allowed.name = domain or (allowed.name like '*.%' and right(domain, length(allowed.name) - 1) = substr(allowed.name, 2)))
+            and catalogued.recipient_domains is not null then
+            raise exception using errcode = 'EB012', message = format('report "%s" is not mailed to "%s"', request.report, left(domain, 100)),
+                hint = format('Allowed domains: %s.', array_to_string(catalogued.recipient_domains, ', '));
+        end if;
+    end loop;
+end
+$$;
+comment on function exportbox.check_limits(exportbox.outbox, exportbox.report) is 'What a report allows of formats and recipients.';
+
 create function exportbox.assert_requestable(catalogued exportbox.report, name text, requester text) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$

@@ -1,4 +1,4 @@
--- The catalogue of reports: what an author declares, how a request's values are read, and who may ask for what. A value never becomes text of
+-- The catalogue of reports: what an author declares, and how a request's values are read. A value never becomes text of
 -- a statement: it is bound, cast to the declared type, and from then on written as that type writes it.
 
 create function exportbox.canonical(value anyelement) returns text
@@ -71,9 +71,7 @@ declare
     undeclared text;
 begin
     select k.name into undeclared
-    from unnest(given) as g (params), jsonb_object_keys(g.params) as k (name)
-    where not declared ? k.name
-    limit 1;
+    from unnest(given) as g (params), jsonb_object_keys(g.params) as k (name) where not declared ? k.name limit 1;
     if found then
         raise exception using errcode = 'EB006', message = format('report "%s" has no parameter "%s"', report, left(undeclared, 100)),
             hint = case when declared = '{}' then 'It takes no parameters.'
@@ -87,8 +85,7 @@ create function exportbox.read_all_params(report text, declared jsonb, given jso
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- One request is read in expressions, without a statement for it.
-    is_one constant boolean := cardinality(given) = 1;
+    is_one constant boolean := cardinality(given) = 1; -- read in expressions, without a statement for it
     rest jsonb := given[1];
     names text[] := '{}';
     name text;
@@ -101,12 +98,12 @@ declare
     inputs jsonb[] := array_fill('{}'::jsonb, array[cardinality(given)]);
 begin
     for name, declaration in select d.key, d.value from jsonb_each(declared) as d loop
-        names := array_append(names, name);
-        rest := rest - name;
         if is_one then
+            rest := rest - name;
             raw := array[coalesce(nullif(given[1] -> name, 'null'), nullif(declaration -> 'default', 'null'))];
             texts := array[raw[1] #>> '{}'];
         else
+            names := array_append(names, name);
             raw := array(select coalesce(nullif(g.params -> name, 'null'), nullif(declaration -> 'default', 'null')) from unnest(given) as g (params));
             texts := array(select r.value #>> '{}' from unnest(raw) as r (value));
         end if;
@@ -130,8 +127,7 @@ begin
         -- Some types (jsonpath, tsquery, regclass) complain in the words of a wrong statement.
         exception when data_exception or syntax_error_or_access_rule_violation or feature_not_supported or program_limit_exceeded then
             perform exportbox.assert_declared(report, declared, given);
-            raise exception using errcode = 'EB008',
-                message = format('parameter "%s" of report "%s" is not a valid %s', name, report, declaration ->> 'type'),
+            raise exception using errcode = 'EB008', message = format('parameter "%s" of report "%s" is not a valid %s', name, report, declaration ->> 'type'),
                 hint = format('Give "%s" as text that PostgreSQL can cast to %s.', name, declaration ->> 'type');
         end;
         if declaration ?| '{values,min,max}' then
@@ -168,55 +164,6 @@ create function exportbox.read_params(report text, declared jsonb, given jsonb) 
 language sql stable
 return (exportbox.read_all_params(report, declared, array[given]))[1];
 comment on function exportbox.read_params(text, jsonb, jsonb) is 'The values that one request of a report runs with.';
-
--- A body without quotes is bound to these very operators now; one in quotes would be read by the search path of whoever asks.
-create function exportbox.may_request(requesters text[], who text) returns boolean
-language sql stable
-return requesters is null
-    or exists (select from pg_roles where rolname = any (requesters) and pg_has_role(who, pg_roles.oid, 'member'));
-comment on function exportbox.may_request(text[], text) is 'Whether a role is one of a report''s requesters, or a member of one.';
-
-create function exportbox.check_requester(who text, catalogued exportbox.report) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if not exportbox.may_request(catalogued.requesters, who) then
-        raise exception using errcode = 'EB013', message = format('role "%s" may not request report "%s"', who, catalogued.name),
-            hint = 'Ask an operator to name a role of yours among the report''s requesters, or use another report.';
-    end if;
-end
-$$;
-comment on function exportbox.check_requester(text, exportbox.report) is 'Who may request a report.';
-
-create function exportbox.check_limits(request exportbox.outbox, catalogued exportbox.report) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp
-as $$
-declare
-    address text;
-    domain text;
-begin
-    if request.format <> all (catalogued.formats) then
-        raise exception using errcode = 'EB024', message = format('report "%s" is not made as %s', request.report, request.format),
-            hint = format('Set format to %s.', array_to_string(catalogued.formats, ' or '));
-    end if;
-    if cardinality(request.recipients) > catalogued.max_recipients then
-        raise exception using errcode = 'EB010',
-            message = format('%s recipients are too many for report "%s"', cardinality(request.recipients), request.report),
-            hint = case catalogued.max_recipients when 0 then 'It is not mailed: leave recipients empty and read the file from the bucket.'
-                else format('Name at most %s.', catalogued.max_recipients) end;
-    end if;
-    foreach address in array request.recipients loop
-        domain := lower(split_part(address, '@', 2));
-        if not exists (select from unnest(catalogued.recipient_domains) as allowed (name)
-                where allowed.name = domain or (allowed.name like '*.%' and right(domain, length(allowed.name) - 1) = substr(allowed.name, 2)))
-            and catalogued.recipient_domains is not null then
-            raise exception using errcode = 'EB012', message = format('report "%s" is not mailed to "%s"', request.report, left(domain, 100)),
-                hint = format('Allowed domains: %s.', array_to_string(catalogued.recipient_domains, ', '));
-        end if;
-    end loop;
-end
-$$;
-comment on function exportbox.check_limits(exportbox.outbox, exportbox.report) is 'What a report allows of formats and recipients.';
 
 create function exportbox.declare_params(params jsonb) returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
