@@ -52,7 +52,7 @@ begin
     if latest.disabled_at is not null then
         raise exception using errcode = 'EB002', message = format('report "%s" takes no requests any more', request.report), hint = 'Ask an operator.';
     end if;
-    perform exportbox.check_requester(request, latest);
+    perform exportbox.check_requester(request.requested_by, latest);
     perform exportbox.check_limits(request, latest);
 end
 $$;

@@ -1,4 +1,4 @@
--- The catalogue of reports: what an author declares, how a request's values are read, and who may ask for what. A value never becomes text of
+-- The catalogue of reports: what an author declares, and how a request's values are read. A value never becomes text of
 -- a statement: it is bound, cast to the declared type, and from then on written as that type writes it.
 
 create function exportbox.canonical(value anyelement) returns text
@@ -7,23 +7,39 @@ language plpgsql stable set search_path = pg_catalog, pg_temp set timezone = 'UT
 as $$ begin return value::text; end $$;
 comment on function exportbox.canonical(anyelement) is 'A value as its type writes it in an export''s session, so that it is read there as it was meant here.';
 
-create function exportbox.read_value(type text, value jsonb) returns text
+create function exportbox.read_values(type text, given jsonb[]) returns text[]
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
-    given text := value #>> '{}';
+    texts text[];
+    one jsonb;
     canonical text;
 begin
-    if jsonb_typeof(value) = 'array' and type like '%[]' then
-        -- A list of plain values; one within another stays what it is and is refused by the cast.
-        select coalesce(array_agg(element.value), '{}')::text into given from jsonb_array_elements_text(value) as element (value);
+    if type like '%[]' or type = 'box' then
+        -- Each by itself: lists have no lists of lists, and boxes no commas between them.
+        foreach one in array given loop
+            canonical := one #>> '{}';
+            if jsonb_typeof(one) = 'array' and type like '%[]' then
+                -- A list of plain values; one within another stays what it is and is refused by the cast.
+                select coalesce(array_agg(element.value), '{}')::text into canonical from jsonb_array_elements_text(one) as element (value);
+            end if;
+            execute format('select exportbox.canonical($1::%s)', type) into canonical using canonical;
+            texts := array_append(texts, canonical);
+        end loop;
+        return texts;
     end if;
-    -- The type is a name that declare_params has looked up in pg_catalog; the value is bound, and read by the settings of whoever gives it.
-    execute format('select exportbox.canonical($1::%s)', type) into canonical using given;
-    return canonical;
+    texts := array(select g.value #>> '{}' from unnest(given) as g (value));
+    -- The type is a name that declare_params has looked up in pg_catalog; the values are bound, and read by the settings of whoever gives them.
+    execute format('select exportbox.canonical($1::%s[])::text[]', type) into texts using texts;
+    return texts;
 end
 $$;
-comment on function exportbox.read_value(text, jsonb) is 'Cast a JSON value to a type, and write it as that type does.';
+comment on function exportbox.read_values(text, jsonb[]) is 'Cast JSON values to a type, and write them as that type does.';
+
+create function exportbox.read_value(type text, value jsonb) returns text
+language sql stable
+return (exportbox.read_values(type, array[value]))[1];
+comment on function exportbox.read_value(text, jsonb) is 'Cast one JSON value to a type, and write it as that type does.';
 
 create function exportbox.is_allowed(declaration jsonb, value text) returns boolean
 language plpgsql stable set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO, MDY' set intervalstyle = 'postgres'
@@ -48,102 +64,106 @@ end
 $$;
 comment on function exportbox.is_allowed(jsonb, text) is 'Whether a value is one of the declared values and within the declared range.';
 
-create function exportbox.read_params(report text, declared jsonb, given jsonb) returns jsonb
+create function exportbox.assert_declared(report text, declared jsonb, given jsonb[]) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
+    undeclared text;
+begin
+    select k.name into undeclared
+    from unnest(given) as g (params), jsonb_object_keys(g.params) as k (name) where not declared ? k.name limit 1;
+    if found then
+        raise exception using errcode = 'EB006', message = format('report "%s" has no parameter "%s"', report, left(undeclared, 100)),
+            hint = case when declared = '{}' then 'It takes no parameters.'
+                else 'It takes: ' || (select string_agg(k.name, ', ') from jsonb_object_keys(declared) as k (name)) || '.' end;
+    end if;
+end
+$$;
+comment on function exportbox.assert_declared(text, jsonb, jsonb[]) is 'Refuse parameters that a report does not have: before anything else that is wrong with them.';
+
+create function exportbox.read_all_params(report text, declared jsonb, given jsonb[]) returns jsonb[]
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    is_one constant boolean := cardinality(given) = 1; -- read in expressions, without a statement for it
+    rest jsonb := given[1];
+    names text[] := '{}';
     name text;
     declaration jsonb;
-    value jsonb;
-    canonical text;
-    inputs jsonb := '{}';
+    type text;
+    raw jsonb[];
+    texts text[];
+    canonical text[];
+    value text;
+    inputs jsonb[] := array_fill('{}'::jsonb, array[cardinality(given)]);
 begin
-    for name in select k.name from jsonb_object_keys(given) as k (name) loop
-        if not declared ? name then
-            raise exception using errcode = 'EB006', message = format('report "%s" has no parameter "%s"', report, left(name, 100)),
-                hint = case when declared = '{}' then 'It takes no parameters.'
-                    else 'It takes: ' || (select string_agg(k.name, ', ') from jsonb_object_keys(declared) as k (name)) || '.' end;
-        end if;
-    end loop;
     for name, declaration in select d.key, d.value from jsonb_each(declared) as d loop
-        value := coalesce(nullif(given -> name, 'null'), nullif(declaration -> 'default', 'null'));
-        if value is null then
-            if (declaration ->> 'required')::boolean then
-                raise exception using errcode = 'EB007', message = format('report "%s" needs parameter "%s"', report, name),
-                    hint = format('Add "%s" to params, a value of type %s.', name, declaration ->> 'type');
-            end if;
-            continue;
+        if is_one then
+            rest := rest - name;
+            raw := array[coalesce(nullif(given[1] -> name, 'null'), nullif(declaration -> 'default', 'null'))];
+            texts := array[raw[1] #>> '{}'];
+        else
+            names := array_append(names, name);
+            raw := array(select coalesce(nullif(g.params -> name, 'null'), nullif(declaration -> 'default', 'null')) from unnest(given) as g (params));
+            texts := array(select r.value #>> '{}' from unnest(raw) as r (value));
+        end if;
+        if (declaration ->> 'required')::boolean and array_position(raw, null) is not null then
+            perform exportbox.assert_declared(report, declared, given);
+            raise exception using errcode = 'EB007', message = format('report "%s" needs parameter "%s"', report, name),
+                hint = format('Add "%s" to params, a value of type %s.', name, declaration ->> 'type');
         end if;
         begin
-            canonical := exportbox.read_value(declaration ->> 'type', value);
+            type := declaration ->> 'type';
+            -- The usual types without a statement of their own, where this session's settings write them as any session's would.
+            if type = 'text' then canonical := texts;
+            elsif type = 'integer' then canonical := texts::integer[]::text[];
+            elsif type = 'bigint' then canonical := texts::bigint[]::text[];
+            elsif type = 'numeric' then canonical := texts::numeric[]::text[];
+            elsif type = 'boolean' then canonical := texts::boolean[]::text[];
+            elsif type = 'uuid' then canonical := texts::uuid[]::text[];
+            elsif type = 'date' and current_setting('datestyle') like 'ISO,%' then canonical := texts::date[]::text[];
+            else canonical := exportbox.read_values(type, raw);
+            end if;
         -- Some types (jsonpath, tsquery, regclass) complain in the words of a wrong statement.
         exception when data_exception or syntax_error_or_access_rule_violation or feature_not_supported or program_limit_exceeded then
-            raise exception using errcode = 'EB008',
-                message = format('parameter "%s" of report "%s" is not a valid %s', name, report, declaration ->> 'type'),
+            perform exportbox.assert_declared(report, declared, given);
+            raise exception using errcode = 'EB008', message = format('parameter "%s" of report "%s" is not a valid %s', name, report, declaration ->> 'type'),
                 hint = format('Give "%s" as text that PostgreSQL can cast to %s.', name, declaration ->> 'type');
         end;
-        if not exportbox.is_allowed(declaration, canonical) then
-            raise exception using errcode = 'EB009', message = format('parameter "%s" of report "%s" has a value that is not allowed', name, report),
-                hint = case when declaration ? 'values'
-                    then 'Allowed: ' || (select string_agg(v.value, ', ') from jsonb_array_elements_text(declaration -> 'values') as v (value)) || '.'
-                    else concat_ws(' and ', 'Give at least ' || (declaration ->> 'min'), case when declaration ? 'min' then 'at' else 'Give at' end
-                        || ' most ' || (declaration ->> 'max')) || '.' end;
+        if declaration ?| '{values,min,max}' then
+            foreach value in array canonical loop
+                if value is not null and not exportbox.is_allowed(declaration, value) then
+                    perform exportbox.assert_declared(report, declared, given);
+                    raise exception using errcode = 'EB009', message = format('parameter "%s" of report "%s" has a value that is not allowed', name, report),
+                        hint = case when declaration ? 'values'
+                            then 'Allowed: ' || (select string_agg(v.value, ', ') from jsonb_array_elements_text(declaration -> 'values') as v (value)) || '.'
+                            else concat_ws(' and ', 'Give at least ' || (declaration ->> 'min'), case when declaration ? 'min' then 'at' else 'Give at' end
+                                || ' most ' || (declaration ->> 'max')) || '.' end;
+                end if;
+            end loop;
         end if;
-        inputs := inputs || jsonb_build_object(name, canonical);
+        if is_one then
+            inputs := array[case when canonical[1] is null then inputs[1] else inputs[1] || jsonb_build_object(name, canonical[1]) end];
+        else
+            inputs := array(select case when u.value is null then u.known else u.known || jsonb_build_object(name, u.value) end
+                from unnest(inputs, canonical) as u (known, value));
+        end if;
     end loop;
+    if not is_one then
+        rest := (select g.params - names from unnest(given) as g (params) where g.params - names <> '{}' limit 1);
+    end if;
+    if rest <> '{}' then
+        perform exportbox.assert_declared(report, declared, given);
+    end if;
     return inputs;
 end
 $$;
-comment on function exportbox.read_params(text, jsonb, jsonb) is 'The values that a report runs with: refuses undeclared, missing, uncastable and disallowed ones in the requester''s own INSERT.';
+comment on function exportbox.read_all_params(text, jsonb, jsonb[]) is 'The values that each request of a report runs with: refuses undeclared, missing, uncastable and disallowed ones in the requester''s own INSERT.';
 
--- A body without quotes is bound to these very operators now; one in quotes would be read by the search path of whoever asks.
-create function exportbox.may_request(requesters text[], who text) returns boolean
+create function exportbox.read_params(report text, declared jsonb, given jsonb) returns jsonb
 language sql stable
-return requesters is null
-    or exists (select from pg_roles where rolname = any (requesters) and pg_has_role(who, pg_roles.oid, 'member'));
-comment on function exportbox.may_request(text[], text) is 'Whether a role is one of a report''s requesters, or a member of one.';
-
-create function exportbox.check_requester(request exportbox.outbox, catalogued exportbox.report) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if not exportbox.may_request(catalogued.requesters, request.requested_by) then
-        raise exception using errcode = 'EB013', message = format('role "%s" may not request report "%s"', request.requested_by, request.report),
-            hint = 'Ask an operator to name a role of yours among the report''s requesters, or use another report.';
-    end if;
-end
-$$;
-comment on function exportbox.check_requester(exportbox.outbox, exportbox.report) is 'Who may request a report.';
-
-create function exportbox.check_limits(request exportbox.outbox, catalogued exportbox.report) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp
-as $$
-declare
-    address text;
-    domain text;
-begin
-    if request.format <> all (catalogued.formats) then
-        raise exception using errcode = 'EB024', message = format('report "%s" is not made as %s', request.report, request.format),
-            hint = format('Set format to %s.', array_to_string(catalogued.formats, ' or '));
-    end if;
-    if cardinality(request.recipients) > catalogued.max_recipients then
-        raise exception using errcode = 'EB010',
-            message = format('%s recipients are too many for report "%s"', cardinality(request.recipients), request.report),
-            hint = case catalogued.max_recipients when 0 then 'It is not mailed: leave recipients empty and read the file from the bucket.'
-                else format('Name at most %s.', catalogued.max_recipients) end;
-    end if;
-    foreach address in array request.recipients loop
-        domain := lower(split_part(address, '@', 2));
-        if not exists (select from unnest(catalogued.recipient_domains) as allowed (name)
-                where allowed.name = domain or (allowed.name like '*.%' and right(domain, length(allowed.name) - 1) = substr(allowed.name, 2)))
-            and catalogued.recipient_domains is not null then
-            raise exception using errcode = 'EB012', message = format('report "%s" is not mailed to "%s"', request.report, left(domain, 100)),
-                hint = format('Allowed domains: %s.', array_to_string(catalogued.recipient_domains, ', '));
-        end if;
-    end loop;
-end
-$$;
-comment on function exportbox.check_limits(exportbox.outbox, exportbox.report) is 'What a report allows of formats and recipients.';
+return (exportbox.read_all_params(report, declared, array[given]))[1];
+comment on function exportbox.read_params(text, jsonb, jsonb) is 'The values that one request of a report runs with.';
 
 create function exportbox.declare_params(params jsonb) returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -496,5 +516,5 @@ grant execute on function exportbox.may_request(text[], text) to exportbox_reade
 grant execute on function exportbox.register_report, exportbox.store_report(jsonb), exportbox.plan_report(integer, text, text, text, text),
     exportbox.disable_report(text), exportbox.acting_role() to exportbox_operator;
 -- For trying a report before it is registered.
-grant execute on function exportbox.declare_params(jsonb), exportbox.read_params(text, jsonb, jsonb), exportbox.read_value(text, jsonb),
-    exportbox.canonical(anyelement), exportbox.is_allowed(jsonb, text) to exportbox_operator;
+grant execute on function exportbox.declare_params(jsonb), exportbox.read_params(text, jsonb, jsonb), exportbox.read_all_params(text, jsonb, jsonb[]),
+    exportbox.assert_declared(text, jsonb, jsonb[]), exportbox.read_value(text, jsonb), exportbox.read_values(text, jsonb[]), exportbox.canonical(anyelement), exportbox.is_allowed(jsonb, text) to exportbox_operator;

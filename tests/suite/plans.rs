@@ -147,3 +147,36 @@ async fn a_filter_reads_the_index_of_its_states_and_not_the_history() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_request_reads_no_history() {
+    let mut world = World::new().await;
+    world.may_leave_running = true;
+    world.sql(HISTORY).await;
+    world
+        .sql(
+            "set session_replication_role = replica;
+             insert into exportbox.outbox (id, query) select export_id, 'select 1' from exportbox.job;
+             set session_replication_role = origin;
+             analyze exportbox.outbox;
+             select setval(pg_get_serial_sequence('exportbox.job', 'id'), 1000000);
+             select exportbox.register_report('by-day', 'select 1', '{\"day\": \"date\"}', 'app')",
+        )
+        .await;
+    // In one transaction, whose own figures are there at once.
+    world.sql("begin").await;
+    for rows in [1, 1000] {
+        world
+            .sql(&format!(
+                "insert into exportbox.outbox (report, params, recipients)
+                 select 'by-day', jsonb_build_object('day', date '2026-01-01' + n), array['ann@example.com'] from generate_series(1, {rows}) as n"
+            ))
+            .await;
+    }
+    let scans = "select coalesce(sum(seq_scan), 0)::bigint from pg_stat_xact_user_tables
+        where schemaname = 'exportbox' and relname in ('job', 'outbox', 'attempt', 'delivery', 'event')";
+    assert_eq!(world.count(scans).await, 0);
+    let jobs = world.count("select count(*) from exportbox.job where report = 'by-day'").await;
+    world.sql("rollback").await;
+    assert_eq!(jobs, 1001);
+}

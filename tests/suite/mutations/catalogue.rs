@@ -16,28 +16,28 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a report is for everybody",
-        file: "migrations/V6__catalogue.sql",
-        search: "if not exportbox.may_request(catalogued.requesters, request.requested_by) then",
+        file: "migrations/V2__door.sql",
+        search: "if not exportbox.may_request(catalogued.requesters, who) then",
         replace: "if false then",
         tests: &["reports::values::who_may_ask_for_what_and_where_to_is_decided_in_the_requesters_own_insert"],
     },
     Mutation {
         name: "a report is mailed to any domain",
-        file: "migrations/V6__catalogue.sql",
+        file: "migrations/V2__door.sql",
         search: "if not exists (select from unnest(catalogued.recipient_domains)",
         replace: "if false and not exists (select from unnest(catalogued.recipient_domains)",
         tests: &["reports::values::who_may_ask_for_what_and_where_to_is_decided_in_the_requesters_own_insert"],
     },
     Mutation {
         name: "a domain is the end of any longer name",
-        file: "migrations/V6__catalogue.sql",
+        file: "migrations/V2__door.sql",
         search: "right(domain, length(allowed.name) - 1) = substr(allowed.name, 2)",
         replace: "right(domain, length(allowed.name) - 2) = substr(allowed.name, 3)",
         tests: &["reports::values::who_may_ask_for_what_and_where_to_is_decided_in_the_requesters_own_insert"],
     },
     Mutation {
         name: "a report is mailed to any number",
-        file: "migrations/V6__catalogue.sql",
+        file: "migrations/V2__door.sql",
         search: "if cardinality(request.recipients) > catalogued.max_recipients then",
         replace: "if false then",
         tests: &["reports::values::who_may_ask_for_what_and_where_to_is_decided_in_the_requesters_own_insert"],
@@ -45,8 +45,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a value is not read as its type",
         file: "migrations/V6__catalogue.sql",
-        search: "execute format('select exportbox.canonical($1::%s)', type) into canonical using given;",
-        replace: "canonical := given;",
+        search: "execute format('select exportbox.canonical($1::%s[])::text[]', type) into texts using texts;",
+        replace: "",
         tests: &[
             "reports::values::a_value_is_written_as_its_type_writes_it_and_the_request_keeps_what_was_given",
             "door::catalogue::a_value_that_cannot_be_cast_is_refused_whatever_its_type",
@@ -55,9 +55,23 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a value is spliced into the cast",
         file: "migrations/V6__catalogue.sql",
-        search: "execute format('select exportbox.canonical($1::%s)', type) into canonical using given;",
-        replace: "execute format('select exportbox.canonical(''%s''::%s)', given, type) into canonical;",
+        search: "if type = 'text' then canonical := texts;",
+        replace: "if type = 'text' then execute format('select array[''%s'']', texts[1]) into canonical;",
         tests: &["reports::injection::a_parameter_arrives_as_it_was_given_and_nothing_else_of_it_does"],
+    },
+    Mutation {
+        name: "a date is not read as one",
+        file: "migrations/V6__catalogue.sql",
+        search: "canonical := texts::date[]::text[];",
+        replace: "canonical := texts;",
+        tests: &["reports::values::a_value_is_written_as_its_type_writes_it_and_the_request_keeps_what_was_given"],
+    },
+    Mutation {
+        name: "a date is written as the session writes dates",
+        file: "migrations/V6__catalogue.sql",
+        search: "elsif type = 'date' and current_setting('datestyle') like 'ISO,%' then",
+        replace: "elsif type = 'date' then",
+        tests: &["reports::values::an_instant_means_what_it_meant_where_the_request_was_made"],
     },
     Mutation {
         name: "declared values are not looked at",
@@ -90,8 +104,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a value that is not declared is taken",
         file: "migrations/V6__catalogue.sql",
-        search: "if not declared ? name then",
-        replace: "if false then",
+        search: "if found then\n        raise exception using errcode = 'EB006', message = format('report",
+        replace: "if false then\n        raise exception using errcode = 'EB006', message = format('report",
         tests: &["door::catalogue::a_request_to_a_report_brings_what_the_report_declares"],
     },
     Mutation {
