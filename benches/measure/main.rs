@@ -5,6 +5,9 @@
 mod cases;
 mod costs;
 mod line;
+mod orders;
+mod process;
+mod sink;
 mod stand;
 mod table;
 
