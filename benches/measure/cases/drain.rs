@@ -18,7 +18,8 @@ pub async fn measure(wanted: Wanted) -> anyhow::Result<Vec<Line>> {
         anyhow::Ok(psql)
     };
     // The first ones warm the caches.
-    (seconds(ours()).await?, seconds(floor()?).await?);
+    seconds(ours()).await?;
+    seconds(floor()?).await?;
     stand.statements().await?;
     let mut rounds = Vec::new();
     for _ in 0..wanted.sized(wanted.rounds * 8) {

@@ -31,26 +31,42 @@ use crate::stand::Stand;
 const ROWS: usize = 100_000;
 const OF_ONE: usize = 100;
 
-/// One line: how long each answer of S3 and SES takes, how many slots, how many requests. What waits longer gets fewer requests, so that a
-/// round takes about as long everywhere.
-const LINES: [(u64, usize, usize); 6] = [(0, 1, 2_000), (0, 8, 10_000), (0, 64, 10_000), (10, 1, 400), (10, 8, 3_000), (10, 64, 10_000)];
+/// One line of the table.
+struct Combination {
+    /// How long each answer of S3 and SES takes.
+    latency_ms: u64,
+    slots: usize,
+    /// What waits longer gets fewer, so that a round takes about as long everywhere.
+    requests: usize,
+    /// To a sink rather than to the stand-ins.
+    is_sunk: bool,
+}
+
+const fn with(latency_ms: u64, slots: usize, requests: usize) -> Combination {
+    Combination { latency_ms, slots, requests, is_sunk: false }
+}
+
+const ALL: [Combination; 7] = [
+    with(0, 1, 2_000),
+    with(0, 8, 10_000),
+    with(0, 64, 10_000),
+    with(10, 1, 400),
+    with(10, 8, 3_000),
+    with(10, 64, 10_000),
+    Combination { is_sunk: true, ..with(0, 8, 10_000) },
+];
 
 pub async fn measure(wanted: Wanted) -> anyhow::Result<Vec<Line>> {
     let stand = start().await?;
     let sink = Sink::start().await?;
     // The first ones warm the caches, and give the floor a mail to send.
     let mail = Bytes::from(first_mail(&stand).await?);
-    let rounds = wanted.rounds.min(3);
     let mut lines = Vec::new();
-    for (latency_ms, slots, requests) in LINES {
-        let requests = wanted.sized(requests);
-        delay(&stand, latency_ms);
-        let name = format!("small exports, {} {latency_ms} ms", slots_of(slots));
-        lines.push(line(&stand, None, &mail, slots, requests, rounds).await?.named(name));
+    for combination in ALL {
+        let combination = Combination { requests: wanted.sized(combination.requests), ..combination };
+        delay(&stand, combination.latency_ms);
+        lines.push(combination.measure(&stand, &sink, &mail, wanted.rounds.min(3)).await?);
     }
-    delay(&stand, 0);
-    let name = format!("small exports, {} to a sink", slots_of(8));
-    lines.push(line(&stand, Some(&sink), &mail, 8, wanted.sized(10_000), rounds).await?.named(name));
     Ok(lines)
 }
 
@@ -79,31 +95,41 @@ fn with_slots<'a>(slots: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, 
     [&[("EXPORTBOX_SLOTS", slots), ("EXPORTBOX_MAIL_SLOTS", slots)], more].concat()
 }
 
-async fn line(stand: &Stand, sink: Option<&Sink>, mail: &Bytes, slots: usize, requests: usize, rounds: usize) -> anyhow::Result<Unnamed> {
-    let (elsewhere, slots_text) = (sink.map(Sink::as_both).map(Vec::from).unwrap_or_default(), slots.to_string());
-    let set = with_slots(&slots_text, &elsewhere);
-    let (mut measured, mut costs) = (Vec::new(), Costs::default());
-    let per_export = |whole: f64| whole / requests as f64;
-    for round in 0..rounds {
-        request(stand, requests).await?;
-        stand.statements_of_all().await?;
-        let server = costs::family_cpu_us(stand.server_pid());
-        let ran = orders::drain(stand, &set).await?;
-        costs = Costs {
-            statements: Some(per_export(stand.statements_of_all().await?)),
-            cpu_us: Some(per_export(ran.cpu_us)),
-            server_cpu_us: costs::family_cpu_us(stand.server_pid()).zip(server).map(|(now, before)| per_export(now - before)),
-            peak_mib: Some(costs.peak_mib.unwrap_or(0.0).max(ran.peak_mib)),
-            ..costs
-        };
-        clear(stand)?;
-        let bare = floor(stand, sink, mail, slots, requests).await?;
-        clear(stand)?;
-        let rates = (requests as f64 / ran.seconds, requests as f64 / bare);
-        eprintln!("          {slots} slots, round {} of {rounds}: {:.0} exports/s, floor {:.0}", round + 1, rates.0, rates.1);
-        measured.push(rates);
+impl Combination {
+    async fn measure(&self, stand: &Stand, sink: &Sink, mail: &Bytes, rounds: usize) -> anyhow::Result<Line> {
+        let Combination { latency_ms, slots, requests, is_sunk } = *self;
+        let sink = is_sunk.then_some(sink);
+        let (slots_text, elsewhere) = (slots.to_string(), sink.map(Sink::as_both).map(Vec::from).unwrap_or_default());
+        let (mut measured, mut costs) = (Vec::new(), Costs::default());
+        let per_export = |whole: f64| whole / requests as f64;
+        for round in 0..rounds {
+            request(stand, requests).await?;
+            stand.statements_of_all().await?;
+            let server = costs::family_cpu_us(stand.server_pid());
+            let ran = orders::drain(stand, &with_slots(&slots_text, &elsewhere)).await?;
+            costs = Costs {
+                statements: Some(per_export(stand.statements_of_all().await?)),
+                cpu_us: Some(per_export(ran.cpu_us)),
+                server_cpu_us: costs::family_cpu_us(stand.server_pid()).zip(server).map(|(now, before)| per_export(now - before)),
+                peak_mib: Some(costs.peak_mib.unwrap_or(0.0).max(ran.peak_mib)),
+                ..costs
+            };
+            clear(stand)?;
+            let floor = floor(stand, sink, mail, slots, requests).await?;
+            clear(stand)?;
+            let rates = (requests as f64 / ran.seconds, requests as f64 / floor);
+            eprintln!(
+                "          {slots} slots, {latency_ms} ms, round {} of {rounds}: {:.0}/s, floor {:.0}/s",
+                round + 1,
+                rates.0,
+                rates.1
+            );
+            measured.push(rates);
+        }
+        let place = if is_sunk { "to a sink".into() } else { format!("{latency_ms} ms") };
+        let name = format!("small exports, {slots} slot{}, {place}", if slots == 1 { "" } else { "s" });
+        Ok(Line::new(name, "exports/s", &measured, Goal::RatioAtLeast(0.8)).costing(costs))
     }
-    Ok(Unnamed { measured, costs })
 }
 
 /// The raw parts, seconds in all.
@@ -204,20 +230,5 @@ fn delay(stand: &Stand, ms: u64) {
         if ms > 0 {
             faults.add(Rule { operation: None, key_contains: None, times: None, skip: 0, action: Action::DelayMs(ms) });
         }
-    }
-}
-
-fn slots_of(slots: usize) -> String {
-    format!("{slots} slot{},", if slots == 1 { "" } else { "s" })
-}
-
-struct Unnamed {
-    measured: Vec<(f64, f64)>,
-    costs: Costs,
-}
-
-impl Unnamed {
-    fn named(self, name: String) -> Line {
-        Line::new(name, "exports/s", &self.measured, Goal::RatioAtLeast(0.8)).costing(self.costs)
     }
 }
