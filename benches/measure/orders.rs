@@ -22,10 +22,10 @@ pub async fn build(stand: &Stand, rows: usize) -> anyhow::Result<()> {
         let last = (first + BATCH).min(rows);
         let fill = format!(
             "insert into business.orders
-             select n, n % 100003, (array['paid', 'shipped', 'returned'])[1 + n % 3], (n * 7919 % 1000000) / 100.0,
+             select n, n % 100003, (array['paid', 'shipped', 'returned'])[(1 + n % 3)::int], (n * 7919 % 1000000) / 100.0,
                  timestamptz '2026-01-01 00:00:00+00' + n * interval '1.5 seconds', md5(n::text),
                  'leave it at the back door, ring ' || n % 5 || ' times'
-             from generate_series({}, {last}) as n",
+             from generate_series({}::bigint, {last}) as n",
             first + 1
         );
         stand.admin.batch_execute(&fill).await?;
