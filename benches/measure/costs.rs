@@ -8,12 +8,20 @@ const TICKS: f64 = 100.0;
 
 /// CPU of one process in microseconds; of its ended children too, where asked.
 fn cpu_of(pid: u32, with_children: bool) -> Option<f64> {
+    ticks_us(pid, if with_children { 11..15 } else { 11..13 })
+}
+
+/// CPU of all children of this process that have ended, microseconds: the difference around one child is that child's, to its last tick.
+pub fn ended_children_cpu_us() -> Option<f64> {
+    ticks_us(std::process::id(), 13..15)
+}
+
+fn ticks_us(pid: u32, range: std::ops::Range<usize>) -> Option<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // After the name, which is in parentheses and may hold anything: field 3 is the first.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks =
-        |range: std::ops::Range<usize>| fields.get(range).map(|of| of.iter().filter_map(|field| field.parse::<f64>().ok()).sum::<f64>());
-    Some(ticks(if with_children { 11..15 } else { 11..13 })? / TICKS * 1e6)
+    let ticks = fields.get(range)?.iter().filter_map(|field| field.parse::<f64>().ok()).sum::<f64>();
+    Some(ticks / TICKS * 1e6)
 }
 
 /// CPU of a process so far, microseconds.

@@ -64,6 +64,11 @@ impl Line {
         Line { costs, ..self }
     }
 
+    /// The same by its greatest figure alone: a limit that one round breaks is broken.
+    pub fn worst(self) -> Line {
+        Line { figures: self.figures.iter().copied().reduce(f64::max).into_iter().collect(), ..self }
+    }
+
     /// A case that could not be measured.
     pub fn failed(case: &str, why: &str) -> Line {
         Line { failure: Some(why.to_owned()), ..Line::alone(case, "", Vec::new(), Goal::None) }

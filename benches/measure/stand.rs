@@ -168,6 +168,24 @@ impl Stand {
         Ok(each.iter().map(|(_, calls, _)| calls).sum())
     }
 
+    /// Statements of everybody but the superuser since the last call: those of an export's own transaction run as its role.
+    pub async fn statements_of_all(&self) -> anyhow::Result<f64> {
+        let count = "select coalesce(sum(calls), 0)::float8 from pg_stat_statements as s join pg_roles as r on r.oid = s.userid where not r.rolsuper";
+        let calls: f64 = self.admin.query_one(count, &[]).await?.get(0);
+        self.admin.batch_execute("select pg_stat_statements_reset()").await?;
+        Ok(calls)
+    }
+
+    /// Remove every stored file, so that no case needs the room of all its rounds.
+    pub fn remove_files(&self) -> anyhow::Result<()> {
+        let bucket = self.sandbox.s3.dir().join(self.sandbox.bucket());
+        for entry in bucket.read_dir().context("read the bucket")? {
+            let path = entry?.path();
+            if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) }.context("empty the bucket")?;
+        }
+        Ok(())
+    }
+
     /// The server's process, whose family is the whole server.
     pub fn server_pid(&self) -> u32 {
         self.sandbox.postgres.pid().unwrap_or_default()

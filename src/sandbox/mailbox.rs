@@ -46,15 +46,26 @@ pub(super) struct Mailbox {
 
 #[derive(Debug, Default)]
 struct Shared {
-    mails: Mutex<Vec<StoredMail>>,
+    mails: Mutex<Shelf>,
     arrived: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    mails: Vec<StoredMail>,
+    /// The number of the last one. A directory that was kept from an earlier run already holds some.
+    last: usize,
 }
 
 impl Mailbox {
     /// A mailbox over a directory, which is created when missing.
     pub(super) fn new(dir: &Path) -> anyhow::Result<Mailbox> {
         std::fs::create_dir_all(dir).context("create the mailbox")?;
-        Ok(Mailbox { dir: dir.canonicalize().context("find the mailbox")?, shared: Arc::default() })
+        let dir = dir.canonicalize().context("find the mailbox")?;
+        let names = dir.read_dir().context("read the mailbox")?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let last = names.filter_map(|name| name.split_once('-')?.0.parse().ok()).max().unwrap_or(0);
+        let shelf = Mutex::new(Shelf { mails: Vec::new(), last });
+        Ok(Mailbox { dir, shared: Arc::new(Shared { mails: shelf, arrived: Notify::new() }) })
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -62,11 +73,11 @@ impl Mailbox {
     }
 
     pub(super) fn mails(&self) -> Vec<StoredMail> {
-        self.shelf().clone()
+        self.shelf().mails.clone()
     }
 
     pub(super) fn find(&self, id: &str) -> Option<StoredMail> {
-        self.shelf().iter().find(|mail| mail.id == id).cloned()
+        self.shelf().mails.iter().find(|mail| mail.id == id).cloned()
     }
 
     /// Waits until so many mails are there.
@@ -75,7 +86,7 @@ impl Mailbox {
             let arrival = self.shared.arrived.notified();
             tokio::pin!(arrival);
             arrival.as_mut().enable();
-            if self.shelf().len() >= count {
+            if self.shelf().mails.len() >= count {
                 return;
             }
             arrival.await;
@@ -84,30 +95,27 @@ impl Mailbox {
 
     /// Writes the mail as `NNNN-ID.eml` (`NNNN-ID.suppressed.eml` when it reaches nobody) and lists it. Nobody sees half a file.
     pub(super) fn store(&self, mut mail: StoredMail) -> std::io::Result<()> {
-        let mut mails = self.shelf();
+        let mut shelf = self.shelf();
         let nobody = mail.to.iter().all(|to| mail.suppressed.contains(to));
-        let mut number = mails.len() + 1;
+        let number = shelf.last + 1;
         let ending = if nobody { "suppressed.eml" } else { "eml" };
-        // A directory that was kept from an earlier run already holds mails.
-        while self.taken(number) {
-            number += 1;
-        }
         mail.path = self.dir.join(format!("{number:04}-{}.{ending}", mail.id));
         let draft = self.dir.join(format!(".{}.draft", mail.id));
         std::fs::write(&draft, &mail.raw)?;
         std::fs::rename(&draft, &mail.path)?;
-        mails.push(mail);
-        drop(mails);
+        shelf.last = number;
+        shelf.mails.push(mail);
+        drop(shelf);
         self.shared.arrived.notify_waiters();
         Ok(())
     }
 
-    fn taken(&self, number: usize) -> bool {
-        let start = format!("{number:04}-");
-        self.dir.read_dir().is_ok_and(|entries| entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with(&start)))
+    /// Forgets every mail, and removes their files.
+    pub(super) fn empty(&self) -> std::io::Result<()> {
+        self.shelf().mails.drain(..).try_for_each(|mail| std::fs::remove_file(mail.path))
     }
 
-    fn shelf(&self) -> MutexGuard<'_, Vec<StoredMail>> {
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.shared.mails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -134,7 +134,12 @@ impl Ses {
         self.desk.mailbox.mails()
     }
 
-    /// Waits until at least `count` mails were accepted since the start. Put a timeout around it.
+    /// Forgets every mail, and removes their files: whoever sends a hundred thousand of them may need the room.
+    pub fn empty(&self) -> anyhow::Result<()> {
+        Ok(self.desk.mailbox.empty()?)
+    }
+
+    /// Waits until at least `count` mails are there. Put a timeout around it.
     pub async fn until_mails(&self, count: usize) {
         self.desk.mailbox.until(count).await;
     }

@@ -1,13 +1,20 @@
 //! The cases, a file each. A case measures figure and floor in turn, as often as is wanted.
 
+mod allocator;
 mod drain;
 mod enqueue;
 mod fanout;
+mod four;
 mod held;
 mod history;
 mod idle;
+mod large;
 mod pickup;
 mod queue;
+mod slow;
+mod small;
+mod split;
+mod start;
 
 use std::pin::Pin;
 
@@ -68,6 +75,41 @@ pub fn all() -> Vec<Case> {
             name: "fan-out",
             about: "one export with 50 recipients, and a thousand such",
             run: |wanted| Box::pin(fanout::measure(wanted)),
+        },
+        Case {
+            name: "small exports",
+            about: "requests for 100 rows, one mail each, against COPY, PutObject and SendEmail at the same concurrency",
+            run: |wanted| Box::pin(small::measure(wanted)),
+        },
+        Case {
+            name: "large exports",
+            about: "10 million rows in every form, against `psql -c 'COPY … TO STDOUT'`",
+            run: |wanted| Box::pin(large::measure(wanted)),
+        },
+        Case {
+            name: "four large at once",
+            about: "four exports in one process, against four `psql` at once",
+            run: |wanted| Box::pin(four::measure(wanted)),
+        },
+        Case {
+            name: "split",
+            about: "a report with a split key by two backends, against one `psql`",
+            run: |wanted| Box::pin(split::measure(wanted)),
+        },
+        Case {
+            name: "slow store",
+            about: "200 MB into a store that takes 200 ms for each part: memory",
+            run: |wanted| Box::pin(slow::measure(wanted)),
+        },
+        Case {
+            name: "start",
+            about: "size of the program, and `--version` against `psql --version`",
+            run: |wanted| Box::pin(start::measure(wanted)),
+        },
+        Case {
+            name: "allocator",
+            about: "small and large exports with other allocators, where they are installed",
+            run: |wanted| Box::pin(allocator::measure(wanted)),
         },
     ]
 }
