@@ -4,9 +4,10 @@
 -- $2 text: statement timeout, ms
 -- $3 text[]: names of parameters
 -- $4 text[]: their values; null leaves one unset, which reads as null
+-- $5 text: application_name while it lasts
 select
     pg_backend_pid() as backend_pid,
-    (select pg_stat_activity.backend_start from pg_catalog.pg_stat_activity where pg_stat_activity.pid = pg_backend_pid()) as backend_start,
+    now() as backend_start,
     coalesce(case when pg_is_in_recovery() then pg_last_xact_replay_timestamp() end, now()) as as_of,
     set_config('statement_timeout', $2::text, true),
     set_config('lock_timeout', least($2::bigint, 60000)::text, true),
@@ -14,6 +15,7 @@ select
     -- A worker that is killed cannot cancel its query: the server looks for it every few seconds instead (from PostgreSQL 14 on).
     case when current_setting('client_connection_check_interval', true) is not null
         then set_config('client_connection_check_interval', '5s', true) end,
+    set_config('application_name', $5::text, true),
     set_config('timezone', 'UTC', true),
     set_config('datestyle', 'ISO, MDY', true),
     (select count(set_config('exportbox.param_' || param.name, param.value, true)) from unnest($3::text[], $4::text[]) as param (name, value)

@@ -2,7 +2,7 @@
 -- Note which server process runs the query, so that whoever reaps the attempt can end it, and how many rows its planner expects.
 -- $1 uuid: lease token
 -- $2 int: pid
--- $3 timestamptz: start of that process
+-- $3 timestamptz: start of its transaction
 -- $4 text: exporter
 -- $5 bigint: rows expected, or null
 update exportbox.attempt

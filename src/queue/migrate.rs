@@ -20,7 +20,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("V11__notices", include_str!("../../migrations/V11__notices.sql")),
     ("V12__schedules", include_str!("../../migrations/V12__schedules.sql")),
     ("V13__retention", include_str!("../../migrations/V13__retention.sql")),
-    ("V14__figures", include_str!("../../migrations/V14__figures.sql")),
+    ("V14__reports", include_str!("../../migrations/V14__reports.sql")),
 ];
 
 /// refinery's own table, inside our schema.

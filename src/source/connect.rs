@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error};
-use uuid::Uuid;
 
 use super::classify::{self, Phase};
-use crate::database::{DatabaseConnection, DatabaseUrl, Limits};
+use super::kept::{Kept, Line};
+use crate::database::{DatabaseUrl, Limits};
 use crate::job::{Failure, FailureClass, Verdict};
 use crate::sql;
 
@@ -64,12 +64,14 @@ pub struct Source {
     ending: Arc<tokio::sync::Mutex<()>>,
     /// It was said that this login may not end queries.
     said_powerless: Arc<AtomicBool>,
+    /// Connections that are used again.
+    pub(super) kept: Kept,
 }
 
 impl Source {
     /// A source at this place.
     pub fn new(database: DatabaseUrl) -> Source {
-        Source { database, for_roles: Arc::default(), ending: Arc::default(), said_powerless: Arc::default() }
+        Source { database, for_roles: Arc::default(), ending: Arc::default(), said_powerless: Arc::default(), kept: Kept::default() }
     }
 
     /// The queries of these roles run over logins of their own.
@@ -86,9 +88,15 @@ impl Source {
         Source { database, ..self.clone() }
     }
 
-    pub(super) async fn connect(&self, export_id: Uuid) -> Result<(tokio_postgres::Client, DatabaseConnection), Failure> {
-        let database = self.database.named(&format!("exportbox export {export_id}"));
-        database.connect().await.map_err(|error| classify::failure(&error, Phase::Connect))
+    /// A new connection. Its transactions say which export they are for.
+    pub(super) async fn connect(&self) -> Result<Line, Failure> {
+        let connecting = self.database.named("exportbox exports").connect().await;
+        let (client, connection) = connecting.map_err(|error| classify::failure(&error, Phase::Connect))?;
+        let serving = tokio::spawn(async move {
+            // The client's calls report what goes wrong with the connection.
+            let _ = connection.await;
+        });
+        Ok(Line { client, serving, born: Instant::now() })
     }
 
     pub(super) fn logins(&self) -> &HashMap<String, DatabaseUrl> {

@@ -1,4 +1,4 @@
-//! Where queries run: a connection of its own per export, read only, one snapshot, the request's role, its parameters as settings.
+//! Where queries run: a connection for each export at a time, read only, one snapshot, the request's role, its parameters as settings.
 //!
 //! Must not know: jobs' states, stores, mails. Never the bookkeeping pool: a query that takes hours holds nothing of the queue (I3). The
 //! transaction is always rolled back, and a query that is no longer wanted is cancelled on the server, not only dropped here.
@@ -10,6 +10,7 @@ mod connect;
 pub mod copy;
 mod estimate;
 mod examine;
+mod kept;
 mod rehearse;
 mod ruler;
 mod sealed;

@@ -1,6 +1,6 @@
 //! One export's connection and transaction.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tokio::task::JoinHandle;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::Source;
 use super::classify::{self, Phase};
+use super::kept::Line;
 use super::snapshot::Snapshot;
 use crate::job::{ExportJob, Failure, FailureClass, Verdict};
 use crate::sql;
@@ -21,13 +22,25 @@ pub struct Session {
     pub(super) source: Source,
     /// The login's own search path.
     path: String,
+    role: String,
+    /// Its connection may be used again.
+    keeps: bool,
+    born: Instant,
     connection: Option<JoinHandle<()>>,
     /// The server process.
     pub backend_pid: i32,
-    /// Its start: with the pid it names one backend and never a stranger's.
+    /// Start of its transaction: with the pid it names one export's work and never a stranger's.
     pub backend_start: DateTime<Utc>,
     /// The instant whose data the snapshot shows; on a replica its last replayed transaction.
     pub as_of: DateTime<Utc>,
+}
+
+/// How long a connection that nobody has used for a while may take to answer.
+const ALIVE: Duration = Duration::from_secs(5);
+
+/// Whether the connection is no more, rather than what was asked of it wrong.
+fn is_gone(error: &tokio_postgres::Error) -> bool {
+    error.code().is_none_or(|code| code.code().starts_with("57P") || code.code().starts_with("08"))
 }
 
 /// A column of the query: its name and type.
@@ -58,19 +71,38 @@ impl Session {
         snapshot: Option<&Snapshot>,
     ) -> Result<Session, Failure> {
         let source = source.of_role(&job.run_as);
-        let (client, connection) = source.connect(export_id).await?;
-        let connection = tokio::spawn(async move {
-            // The client's calls report what goes wrong with the connection.
-            let _ = connection.await;
-        });
+        // Behind a pooler the server's connections are others' next. What somebody sent ad hoc may have left anything.
+        let keeps = job.report.is_some() && !source.database().is_pooled();
+        if keeps && let Some(line) = source.kept.take(&job.run_as).await {
+            let opening = Session::begin(&source, line, export_id, job, time_left, snapshot);
+            match tokio::time::timeout(ALIVE, opening).await {
+                Ok(Ok(session)) => return Ok(Session { keeps, ..session }),
+                Ok(Err(error)) if !is_gone(&error) => return Err(classify::failure(&error, Phase::Open)),
+                // Ended by its server, or by something in between, while nobody used it.
+                Ok(Err(_)) | Err(_) => {}
+            }
+        }
+        let line = source.connect().await?;
+        let session = Session::begin(&source, line, export_id, job, time_left, snapshot).await;
+        session.map(|session| Session { keeps, ..session }).map_err(|error| classify::failure(&error, Phase::Open))
+    }
+
+    async fn begin(
+        source: &Source,
+        Line { client, serving, born }: Line,
+        export_id: Uuid,
+        job: &ExportJob,
+        time_left: Duration,
+        snapshot: Option<&Snapshot>,
+    ) -> Result<Session, tokio_postgres::Error> {
         let cancel = client.cancel_token();
-        let opening = |error: tokio_postgres::Error| classify::failure(&error, Phase::Open);
         let (names, values): (Vec<String>, Vec<Option<&str>>) =
             job.params.iter().map(|(name, value)| (name.clone(), value.as_deref())).unzip();
         // 0 would mean no limit at all.
         let timeout_ms = time_left.as_millis().max(1).min(i32::MAX as u128).to_string();
+        let name = format!("exportbox export {export_id}");
         // Unnamed, like all that is asked here: behind a pooler a named statement could outlive the transaction on a connection of others.
-        let params = sql::typed(sql::OPEN_EXPORT, &[&job.run_as, &timeout_ms, &names, &values]);
+        let params = sql::typed(sql::OPEN_EXPORT, &[&job.run_as, &timeout_ms, &names, &values, &name]);
         // Sent together, in this order.
         let begin = match snapshot {
             Some(snapshot) => format!("{};\n{}", sql::BEGIN_EXPORT, snapshot.take_over()),
@@ -81,11 +113,12 @@ impl Session {
             client.query_typed_one(sql::OWN_PATH, &[]),
             client.query_typed_one(sql::OPEN_EXPORT, &params)
         );
-        begun.map_err(opening)?;
-        let path = path.map_err(opening)?.get("path");
-        let row = row.map_err(opening)?;
+        begun?;
+        let path = path?.get("path");
+        let row = row?;
         let (backend_pid, backend_start, as_of) = (row.get("backend_pid"), row.get("backend_start"), row.get("as_of"));
-        Ok(Session { client, cancel, source, path, connection: Some(connection), backend_pid, backend_start, as_of })
+        let (source, role, connection) = (source.clone(), job.run_as.clone(), Some(serving));
+        Ok(Session { client, cancel, source, path, role, keeps: false, born, connection, backend_pid, backend_start, as_of })
     }
 
     /// Check that the text is one statement by itself, and see its columns. What parses alone cannot break out of the parentheses of COPY.
@@ -110,11 +143,22 @@ impl Session {
         Ok(columns.collect())
     }
 
-    /// End the transaction and the connection after the work is done.
+    /// End the transaction after the work is done. The connection is closed, or left for the next export of the same report's role.
     pub async fn close(mut self) {
+        let connection = self.connection.take();
+        if self.keeps
+            && let Some(serving) = connection
+        {
+            // Rolled back, settings are as they were at the login; what outlives a transaction is discarded.
+            let cleaning = async { tokio::join!(self.client.batch_execute("rollback"), self.client.batch_execute("discard all")) };
+            if let Ok((Ok(()), Ok(()))) = tokio::time::timeout(ALIVE, cleaning).await {
+                self.source.kept.keep(self.role, Line { client: self.client, serving, born: self.born });
+            }
+            return;
+        }
         // Closing rolls back; the server does it even if this message is lost.
         drop(self.client);
-        if let Some(connection) = self.connection.take() {
+        if let Some(connection) = connection {
             let _ = tokio::time::timeout(Duration::from_secs(5), connection).await;
         }
     }

@@ -8,6 +8,8 @@ use crate::job::{ExportJob, Format};
 
 /// What a spreadsheet runs, or takes for the start of something that it runs.
 const FORMULA: &str = r"'^[=+@\t\r\n-]'";
+/// Types from here on are not PostgreSQL's own: they may have a cast to json.
+const FIRST_OF_USERS: u32 = 16_384;
 /// What begins like that and is nothing but a number: `-5`, `+1.50`, `-1.234,56`, `+4930123456`. It stays one, as in a column of numbers.
 const NUMBER: &str = "'^[+-]?[0-9]+([.,][0-9]+)*$'";
 
@@ -26,10 +28,24 @@ pub fn shaped(job: &ExportJob, columns: &[Column]) -> String {
     let query = bare(&job.query);
     match job.format {
         // `line.*` is the row, also where a column is called line.
-        // A json column keeps its own white space, and a raw line break in it is nothing but white space: strings must escape theirs.
-        Format::Jsonl => format!("select translate(row_to_json(line.*)::text, E'\\n\\r', '  ') from (\n{query}\n) as line"),
+        // A json column keeps its own white space, and a raw line break in it is nothing but white space: strings must escape theirs. Only where
+        // there may be such a column: looking through every row takes twice as long as making it.
+        Format::Jsonl if columns.iter().any(|column| may_hold_json(&column.data_type)) => {
+            format!("select translate(row_to_json(line.*)::text, E'\\n\\r', '  ') from (\n{query}\n) as line")
+        }
+        Format::Jsonl => format!("select row_to_json(line.*) from (\n{query}\n) as line"),
         Format::Csv if is_guarded(job, columns) => guarded(query, columns),
         Format::Csv | Format::Text => query.to_string(),
+    }
+}
+
+/// Whether a value of this type may bring raw white space into JSON: `json` itself, and what may contain it or be written as it.
+fn may_hold_json(data_type: &Type) -> bool {
+    match data_type.kind() {
+        Kind::Simple => *data_type == Type::JSON || data_type.oid() >= FIRST_OF_USERS,
+        Kind::Enum(_) | Kind::Pseudo => false,
+        Kind::Array(of) | Kind::Domain(of) | Kind::Range(of) | Kind::Multirange(of) => may_hold_json(of),
+        _ => true,
     }
 }
 

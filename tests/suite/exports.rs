@@ -4,6 +4,7 @@ mod data;
 mod escape;
 mod guard;
 mod jsonl;
+mod kept;
 mod queries;
 mod refused;
 mod shape;

@@ -225,7 +225,8 @@ async fn a_reaped_exports_query_is_ended_on_its_server_and_a_strangers_is_not() 
     let world = World::new().await;
     let gate = world.gate().await;
     let left_behind = world.app().await;
-    let of_backend = "select pid, backend_start from pg_stat_activity where pid = pg_backend_pid()";
+    left_behind.batch_execute("begin").await.unwrap();
+    let of_backend = "select pg_backend_pid(), now()";
     let backend = left_behind.query_one(of_backend, &[]).await.unwrap();
     let (pid, started_at): (i32, DateTime<Utc>) = (backend.get(0), backend.get(1));
 

@@ -44,3 +44,29 @@ async fn four_busy_slots_need_two_parts_each_and_little_more_however_large_their
     // 4 slots x 2 buffers x 5 MiB; what is left to 64 MiB is for the pages of a release build's program, about 10 MiB.
     assert!(large < 52 * MIB, "{} kB", large / 1024);
 }
+
+#[tokio::test]
+async fn a_file_that_two_backends_make_needs_no_more_than_its_lanes_and_parts() {
+    let world = World::new().await;
+    // What its planner expects makes it worth splitting; what comes is 128 MB.
+    world
+        .sql(
+            "create table public.big (id int primary key) with (autovacuum_enabled = off);
+             insert into public.big select generate_series(1, 40000);
+             analyze public.big;
+             update pg_class set reltuples = 1000000 where relname = 'big';
+             grant select on public.big to app;
+             select exportbox.register_report('big', 'select id, repeat(md5(id::text), 100) as noise from big order by id', run_as => 'app', split_key => 'id')",
+        )
+        .await;
+    world.request_report("big", serde_json::json!({}), "").await;
+    let mut daemon = world.spawn(&["run"]);
+    world.until("select count(*) = 1 from exportbox.exports where state = 'completed'").await;
+    let peak = peak(daemon.id().unwrap());
+    daemon.kill().await.unwrap();
+    assert_eq!(world.count("select cardinality(more_pids)::bigint from exportbox.attempt").await, 1);
+    assert!(world.count("select sum(bytes)::bigint from exportbox.exports").await > 128_000_000);
+    println!("peak without the program: {} kB for a split file of 128 MB", peak / 1024);
+    // 3 lanes of 8 MiB, 2 parts of 5 MiB; what is left to 64 MiB is for the rest and for the pages of a release build's program.
+    assert!(peak < 50 * MIB, "{} kB", peak / 1024);
+}

@@ -10,8 +10,8 @@ use crate::job::{Failure, FailureClass, Verdict};
 
 /// Bytes are gathered to blocks of this size before a blocking thread is asked: COPY sends rows one by one.
 pub(in crate::export) const BLOCK: usize = 256 * 1024;
-/// zlib's own default: most of the gain for a third of the time that the best level takes.
-const LEVEL: u32 = 6;
+/// Of zlib-rs: as small as what zlib makes by default, for about a quarter of the time.
+const LEVEL: u32 = 3;
 
 pub(in crate::export) struct Gzip {
     block: Vec<u8>,

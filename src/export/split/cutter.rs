@@ -125,7 +125,7 @@ mod tests {
         cutter.learn(width, 20);
         assert_eq!(cutter.next().unwrap().0.to.as_deref(), Some("9"));
         cutter.learn(width, 0);
-        assert_eq!(cutter.next().unwrap().0.to.as_deref(), Some("21"), "by four at most");
+        assert_eq!(cutter.next().unwrap().0.to.as_deref(), Some("34"), "four times as wide as that one, at most");
         let last = std::iter::from_fn(|| cutter.next()).last().unwrap().0;
         assert_eq!((last.to, last.is_null), (None, false));
     }

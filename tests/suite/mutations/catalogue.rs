@@ -118,7 +118,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a query is planned alone only",
         file: "migrations/V6__catalogue.sql",
-        search: r"open planned no scroll for execute format(E'select from (\n%s\n) as planned', rtrim(query, E'; \n\r\t'));",
+        search: r"open planned no scroll for execute format(E'select from (\n%s\n) as planned', bare);",
         replace: "",
         tests: &["reports::values::a_report_whose_query_cannot_run_as_its_role_is_refused_at_registration"],
     },
@@ -138,14 +138,14 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "the view reports shows queries to everybody",
-        file: "migrations/V6__catalogue.sql",
+        file: "migrations/V14__reports.sql",
         search: "case when pg_has_role(current_user, 'exportbox_operator', 'usage') then report.query end as query",
         replace: "report.query as query",
         tests: &["reports::values::who_may_ask_for_what_and_where_to_is_decided_in_the_requesters_own_insert"],
     },
     Mutation {
         name: "the view reports shows every report to everybody",
-        file: "migrations/V6__catalogue.sql",
+        file: "migrations/V14__reports.sql",
         search: "where sees.all_of_it\n    or",
         replace: "where true or",
         tests: &["reports::values::who_may_ask_for_what_and_where_to_is_decided_in_the_requesters_own_insert"],

@@ -11,12 +11,21 @@ mod program;
 mod rights;
 mod run;
 mod sealed;
+mod split;
 
 use std::path::Path;
 
 /// Of the guarantees first, then of the defences that `docs/security.md` names.
-const LISTS: [&[Mutation]; 7] =
-    [list::MUTATIONS, door::MUTATIONS, rights::MUTATIONS, catalogue::MUTATIONS, privacy::MUTATIONS, sealed::MUTATIONS, program::MUTATIONS];
+const LISTS: [&[Mutation]; 8] = [
+    list::MUTATIONS,
+    door::MUTATIONS,
+    rights::MUTATIONS,
+    catalogue::MUTATIONS,
+    privacy::MUTATIONS,
+    sealed::MUTATIONS,
+    program::MUTATIONS,
+    split::MUTATIONS,
+];
 
 fn all() -> impl Iterator<Item = &'static Mutation> {
     LISTS.into_iter().flatten()

@@ -81,7 +81,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "the view reports has no security barrier",
-        file: "migrations/V6__catalogue.sql",
+        file: "migrations/V14__reports.sql",
         search: "create view exportbox.reports with (security_barrier) as",
         replace: "create view exportbox.reports as",
         tests: &["door::rights::a_function_of_the_callers_own_in_a_where_clause_sees_no_row_of_others"],

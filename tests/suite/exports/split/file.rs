@@ -145,6 +145,37 @@ async fn what_is_committed_while_the_slices_are_made_is_in_none_of_them() {
     assert!(world.stored(id).await == expected);
 }
 
+#[tokio::test]
+async fn every_backend_sees_the_same_instant_while_somebody_commits_all_the_time() {
+    let world = world().await;
+    world.sql("create table public.version as select 1 as v; grant select on public.version to app").await;
+    world.split_report("items", "select id, (select max(v) from version) as v from item order by id", "id", "").await;
+    let (writer, stop) = (world.another_admin().await, tokio_util::sync::CancellationToken::new());
+    let stopped = stop.clone();
+    let writing = tokio::spawn(async move {
+        while !stopped.is_cancelled() {
+            writer.batch_execute("update public.version set v = v + 1").await.unwrap();
+        }
+    });
+    world.until("select v > 10 from public.version").await;
+    let ids = [world.request_split("items", "").await, world.request_split("items", "").await];
+    let mut world = world;
+    world.settings.work.slots = 1;
+    world.complete(&ids).await;
+    stop.cancel();
+    writing.await.unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for id in ids {
+        assert_eq!(world.backends_had(id).await, 3);
+        let file = String::from_utf8(world.stored(id).await).unwrap();
+        let versions: std::collections::BTreeSet<String> =
+            file.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().to_string()).collect();
+        assert_eq!(versions.len(), 1, "{versions:?}");
+        seen.extend(versions);
+    }
+    assert_eq!(seen.len(), 2, "it was written all the time");
+}
+
 /// Queries that slices of one another would not make up, that no index helps, or that are small.
 #[tokio::test]
 async fn what_slices_do_not_fit_together_for_or_do_not_pay_for_is_made_by_one_backend() {

@@ -1,2 +1,0 @@
--- Figures for metrics.
-select 1;

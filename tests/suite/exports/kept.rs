@@ -1,0 +1,96 @@
+//! Connections that are used again: for the same role's reports, clean, and never in the way of anything.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::harness::World;
+
+const PID: &str = "select backend_pid from exportbox.attempt join exportbox.job on job.id = attempt.job_id where job.export_id = $1";
+
+async fn registered(world: &World, name: &str, query: &str, run_as: &str) {
+    world.sql(&format!("select exportbox.register_report('{name}', $q${query}$q$, run_as => '{run_as}')")).await;
+}
+
+async fn exported(world: &World, report: &str) -> i32 {
+    let id = world.request_report(report, json!({}), "").await;
+    pid_of(world, id).await
+}
+
+async fn pid_of(world: &World, id: Uuid) -> i32 {
+    world.until_state(id, "completed").await;
+    assert_eq!(world.export(id).await["attempts"], 1);
+    world.row(PID, &[&id]).await.get(0)
+}
+
+#[tokio::test]
+async fn exports_of_one_role_go_over_one_connection_and_those_of_others_and_ad_hoc_ones_do_not() {
+    let mut world = World::new().await;
+    world.settings.work.slots = 1;
+    drop(world.login("clerk", &[]).await);
+    let clerk = format!("clerk_{}", world.database);
+    world.sql(&format!("grant {clerk} to exportbox_daemon")).await;
+    registered(&world, "one", "select 1 as one", "app").await;
+    registered(&world, "other", "select current_user as who", "app").await;
+    registered(&world, "theirs", "select current_user as who", &clerk).await;
+    let running = world.start().await;
+    let first = exported(&world, "one").await;
+    assert_eq!(exported(&world, "other").await, first, "the same role");
+    let theirs = exported(&world, "theirs").await;
+    assert_ne!(theirs, first, "another role");
+    let connections = "select count(*) from pg_stat_activity where application_name like 'exportbox export%' and datname = current_database()";
+    assert_eq!(world.count(connections).await, 1, "it has made room");
+    let ad_hoc = pid_of(&world, world.request("select 1", &[]).await).await;
+    assert_ne!(ad_hoc, theirs);
+    assert_ne!(pid_of(&world, world.request("select 1", &[]).await).await, ad_hoc);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_export_finds_nothing_that_the_one_before_has_left_on_its_connection() {
+    let mut world = World::new().await;
+    world.settings.work.slots = 1;
+    let leaves = "select pg_advisory_lock(4711)::text, set_config('exportbox.left', 'data', false), set_config('search_path', 'public', false)";
+    registered(&world, "leaves", leaves, "app").await;
+    let looks = "select (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()) as locks,
+        coalesce(nullif(current_setting('exportbox.left', true), ''), '-') as left, current_setting('application_name') like '%export _%' as named";
+    registered(&world, "looks", looks, "app").await;
+    let running = world.start().await;
+    let first = exported(&world, "leaves").await;
+    let id = world.request_report("looks", json!({}), "").await;
+    assert_eq!(pid_of(&world, id).await, first, "over the same connection");
+    assert_eq!(world.stored(id).await, b"locks,left,named\n0,-,t\n");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_its_server_has_ended_costs_no_attempt() {
+    let mut world = World::new().await;
+    world.settings.work.slots = 1;
+    registered(&world, "one", "select 1 as one", "app").await;
+    let running = world.start().await;
+    let first = exported(&world, "one").await;
+    world.sql(&format!("select pg_terminate_backend({first})")).await;
+    assert_ne!(exported(&world, "one").await, first);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_ends_a_lost_query_leaves_what_its_connection_serves_now() {
+    let mut world = World::new().await;
+    world.settings.work.slots = 1;
+    registered(&world, "one", "select 1 as one", "app").await;
+    registered(&world, "gated", crate::harness::GATED, "app").await;
+    let running = world.start().await;
+    let first = world.request_report("one", json!({}), "").await;
+    let pid = pid_of(&world, first).await;
+    let gate = world.gate().await;
+    let second = world.request_report("gated", json!({}), "").await;
+    world.until_at_gate(second).await;
+    let lost = "select backend_start from exportbox.attempt where backend_pid = $1 order by started_at limit 1";
+    let began = world.row(lost, &[&pid]).await.get(0);
+    let source = exportbox::source::Source::new(world.settings.source.clone());
+    assert_eq!(source.end_backend(pid, began).await, Ok(false), "that work is over");
+    gate.open().await;
+    assert_eq!(pid_of(&world, second).await, pid);
+    running.stop().await;
+}

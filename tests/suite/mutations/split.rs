@@ -1,0 +1,48 @@
+//! What keeps a file whole that several backends make.
+
+use super::Mutation;
+
+pub(super) const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        name: "whoever reaps ends the first backend alone",
+        file: "sql/unswept.sql",
+        search: "attempt.backend_pid || attempt.more_pids",
+        replace: "array[attempt.backend_pid]",
+        tests: &["exports::split::end::whoever_reaps_a_worker_that_hangs_ends_all_its_backends"],
+    },
+    Mutation {
+        name: "each backend of a file has a snapshot of its own",
+        file: "src/source/session.rs",
+        search: "sql::BEGIN_EXPORT, snapshot.take_over()",
+        replace: "sql::BEGIN_EXPORT, snapshot.take_over().replace(|_| true, \"\")",
+        tests: &["exports::split::file::every_backend_sees_the_same_instant_while_somebody_commits_all_the_time"],
+    },
+    Mutation {
+        name: "a slice begins behind its bound",
+        file: "src/source/slices.rs",
+        search: "(&slice.from, \">=\", FROM)",
+        replace: "(&slice.from, \">\", FROM)",
+        tests: &["exports::split::file::a_file_has_the_same_bytes_whatever_its_key_and_however_many_backends_make_it"],
+    },
+    Mutation {
+        name: "a backend that fails leaves its slice short",
+        file: "src/export/split/lane.rs",
+        search: "ended.map_err(|error| broken(&error))??",
+        replace: "ended.map_err(|error| broken(&error))?.unwrap_or(0)",
+        tests: &["exports::split::end::a_slice_that_fails_fails_the_export_and_leaves_no_object_and_no_backend"],
+    },
+    Mutation {
+        name: "each slice has the ceiling of the whole",
+        file: "src/export/split/lane.rs",
+        search: "self.job.terms.allow(self.progress.add_rows(rows), 0)",
+        replace: "self.job.terms.allow(rows, self.progress.add_rows(rows) * 0)",
+        tests: &["exports::split::end::ceilings_are_those_of_the_whole_file"],
+    },
+    Mutation {
+        name: "a query that has to be run as a whole is split",
+        file: "src/source/split.rs",
+        search: "if !is_cheap(&whole[\"Plan\"], &slice.ok_or(\"a slice cannot be planned\")?[\"Plan\"]) {",
+        replace: "if slice.is_none() {",
+        tests: &["exports::split::file::what_slices_do_not_fit_together_for_or_do_not_pay_for_is_made_by_one_backend"],
+    },
+];
