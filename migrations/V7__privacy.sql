@@ -97,10 +97,10 @@ comment on function exportbox.outbox_pruned() is 'Leaves who requested what in t
 create trigger outbox_pruned after delete on exportbox.outbox referencing old table as gone
     for each statement execute function exportbox.outbox_pruned();
 
-create function exportbox.recipients_now(export_id uuid) returns text[]
-language sql volatile security definer set search_path = pg_catalog, pg_temp
-as $$ select outbox.recipients from exportbox.outbox where outbox.id = recipients_now.export_id $$;
-comment on function exportbox.recipients_now(uuid) is 'The recipients as this moment has them: volatile, so that a statement that had to wait sees what was erased meanwhile.';
+create function exportbox.recipients_now(export_ids uuid[]) returns table (export_id uuid, recipients text[])
+language sql volatile security definer set search_path = pg_catalog, pg_temp rows 100
+as $$ select outbox.id, outbox.recipients from exportbox.outbox where outbox.id = any (recipients_now.export_ids) and outbox.recipients <> '{}' $$;
+comment on function exportbox.recipients_now(uuid[]) is 'The recipients as this moment has them: volatile, so that a statement that had to wait sees what was erased meanwhile.';
 
 create function exportbox.is_erased(export_id uuid) returns boolean
 language sql volatile security definer set search_path = pg_catalog, pg_temp
@@ -363,11 +363,11 @@ comment on column exportbox.audit.export_id is 'The export concerned, if one.';
 comment on column exportbox.audit.report is 'Of a request: the report''s name, null for an ad-hoc query.';
 comment on column exportbox.audit.detail is 'One sentence without personal data.';
 
-revoke all on function exportbox.is_append_only(), exportbox.outbox_pruned(), exportbox.recipients_now(uuid), exportbox.is_erased(uuid), exportbox.address_hash(text),
+revoke all on function exportbox.is_append_only(), exportbox.outbox_pruned(), exportbox.recipients_now(uuid[]), exportbox.is_erased(uuid), exportbox.address_hash(text),
     exportbox.address_pattern(text, boolean), exportbox.assert_read_committed(), exportbox.place_legal_hold(text, uuid, text), exportbox.lift_legal_hold(bigint),
     exportbox.erase_now(text, text), exportbox.erase(text, text, boolean) from public;
 grant execute on function exportbox.erase(text, text, boolean), exportbox.place_legal_hold(text, uuid, text), exportbox.lift_legal_hold(bigint),
     exportbox.address_hash(text) to exportbox_operator;
-grant execute on function exportbox.recipients_now(uuid), exportbox.is_erased(uuid) to exportbox_worker;
+grant execute on function exportbox.recipients_now(uuid[]), exportbox.is_erased(uuid) to exportbox_worker;
 grant select on exportbox.erasure, exportbox.legal_hold to exportbox_operator;
 grant select on exportbox.audit to exportbox_reader, exportbox_operator;

@@ -53,14 +53,14 @@ stored as (
 -- Duplicates collapse; the domain's case never matters, and no provider in use tells local parts apart by case.
 recipient as materialized (
     select nextval(pg_get_serial_sequence('exportbox.job', 'id')) as job_id, settled.export_id, settled.report, settled.priority, named.address
-    from settled
+    -- As they are now, not as they were when this statement began: it may have waited for somebody who was erasing one.
+    from exportbox.recipients_now((select array_agg(settled.export_id) from settled where settled.state = 'completed')) as wanted
+    join settled on settled.export_id = wanted.export_id
     cross join lateral (
         select distinct on (lower(listed.address)) listed.address
-        -- As they are now, not as they were when this statement began: it may have waited for somebody who was erasing one.
-        from unnest(exportbox.recipients_now(settled.export_id)) with ordinality as listed (address, position)
+        from unnest(wanted.recipients) with ordinality as listed (address, position)
         order by lower(listed.address), listed.position
     ) as named
-    where settled.state = 'completed'
 ),
 queued as (
     insert into exportbox.job (id, export_id, kind, report, priority)

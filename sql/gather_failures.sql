@@ -22,9 +22,9 @@ noticed as (
     where job.id = died.id
 ),
 named as materialized (
-    select died.export_id, lower(listed.address) as key, listed.address, listed.position
-    from died
-    cross join lateral unnest(exportbox.recipients_now(died.export_id)) with ordinality as listed (address, position)
+    select wanted.export_id, lower(listed.address) as key, listed.address, listed.position
+    from exportbox.recipients_now((select array_agg(died.export_id) from died)) as wanted
+    cross join lateral unnest(wanted.recipients) with ordinality as listed (address, position)
 ),
 opened as (
     insert into exportbox.notice (kind, recipient, planned_at, due_at)

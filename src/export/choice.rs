@@ -67,8 +67,10 @@ pub(super) async fn choose(choice: ExporterChoice, has_region: bool, session: &S
 
 /// The in-database exporter, or why it cannot be used.
 async fn in_database(session: &Session, job: &ExportJob) -> Result<Result<Exporter, &'static str>, Failure> {
-    let sealed = session.sealed(job).await?;
-    Ok(match session.may_use_aws_s3().await? {
+    let found = session.may_use_aws_s3().await?;
+    // What the login may not export, nobody need have sealed.
+    let sealed = if found.as_ref().is_some_and(|found| found.usable_by_login) { session.sealed(job).await? } else { None };
+    Ok(match found {
         None => Err("The source database has no aws_s3; create the extension, or set EXPORTBOX_EXPORTER=copy."),
         Some(found) if sealed.is_none() && !found.usable => Err(
             "The role of this export may not call aws_s3, and it is not a sealed report; seal it with exportbox.seal_report, or set EXPORTBOX_EXPORTER=auto.",

@@ -1,5 +1,6 @@
 //! The in-database exporter's half on the database: the server writes to S3 by itself.
 
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::Session;
@@ -27,8 +28,18 @@ pub struct Target<'a> {
 pub struct AwsS3 {
     /// The role of the export may call it.
     pub usable: bool,
+    /// The daemon's login may.
+    pub usable_by_login: bool,
     /// It takes a key of one's own.
     pub takes_key: bool,
+}
+
+impl AwsS3 {
+    /// From a row of `sql/aws_s3_usable.sql`.
+    pub(super) fn from_row(row: &Row) -> AwsS3 {
+        let may = |who: &str| row.get::<_, Option<bool>>(who) == Some(true);
+        AwsS3 { usable: may("usable"), usable_by_login: may("usable_by_login"), takes_key: row.get("takes_key") }
+    }
 }
 
 /// What the function returns.
@@ -50,7 +61,7 @@ impl Session {
     /// The source's.
     pub async fn may_use_aws_s3(&self) -> Result<Option<AwsS3>, Failure> {
         let row = self.client.query_typed_opt(sql::AWS_S3_USABLE, &[]).await.map_err(|error| classify::failure(&error, Phase::Open))?;
-        Ok(row.map(|row| AwsS3 { usable: row.get::<_, Option<bool>>("usable") == Some(true), takes_key: row.get("takes_key") }))
+        Ok(row.as_ref().map(AwsS3::from_row))
     }
 
     /// Have the server export the query: as the export's role, or sealed, as the login, which calls a function that has that role's rights.

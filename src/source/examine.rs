@@ -38,8 +38,7 @@ impl Source {
         over_own_connection(self.database(), "exportbox doctor", async |client| {
             let server = Server::from_row(&client.query_typed_one(sql::EXAMINE_SERVER, &[]).await?);
             let aws_s3 = client.query_typed_opt(sql::AWS_S3_USABLE, &[]).await?;
-            let aws_s3 =
-                aws_s3.map(|row| AwsS3 { usable: row.get::<_, Option<bool>>("usable") == Some(true), takes_key: row.get("takes_key") });
+            let aws_s3 = aws_s3.as_ref().map(AwsS3::from_row);
             let rows = client.query_typed(sql::EXAMINE_MEMBERSHIP, &sql::typed(sql::EXAMINE_MEMBERSHIP, &[&roles])).await?;
             let roles = rows
                 .iter()

@@ -38,6 +38,11 @@ pub struct Session {
 /// How long a connection that nobody has used for a while may take to answer.
 const ALIVE: Duration = Duration::from_secs(5);
 
+/// What `discard all` does, but for the plans: what the role's own functions have planned they may keep.
+const CLEAN: &str =
+    "close all; reset session authorization; reset all; deallocate all; unlisten *; select pg_catalog.pg_advisory_unlock_all();
+    discard sequences; discard temp";
+
 /// Whether the connection is no more, rather than what was asked of it wrong.
 fn is_gone(error: &tokio_postgres::Error) -> bool {
     error.code().is_none_or(|code| code.code().starts_with("57P") || code.code().starts_with("08"))
@@ -150,7 +155,7 @@ impl Session {
             && let Some(serving) = connection
         {
             // Rolled back, settings are as they were at the login; what outlives a transaction is discarded.
-            let cleaning = async { tokio::join!(self.client.batch_execute("rollback"), self.client.batch_execute("discard all")) };
+            let cleaning = async { tokio::join!(self.client.batch_execute("rollback"), self.client.batch_execute(CLEAN)) };
             if let Ok((Ok(()), Ok(()))) = tokio::time::timeout(ALIVE, cleaning).await {
                 self.source.kept.keep(self.role, Line { client: self.client, serving, born: self.born });
             }

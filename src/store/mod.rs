@@ -92,6 +92,8 @@ struct Inner {
     link_client: Client,
     bucket: String,
     checksums: bool,
+    /// Nobody can change a part on its way: its own checksum is enough, and it need not be hashed once more for the signature.
+    is_way_safe: bool,
     clock: StoreClock,
     object_life: Option<Duration>,
     credentials: Option<SharedCredentialsProvider>,
@@ -123,6 +125,7 @@ impl Store {
             link_client: Client::from_conf(link_config.build()),
             bucket: options.bucket,
             checksums: sdk.request_checksum_calculation() != Some(RequestChecksumCalculation::WhenRequired),
+            is_way_safe: endpoint.as_deref().is_none_or(is_way_safe),
             clock,
             object_life: options.object_life,
             credentials: sdk.credentials_provider(),
@@ -270,6 +273,17 @@ impl From<&HeadObjectOutput> for Head {
             last_modified: modified,
         }
     }
+}
+
+/// TLS, or this machine.
+fn is_way_safe(endpoint: &str) -> bool {
+    url::Url::parse(endpoint).is_ok_and(|url| match url.host() {
+        _ if url.scheme() == "https" => true,
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    })
 }
 
 /// The endpoint that is set by the environment, the profile or the daemon. The SDK keeps what it found to itself, and other stores than AWS

@@ -126,7 +126,10 @@ impl Upload {
             .part_number(part_number(number))
             .set_checksum_crc32(checksum.clone())
             .body(ByteStream::from(body));
-        let output = request.customize().config_override(body_timeouts(bytes)).send().await.map_err(|error| classify::failure(&error))?;
+        let request = request.customize().config_override(body_timeouts(bytes));
+        let has_checksum = checksum.is_some();
+        let request = if has_checksum && self.store.0.is_way_safe { request.disable_payload_signing() } else { request };
+        let output = request.send().await.map_err(|error| classify::failure(&error))?;
         Ok(UploadedPart { number, bytes, e_tag: output.e_tag, checksum })
     }
 

@@ -5,6 +5,8 @@ use std::io::Write;
 use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 
+use tokio::task::JoinHandle;
+
 use super::buffer::broken;
 use crate::job::{Failure, FailureClass, Verdict};
 
@@ -15,45 +17,67 @@ const LEVEL: u32 = 3;
 
 pub(in crate::export) struct Gzip {
     block: Vec<u8>,
+    spare: Vec<u8>,
     /// Away while a blocking thread has it; a dropped future does not bring it back.
     encoder: Option<GzEncoder<Vec<u8>>>,
+    /// The block before, while the next one is gathered.
+    squeezing: Option<JoinHandle<std::io::Result<Squeezed>>>,
+}
+
+/// What a block has become, and what comes back with it.
+struct Squeezed {
+    bytes: Vec<u8>,
+    encoder: Option<GzEncoder<Vec<u8>>>,
+    block: Vec<u8>,
 }
 
 impl Gzip {
     pub(in crate::export) fn new() -> Gzip {
         let encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::new(LEVEL));
-        Gzip { block: Vec::new(), encoder: Some(encoder) }
+        Gzip { block: Vec::new(), spare: Vec::new(), encoder: Some(encoder), squeezing: None }
     }
 
-    /// Take bytes in; gives compressed ones when a block was full.
+    /// Take bytes in. When a block is full its compression begins, and what the one before has become is given.
     pub(in crate::export) async fn write(&mut self, chunk: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         self.block.extend_from_slice(chunk);
         if self.block.len() < BLOCK {
             return Ok(None);
         }
-        self.squeeze(false).await.map(Some)
+        let squeezed = self.land().await?;
+        self.squeeze(false)?;
+        Ok(squeezed)
     }
 
     /// The rest, with the checksum and size that end a member.
     pub(in crate::export) async fn finish(&mut self) -> Result<Vec<u8>, Failure> {
-        self.squeeze(true).await
+        let mut squeezed = self.land().await?.unwrap_or_default();
+        self.squeeze(true)?;
+        squeezed.extend(self.land().await?.unwrap_or_default());
+        Ok(squeezed)
     }
 
-    async fn squeeze(&mut self, last: bool) -> Result<Vec<u8>, Failure> {
+    fn squeeze(&mut self, last: bool) -> Result<(), Failure> {
         let mut encoder = self.encoder.take().ok_or_else(|| fault("after the end"))?;
-        let mut block = std::mem::take(&mut self.block);
-        let squeezing = tokio::task::spawn_blocking(move || {
+        let mut block = std::mem::replace(&mut self.block, std::mem::take(&mut self.spare));
+        self.squeezing = Some(tokio::task::spawn_blocking(move || {
             encoder.write_all(&block)?;
             block.clear();
             if last {
-                return Ok((encoder.finish()?, None, block));
+                return Ok(Squeezed { bytes: encoder.finish()?, encoder: None, block });
             }
-            let squeezed = std::mem::take(encoder.get_mut());
-            Ok::<_, std::io::Error>((squeezed, Some(encoder), block))
-        });
-        let (squeezed, encoder, block) = squeezing.await.map_err(|error| broken(&error))?.map_err(|error| fault(&error.to_string()))?;
-        (self.encoder, self.block) = (encoder, block);
-        Ok(squeezed)
+            Ok(Squeezed { bytes: std::mem::take(encoder.get_mut()), encoder: Some(encoder), block })
+        }));
+        Ok(())
+    }
+
+    /// Wait for the block that is being compressed.
+    async fn land(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        let Some(squeezing) = &mut self.squeezing else { return Ok(None) };
+        let squeezed = squeezing.await;
+        self.squeezing = None;
+        let Squeezed { bytes, encoder, block } = squeezed.map_err(|error| broken(&error))?.map_err(|error| fault(&error.to_string()))?;
+        (self.encoder, self.spare) = (encoder, block);
+        Ok(Some(bytes))
     }
 }
 

@@ -37,7 +37,8 @@ async fn exports_of_one_role_go_over_one_connection_and_those_of_others_and_ad_h
     assert_eq!(exported(&world, "other").await, first, "the same role");
     let theirs = exported(&world, "theirs").await;
     assert_ne!(theirs, first, "another role");
-    let connections = "select count(*) from pg_stat_activity where application_name like 'exportbox export%' and datname = current_database()";
+    let connections =
+        "select count(*) from pg_stat_activity where application_name like 'exportbox export%' and datname = current_database()";
     assert_eq!(world.count(connections).await, 1, "it has made room");
     let ad_hoc = pid_of(&world, world.request("select 1", &[]).await).await;
     assert_ne!(ad_hoc, theirs);
@@ -49,7 +50,8 @@ async fn exports_of_one_role_go_over_one_connection_and_those_of_others_and_ad_h
 async fn an_export_finds_nothing_that_the_one_before_has_left_on_its_connection() {
     let mut world = World::new().await;
     world.settings.work.slots = 1;
-    let leaves = "select pg_advisory_lock(4711)::text, set_config('exportbox.left', 'data', false), set_config('search_path', 'public', false)";
+    let leaves =
+        "select pg_advisory_lock(4711)::text, set_config('exportbox.left', 'data', false), set_config('search_path', 'public', false)";
     registered(&world, "leaves", leaves, "app").await;
     let looks = "select (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()) as locks,
         coalesce(nullif(current_setting('exportbox.left', true), ''), '-') as left, current_setting('application_name') like '%export _%' as named";
