@@ -402,7 +402,7 @@ begin
         exit when rows < most;
     end loop;
     -- A look first: when nobody sleeps, that is all there is to pay.
-    if exists (select from exportbox.worker where worker.waiting_until > earliest or current_setting('transaction_isolation') <> 'read committed') then
+    if earliest is not null and exists (select from exportbox.worker where worker.waiting_until > earliest or current_setting('transaction_isolation') <> 'read committed') then
         perform exportbox.wake(earliest);
     end if;
     return null;

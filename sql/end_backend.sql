@@ -3,7 +3,9 @@
 -- serves by now. Run on the source. Null: this login may not see whose backend has that pid, so it may not end it either.
 -- $1 int: pid
 -- $2 timestamptz: start of its transaction
-select case when pg_stat_activity.backend_start is not null then pg_terminate_backend(pg_stat_activity.pid) end as ended
+select case when pg_stat_activity.backend_start is not null and pg_stat_activity.state <> 'disabled'
+    then pg_terminate_backend(pg_stat_activity.pid) end as ended
 from pg_catalog.pg_stat_activity
 where pg_stat_activity.pid = $1::int
-    and (pg_stat_activity.backend_start is null or pg_stat_activity.xact_start = $2::timestamptz)
+    -- Without track_activities nobody can see whose it is either.
+    and (pg_stat_activity.backend_start is null or pg_stat_activity.state = 'disabled' or pg_stat_activity.xact_start = $2::timestamptz)

@@ -3,7 +3,7 @@
 -- as the role of this transaction may see it.
 -- $1 bigint: table's oid
 -- $2 smallint: column's number
-select coalesce(pg_stats.histogram_bounds::text::text[], '{}') || coalesce(pg_stats.most_common_vals::text::text[], '{}') as bounds
+select pg_catalog.array_cat(coalesce(pg_stats.histogram_bounds::text::text[], '{}'), coalesce(pg_stats.most_common_vals::text::text[], '{}')) as bounds
 from pg_catalog.pg_attribute
 join pg_catalog.pg_class on pg_class.oid = pg_attribute.attrelid
 join pg_catalog.pg_namespace on pg_namespace.oid = pg_class.relnamespace

@@ -84,12 +84,12 @@ asleep as materialized (
     from nap
     join exportbox.worker on worker.id = $5::text and worker.waiting_until > nap.looked_at
 ),
--- Outlasts the nap: whoever wakes by itself and finds nothing is still marked while it looks.
+-- Outlasts this nap and the next: what is requested for later than the mark wakes nobody, and has to be committed before the look that comes then.
 kept as (
     update exportbox.worker
-    set waiting_until = nap.ends + (nap.ends - nap.looked_at) / 2 + interval '1 second', seen_at = now()
+    set waiting_until = nap.ends + (nap.ends - nap.looked_at) * 2 + interval '1 second', seen_at = now()
     from nap, asleep
-    where worker.id = asleep.id and asleep.waiting_until < nap.ends
+    where worker.id = asleep.id and asleep.waiting_until < nap.ends + (nap.ends - nap.looked_at)
 )
 select
     (extract(epoch from ahead.due_at - ahead.looked_at) * 1000)::bigint as sleep_ms,

@@ -119,8 +119,8 @@ impl Queue {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn wait(&self, nap: Duration) -> Result<Mark, QueueError> {
-        // Outlasts the nap: whoever wakes by itself and finds nothing is still marked while it looks.
-        let longest = nap.mul_f64(1.5) + Duration::from_secs(1);
+        // Outlasts this nap and the next, as `next_due` keeps it.
+        let longest = nap * 3 + Duration::from_secs(1);
         let row = self.query_opt(sql::WAIT, &[&self.worker, &ms(nap), &ms(longest)]).await?;
         Ok(match row.map(|row| row.get("marked")) {
             None => Mark::Deaf,

@@ -56,6 +56,8 @@ fn judge(code: &str, phase: Phase, detail: &str) -> (FailureClass, Verdict, Stri
         ("40001" | "40P01", _) => said(Class::ReplicaConflict, Verdict::Retry, "The server gave up the query in favour of another"),
         // Nobody's fault, however often it happens; short of memory or disk may well be the query's own.
         ("53300", _) => said(Class::SourceUnavailable, Verdict::Retry, "The source database has no free connection"),
+        // A pooler that nobody has told of, or what a report did to its session: another connection does not have it.
+        ("26000", _) => said(Class::SourceUnavailable, Verdict::Retry, "The connection to the source lost what was prepared on it"),
         ("55P03", _) => said(Class::SourceOverloaded, Verdict::Retry, "The query waited too long for a lock"),
         ("42501", Phase::Query | Phase::AwsS3) => {
             said(Class::Permission, Verdict::Bury, "The role that runs the query lacks a privilege; grant it, then requeue")

@@ -22,6 +22,14 @@ pub(super) struct Line {
     pub born: Instant,
 }
 
+impl Line {
+    /// Closed, and gone from the server as far as one can wait for that.
+    async fn close(self) {
+        drop(self.client);
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.serving).await;
+    }
+}
+
 /// The connections of one source that nobody uses at the moment.
 #[derive(Clone, Default)]
 pub(super) struct Kept(Arc<Mutex<VecDeque<Idle>>>);
@@ -54,11 +62,18 @@ impl Kept {
             }
             idle.pop_back()
         };
-        if let Some(Idle { line: Line { client, serving, .. }, .. }) = other {
-            drop(client);
-            let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;
+        if let Some(Idle { line, .. }) = other {
+            line.close().await;
         }
         None
+    }
+
+    /// Close one, so that a new one may take its place.
+    pub(super) async fn make_room(&self) {
+        let oldest = self.idle().pop_back();
+        if let Some(Idle { line, .. }) = oldest {
+            line.close().await;
+        }
     }
 
     /// Nobody needs it for now. It was left clean.

@@ -38,9 +38,9 @@ pub struct Session {
 /// How long a connection that nobody has used for a while may take to answer.
 const ALIVE: Duration = Duration::from_secs(5);
 
-/// What `discard all` does, but for the plans: what the role's own functions have planned they may keep.
-const CLEAN: &str =
-    "close all; reset session authorization; reset all; deallocate all; unlisten *; select pg_catalog.pg_advisory_unlock_all();
+/// What `discard all` does, but for plans and prepared statements: what the role's own functions have planned they may keep, and the driver has
+/// statements of its own, by name.
+const CLEAN: &str = "close all; reset session authorization; reset all; unlisten *; select pg_catalog.pg_advisory_unlock_all();
     discard sequences; discard temp";
 
 /// Whether the connection is no more, rather than what was asked of it wrong.
@@ -86,6 +86,9 @@ impl Session {
                 // Ended by its server, or by something in between, while nobody used it.
                 Ok(Err(_)) | Err(_) => {}
             }
+        }
+        if !keeps {
+            source.kept.make_room().await;
         }
         let line = source.connect().await?;
         let session = Session::begin(&source, line, export_id, job, time_left, snapshot).await;

@@ -43,8 +43,9 @@ pub fn shaped(job: &ExportJob, columns: &[Column]) -> String {
 fn may_hold_json(data_type: &Type) -> bool {
     match data_type.kind() {
         Kind::Simple => *data_type == Type::JSON || data_type.oid() >= FIRST_OF_USERS,
-        Kind::Enum(_) | Kind::Pseudo => false,
-        Kind::Array(of) | Kind::Domain(of) | Kind::Range(of) | Kind::Multirange(of) => may_hold_json(of),
+        Kind::Enum(_) | Kind::Range(_) | Kind::Multirange(_) => data_type.oid() >= FIRST_OF_USERS,
+        Kind::Array(of) | Kind::Domain(of) => may_hold_json(of),
+        // Composite types, and `record`, which is a pseudo-type.
         _ => true,
     }
 }

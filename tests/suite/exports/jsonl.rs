@@ -26,6 +26,8 @@ async fn every_line_is_one_object_and_equals_row_to_json() {
         // Names that stand for something in the query that is wrapped around it.
         "select 1 as line, 2 as \"row\", 3 as \"Ünïcode \"\"quoted\"\"\", 4 as \"?column?\", 5 as text",
         "select n, repeat('x', n) as text from generate_series(0, 300) as n",
+        // And so does one inside of a record, a composite type or an array.
+        "select row(1, E'{\"a\":\n1}'::json) as pair, array[E'[1,\n2]'::json] as list, array_agg(row(E'\r\n7'::json)) as rows",
         "select from generate_series(1, 3)",
         "values (1, 'a'), (2, E'b\\n')",
     ];

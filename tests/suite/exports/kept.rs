@@ -96,3 +96,39 @@ async fn whoever_ends_a_lost_query_leaves_what_its_connection_serves_now() {
     assert_eq!(pid_of(&world, second).await, pid);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn reports_with_types_of_their_own_go_over_one_connection_one_after_the_other() {
+    let mut world = World::new().await;
+    world.settings.work.slots = 1;
+    world.sql("create type public.light as enum ('red', 'green'); create type public.pair as (a int, b public.light); create domain public.few as int").await;
+    registered(&world, "enum", "select 'red'::public.light as light", "app").await;
+    registered(&world, "composite", "select (1, 'green')::public.pair as pair, 2::public.few as few", "app").await;
+    let running = world.start().await;
+    let first = exported(&world, "enum").await;
+    assert_eq!(exported(&world, "composite").await, first);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn no_more_connections_are_open_than_there_are_slots() {
+    let mut world = World::new().await;
+    world.settings.work.slots = 2;
+    registered(&world, "gated", crate::harness::GATED, "app").await;
+    let gate = world.gate().await;
+    let reports = [world.request_report("gated", json!({}), "").await, world.request_report("gated", json!({}), "").await];
+    let running = world.start().await;
+    world.until_so_many_at_gate(2).await;
+    gate.open().await;
+    for id in reports {
+        world.until_state(id, "completed").await;
+    }
+    let gate = world.gate().await;
+    world.request_many(2, crate::harness::GATED).await;
+    world.until_so_many_at_gate(2).await;
+    let connections =
+        "select count(*) from pg_stat_activity where application_name like 'exportbox export%' and datname = current_database()";
+    assert_eq!(world.count(connections).await, 2);
+    gate.open().await;
+    running.stop().await;
+}

@@ -182,7 +182,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a backend is ended by its pid alone",
         file: "sql/end_backend.sql",
-        search: "and (pg_stat_activity.backend_start is null or pg_stat_activity.xact_start = $2::timestamptz)",
+        search: "and (pg_stat_activity.backend_start is null or pg_stat_activity.state = 'disabled' or pg_stat_activity.xact_start = $2::timestamptz)",
         replace: "and $2::timestamptz is not null",
         tests: &["lease::a_reaped_exports_query_is_ended_on_its_server_and_a_strangers_is_not"],
     },
