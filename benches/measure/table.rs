@@ -36,7 +36,7 @@ pub fn table(lines: &[Line], wanted: Wanted) -> String {
         let costs = line.costs;
         let told = |cost: Option<f64>| cost.map(number).unwrap_or_default();
         let costs = [costs.statements, costs.round_trips, costs.cpu_us, costs.server_cpu_us, costs.peak_mib].map(told);
-        [vec![line.case.clone(), figure, floor, ratio, goal, met], costs.to_vec()].concat()
+        [vec![line.case.replace('|', "\\|"), figure, floor, ratio, goal, met], costs.to_vec()].concat()
     });
     let mut all: Vec<Vec<String>> = vec![header.map(String::from).to_vec()];
     all.extend(rows);

@@ -184,7 +184,11 @@ async fn what_a_pause_kept_behind_the_marks_of_a_process_is_looked_for_once_it_i
     let world = World::new().await;
     world.two_reports().await;
     let queue = world.queue("one");
-    queue.cycle(ROOM).await.unwrap();
+    for _ in 0..2 {
+        // A statement has its name from the second time on; to be read anew it would have to wait as well.
+        queue.be_thorough();
+        queue.cycle(ROOM).await.unwrap();
+    }
     world.request_report("near", json!({}), "").await;
     world.request("select 1", &[]).await;
     world.sql("update exportbox.job set run_at = run_at - interval '1 minute'").await;
