@@ -59,7 +59,7 @@ async fn of_those_that_are_settled_together_a_lost_lease_writes_nothing_and_the_
 #[tokio::test]
 async fn of_those_that_are_settled_together_one_that_is_refused_or_held_keeps_no_other_from_its_end() {
     let mut world = World::new().await;
-    world.settings.policy.lease = std::time::Duration::from_secs(6);
+    world.settings.policy.lease = std::time::Duration::from_secs(20);
     world.may_leave_running = true;
     let leases = held(&world, 4).await;
     let queue = world.queue("one");

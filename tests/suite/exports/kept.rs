@@ -1,5 +1,7 @@
 //! Connections that are used again: for the same role's reports, clean, and never in the way of anything.
 
+use std::time::Duration;
+
 use serde_json::json;
 use uuid::Uuid;
 
@@ -20,6 +22,13 @@ async fn pid_of(world: &World, id: Uuid) -> i32 {
     world.until_state(id, "completed").await;
     assert_eq!(world.export(id).await["attempts"], 1);
     world.row(PID, &[&id]).await.get(0)
+}
+
+/// Sooner than those that nobody uses are closed for that.
+async fn until_so_many_connections(world: &World, count: i64) {
+    let counted = "select count(*) from pg_stat_activity where application_name like 'exportbox export%' and datname = current_database()";
+    let made_room = world.until(&format!("select ({counted}) = {count}"));
+    tokio::time::timeout(Duration::from_secs(15), made_room).await.expect("a new connection has made no room");
 }
 
 #[tokio::test]
