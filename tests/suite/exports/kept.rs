@@ -27,8 +27,8 @@ async fn pid_of(world: &World, id: Uuid) -> i32 {
 /// Sooner than those that nobody uses are closed for that.
 async fn until_so_many_connections(world: &World, count: i64) {
     let counted = "select count(*) from pg_stat_activity where application_name like 'exportbox export%' and datname = current_database()";
-    let made_room = world.until(&format!("select ({counted}) = {count}"));
-    tokio::time::timeout(Duration::from_secs(15), made_room).await.expect("a new connection has made no room");
+    let condition = format!("({counted}) = {count}");
+    tokio::time::timeout(Duration::from_secs(15), world.until(&condition)).await.expect("a new connection has made no room");
 }
 
 #[tokio::test]
