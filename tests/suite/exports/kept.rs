@@ -46,9 +46,7 @@ async fn exports_of_one_role_go_over_one_connection_and_those_of_others_and_ad_h
     assert_eq!(exported(&world, "other").await, first, "the same role");
     let theirs = exported(&world, "theirs").await;
     assert_ne!(theirs, first, "another role");
-    let connections =
-        "select count(*) from pg_stat_activity where application_name like 'exportbox export%' and datname = current_database()";
-    assert_eq!(world.count(connections).await, 1, "it has made room");
+    until_so_many_connections(&world, 1).await;
     let ad_hoc = pid_of(&world, world.request("select 1", &[]).await).await;
     assert_ne!(ad_hoc, theirs);
     assert_ne!(pid_of(&world, world.request("select 1", &[]).await).await, ad_hoc);
@@ -135,9 +133,7 @@ async fn no_more_connections_are_open_than_there_are_slots() {
     let gate = world.gate().await;
     world.request_many(2, crate::harness::GATED).await;
     world.until_so_many_at_gate(2).await;
-    let connections =
-        "select count(*) from pg_stat_activity where application_name like 'exportbox export%' and datname = current_database()";
-    assert_eq!(world.count(connections).await, 2);
+    until_so_many_connections(&world, 2).await;
     gate.open().await;
     running.stop().await;
 }
