@@ -143,7 +143,7 @@ impl Daemon {
             }
         };
         let store = store(&settings, &s3);
-        let sources = Sources::new(std::iter::once((DEFAULT_SOURCE.to_string(), source)).chain(named(&settings.named_sources)));
+        let sources = all_sources(source, &settings.named_sources);
         let exporter = Exporter::new(sources.clone(), store.clone(), export_options(&settings, &s3));
         let mailer = mailer.unwrap_or_else(|| mailer_over_ses(&settings, &ses));
         let courier = Courier::new(store.clone(), mailer, settings.link_ttl);
@@ -184,7 +184,7 @@ pub fn doctor_with(settings: Settings, limits: doctor::Limits, s3: &SdkConfig, s
         has_direct: settings.direct.is_some(),
         is_pooled: settings.database.is_pooled(),
         connections: connections_needed(&settings),
-        sources: Sources::new(std::iter::once((DEFAULT_SOURCE.to_string(), source)).chain(named(&settings.named_sources))),
+        sources: all_sources(source, &settings.named_sources),
         store: store(&settings, s3),
         options: export_options(&settings, s3),
         mailer: mailer_without_aws(&settings)?.unwrap_or_else(|| mailer_over_ses(&settings, ses)),
@@ -279,14 +279,15 @@ pub async fn aws_config_with(more: impl FnOnce(ConfigLoader) -> ConfigLoader) ->
     more(aws_config::defaults(BehaviorVersion::latest()).http_client(http)).load().await
 }
 
-fn named(sources: &[(String, DatabaseUrl)]) -> impl Iterator<Item = (String, Source)> {
-    sources.iter().map(|(name, database)| (name.clone(), Source::new(database.clone())))
+/// The default source and those with names of their own.
+fn all_sources(default: Source, named: &[(String, DatabaseUrl)]) -> Sources {
+    let named = named.iter().map(|(name, database)| (name.clone(), Source::new(database.clone())));
+    Sources::new(std::iter::once((DEFAULT_SOURCE.to_string(), default)).chain(named))
 }
 
 /// The places where queries run, for a command that tries one. Nothing is connected yet.
 pub fn sources(settings: &SourceSettings) -> Sources {
-    let default = (DEFAULT_SOURCE.to_string(), Source::new(settings.default.clone()).with_logins(&settings.for_roles));
-    Sources::new(std::iter::once(default).chain(named(&settings.others)))
+    all_sources(Source::new(settings.default.clone()).with_logins(&settings.for_roles), &settings.others)
 }
 
 /// Over SMTP or into a directory; none where mails go over SES, which needs the SDK's settings.

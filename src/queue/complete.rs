@@ -1,7 +1,6 @@
 //! What has gone well, written together: every export, or every mail, that is done while the statement before runs is in the next one.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
@@ -15,11 +14,17 @@ use crate::job::{Lease, Manifest, Receipt, State};
 use crate::sql;
 
 /// One that is done: its job and its lease, and what came of it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Done<T> {
     job_id: i64,
     token: Uuid,
     what: T,
+}
+
+impl<T: Clone> Done<T> {
+    fn new(lease: &Lease, what: &T) -> Done<T> {
+        Done { job_id: lease.job_id, token: lease.token.0, what: what.clone() }
+    }
 }
 
 /// What this process has to write, of each kind.
@@ -32,55 +37,45 @@ pub(super) struct Completions {
 impl Queue {
     /// An export is stored and verified.
     pub(super) async fn complete_export(&self, lease: &Lease, manifest: &Manifest) -> Result<Settled, QueueError> {
-        let (queue, done) = (self.clone(), Done { job_id: lease.job_id, token: lease.token.0, what: manifest.clone() });
-        let write = move |all: Vec<Done<Manifest>>| {
-            let queue = queue.clone();
-            async move { queue.each(all, Queue::complete_exports).await }.boxed()
-        };
-        self.completions().exports.ask(done, Arc::new(write)).await
+        let act = |queue: Queue, all: Vec<_>| async move { queue.each(&all, Queue::complete_exports).await }.boxed();
+        self.completions().exports.ask(self, Done::new(lease, manifest), act).await
     }
 
     /// The provider took a mail.
     pub(super) async fn complete_delivery(&self, lease: &Lease, receipt: &Receipt) -> Result<Settled, QueueError> {
-        let (queue, done) = (self.clone(), Done { job_id: lease.job_id, token: lease.token.0, what: receipt.clone() });
-        let write = move |all: Vec<Done<Receipt>>| {
-            let queue = queue.clone();
-            async move { queue.each(all, Queue::complete_deliveries).await }.boxed()
-        };
-        self.completions().mails.ask(done, Arc::new(write)).await
+        let act = |queue: Queue, all: Vec<_>| async move { queue.each(&all, Queue::complete_deliveries).await }.boxed();
+        self.completions().mails.ask(self, Done::new(lease, receipt), act).await
     }
 
     /// All in one statement. Where that fails each by itself: what is wrong with one, or keeps it waiting, is no matter of the others.
-    async fn each<T: Clone>(
+    async fn each<T>(
         &self,
-        mut all: Vec<Done<T>>,
-        write: impl AsyncFn(&Queue, &[Done<T>]) -> Result<Vec<Row>, QueueError>,
+        all: &[Done<T>],
+        write: impl AsyncFn(&Queue, &[&Done<T>]) -> Result<Vec<Row>, QueueError>,
     ) -> Vec<Result<Settled, QueueError>> {
-        let order: Vec<Uuid> = all.iter().map(|done| done.token).collect();
         // Rows are locked in the same order by every process.
-        all.sort_by_key(|done| done.job_id);
-        let mut became = HashMap::new();
-        match write(self, &all).await {
+        let mut ordered: Vec<&Done<T>> = all.iter().collect();
+        ordered.sort_by_key(|done| done.job_id);
+        match write(self, &ordered).await {
             Ok(rows) => {
                 let states = states(&rows);
-                became.extend(all.iter().map(|done| (done.token, Ok(settled(&states, done.token)))));
+                all.iter().map(|done| Ok(settled(&states, done.token))).collect()
             }
             // Whoever asks again finds out.
-            Err(error @ (QueueError::Unavailable(_) | QueueError::ReadOnly)) => {
-                became.extend(all.iter().map(|done| (done.token, Err(error.clone()))));
-            }
-            Err(error) if all.len() == 1 => drop(became.insert(all[0].token, Err(error))),
+            Err(error @ (QueueError::Unavailable(_) | QueueError::ReadOnly)) => all.iter().map(|_| Err(error.clone())).collect(),
+            Err(error) if all.len() == 1 => vec![Err(error)],
             Err(_) => {
-                for done in &all {
-                    let alone = write(self, std::slice::from_ref(done)).await;
-                    became.insert(done.token, alone.map(|rows| settled(&states(&rows), done.token)));
+                let mut became = Vec::new();
+                for done in all {
+                    let alone = write(self, &[done]).await;
+                    became.push(alone.map(|rows| settled(&states(&rows), done.token)));
                 }
+                became
             }
         }
-        order.iter().map(|token| became.remove(token).unwrap_or(Ok(Settled::LeaseLost))).collect()
     }
 
-    async fn complete_exports(&self, done: &[Done<Manifest>]) -> Result<Vec<Row>, QueueError> {
+    async fn complete_exports(&self, done: &[&Done<Manifest>]) -> Result<Vec<Row>, QueueError> {
         let (ids, tokens) = leases(done);
         let column = |of: fn(&Manifest) -> &str| done.iter().map(|done| of(&done.what)).collect::<Vec<_>>();
         let (buckets, types) = (column(|manifest| &manifest.bucket), column(|manifest| &manifest.content_type));
@@ -98,7 +93,7 @@ impl Queue {
         self.query(sql::COMPLETE_EXPORTS, &params).await
     }
 
-    async fn complete_deliveries(&self, done: &[Done<Receipt>]) -> Result<Vec<Row>, QueueError> {
+    async fn complete_deliveries(&self, done: &[&Done<Receipt>]) -> Result<Vec<Row>, QueueError> {
         let (ids, tokens) = leases(done);
         let providers: Vec<&str> = done.iter().map(|done| done.what.provider).collect();
         let message_ids: Vec<&str> = done.iter().map(|done| done.what.message_id.as_str()).collect();
@@ -108,7 +103,7 @@ impl Queue {
     }
 }
 
-fn leases<T>(done: &[Done<T>]) -> (Vec<i64>, Vec<Uuid>) {
+fn leases<T>(done: &[&Done<T>]) -> (Vec<i64>, Vec<Uuid>) {
     done.iter().map(|done| (done.job_id, done.token)).unzip()
 }
 

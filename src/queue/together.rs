@@ -7,14 +7,14 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use super::QueueError;
+use super::{Queue, QueueError};
 
 /// The most that one statement does: what a process may have in hand.
 const MOST: usize = 256;
 
 type Answer<R> = Result<R, QueueError>;
 /// Does all of it; an answer for each, in the same order.
-type Act<T, R> = Arc<dyn Fn(Vec<T>) -> BoxFuture<'static, Vec<Answer<R>>> + Send + Sync>;
+type Act<T, R> = fn(Queue, Vec<T>) -> BoxFuture<'static, Vec<Answer<R>>>;
 
 /// One kind of thing that is done together.
 pub(super) struct Together<T, R> {
@@ -34,7 +34,7 @@ impl<T, R> Default for Together<T, R> {
 
 impl<T: Send + 'static, R: Send + 'static> Together<T, R> {
     /// Have it done, and hear what became of it.
-    pub(super) async fn ask(&self, what: T, act: Act<T, R>) -> Answer<R> {
+    pub(super) async fn ask(&self, queue: &Queue, what: T, act: Act<T, R>) -> Answer<R> {
         let (tell, told) = oneshot::channel();
         let starts = {
             let mut line = locked(&self.line);
@@ -43,14 +43,14 @@ impl<T: Send + 'static, R: Send + 'static> Together<T, R> {
         };
         if starts {
             // A task of its own: whoever asked first may be gone before the others are served.
-            tokio::spawn(serve(self.line.clone(), act));
+            tokio::spawn(serve(self.line.clone(), queue.clone(), act));
         }
         told.await.unwrap_or_else(|_| Err(QueueError::Unavailable("the statement was given up".into())))
     }
 }
 
 /// Until nobody waits.
-async fn serve<T: Send, R: Send>(line: Arc<Mutex<Line<T, R>>>, act: Act<T, R>) {
+async fn serve<T: Send, R: Send>(line: Arc<Mutex<Line<T, R>>>, queue: Queue, act: Act<T, R>) {
     loop {
         let (all, tell): (Vec<T>, Vec<_>) = {
             let mut line = locked(&line);
@@ -62,7 +62,7 @@ async fn serve<T: Send, R: Send>(line: Arc<Mutex<Line<T, R>>>, act: Act<T, R>) {
             line.waiting.drain(..most).unzip()
         };
         // After a panic their ends are dropped, which tells them; those behind are served.
-        let Ok(answers) = std::panic::AssertUnwindSafe(act(all)).catch_unwind().await else { continue };
+        let Ok(answers) = std::panic::AssertUnwindSafe(act(queue.clone(), all)).catch_unwind().await else { continue };
         for (answer, tell) in answers.into_iter().zip(tell) {
             let _ = tell.send(answer);
         }

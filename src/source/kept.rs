@@ -22,14 +22,6 @@ pub(super) struct Line {
     pub born: Instant,
 }
 
-impl Line {
-    /// Closed, and gone from the server as far as one can wait for that.
-    async fn close(self) {
-        drop(self.client);
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.serving).await;
-    }
-}
-
 /// The connections of one source that nobody uses at the moment.
 #[derive(Clone, Default)]
 pub(super) struct Kept(Arc<Mutex<VecDeque<Idle>>>);
@@ -47,32 +39,25 @@ impl std::fmt::Debug for Kept {
 }
 
 impl Kept {
-    /// One that has served this role. Where there is none, one of another role makes room for a new one: a process never has more than it needs
-    /// at once.
-    pub(super) async fn take(&self, role: &str) -> Option<Line> {
-        let other = {
-            let mut idle = self.idle();
-            while let Some(place) = idle.iter().position(|idle| idle.role == role) {
-                // The one that was used last: the others grow old and go.
-                let found =
-                    idle.remove(place).map(|idle| idle.line).filter(|line| !line.client.is_closed() && line.born.elapsed() < OLDEST);
-                if found.is_some() {
-                    return found;
-                }
+    /// One that has served this role: the one that was used last, the others grow old and go.
+    pub(super) fn take(&self, role: &str) -> Option<Line> {
+        let mut idle = self.idle();
+        while let Some(place) = idle.iter().position(|idle| idle.role == role) {
+            let found = idle.remove(place).map(|idle| idle.line).filter(|line| !line.client.is_closed() && line.born.elapsed() < OLDEST);
+            if found.is_some() {
+                return found;
             }
-            idle.pop_back()
-        };
-        if let Some(Idle { line, .. }) = other {
-            line.close().await;
         }
         None
     }
 
-    /// Close one, so that a new one may take its place.
+    /// Close one, so that a new one may take its place: a process never has more than it needs at once.
     pub(super) async fn make_room(&self) {
         let oldest = self.idle().pop_back();
-        if let Some(Idle { line, .. }) = oldest {
-            line.close().await;
+        if let Some(Idle { line: Line { client, serving, .. }, .. }) = oldest {
+            drop(client);
+            // Gone from the server, too, as far as one can wait for that.
+            let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;
         }
     }
 

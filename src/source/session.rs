@@ -43,6 +43,12 @@ const ALIVE: Duration = Duration::from_secs(5);
 const CLEAN: &str = "close all; reset session authorization; reset all; unlisten *; select pg_catalog.pg_advisory_unlock_all();
     discard sequences; discard temp";
 
+/// Whether the connection of this export may be used again. Behind a pooler the server's connections are others' next. What somebody sent ad hoc may
+/// have left anything.
+fn is_kept(source: &Source, job: &ExportJob) -> bool {
+    job.report.is_some() && !source.database().is_pooled()
+}
+
 /// Whether the connection is no more, rather than what was asked of it wrong.
 fn is_gone(error: &tokio_postgres::Error) -> bool {
     error.code().is_none_or(|code| code.code().starts_with("57P") || code.code().starts_with("08"))
@@ -76,23 +82,21 @@ impl Session {
         snapshot: Option<&Snapshot>,
     ) -> Result<Session, Failure> {
         let source = source.of_role(&job.run_as);
-        // Behind a pooler the server's connections are others' next. What somebody sent ad hoc may have left anything.
-        let keeps = job.report.is_some() && !source.database().is_pooled();
-        if keeps && let Some(line) = source.kept.take(&job.run_as).await {
+        if is_kept(&source, job)
+            && let Some(line) = source.kept.take(&job.run_as)
+        {
             let opening = Session::begin(&source, line, export_id, job, time_left, snapshot);
             match tokio::time::timeout(ALIVE, opening).await {
-                Ok(Ok(session)) => return Ok(Session { keeps, ..session }),
+                Ok(Ok(session)) => return Ok(session),
                 Ok(Err(error)) if !is_gone(&error) => return Err(classify::failure(&error, Phase::Open)),
                 // Ended by its server, or by something in between, while nobody used it.
                 Ok(Err(_)) | Err(_) => {}
             }
         }
-        if !keeps {
-            source.kept.make_room().await;
-        }
+        source.kept.make_room().await;
         let line = source.connect().await?;
         let session = Session::begin(&source, line, export_id, job, time_left, snapshot).await;
-        session.map(|session| Session { keeps, ..session }).map_err(|error| classify::failure(&error, Phase::Open))
+        session.map_err(|error| classify::failure(&error, Phase::Open))
     }
 
     async fn begin(
@@ -125,8 +129,9 @@ impl Session {
         let path = path?.get("path");
         let row = row?;
         let (backend_pid, backend_start, as_of) = (row.get("backend_pid"), row.get("backend_start"), row.get("as_of"));
-        let (source, role, connection) = (source.clone(), job.run_as.clone(), Some(serving));
-        Ok(Session { client, cancel, source, path, role, keeps: false, born, connection, backend_pid, backend_start, as_of })
+        let (keeps, role) = (is_kept(source, job), job.run_as.clone());
+        let (source, connection) = (source.clone(), Some(serving));
+        Ok(Session { client, cancel, source, path, role, keeps, born, connection, backend_pid, backend_start, as_of })
     }
 
     /// Check that the text is one statement by itself, and see its columns. What parses alone cannot break out of the parentheses of COPY.

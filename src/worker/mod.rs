@@ -4,11 +4,13 @@
 //! attempt ends itself before its lease does). The wake carries no data: after every sleep the tables are asked.
 
 mod attempt;
+mod budget;
 mod chores;
 mod handler;
 mod heartbeat;
 mod maintain;
 mod notify;
+mod outage;
 mod quota;
 mod sleep;
 
@@ -20,11 +22,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::attempt::Finished;
+pub use self::budget::Budget;
 pub use self::handler::{ExportAndMail, Handler};
 use self::heartbeat::Leases;
 use self::maintain::Cleaner;
 pub use self::notify::NoticeOptions;
 use self::notify::{Notifier, Notifying};
+use self::outage::Outage;
 use self::sleep::Sleeper;
 use crate::delivery::Courier;
 use crate::export::Exporter;
@@ -52,15 +56,6 @@ pub struct WorkOptions {
     pub grace: Duration,
     /// Who is told of failures.
     pub notices: NoticeOptions,
-}
-
-/// When a drain stops although more is due.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Budget {
-    /// Claim nothing after this long, and before it no export whose report usually takes longer than what is left.
-    pub max_runtime: Option<Duration>,
-    /// Claim no more than this many jobs.
-    pub max_jobs: Option<usize>,
 }
 
 /// What a process did.
@@ -210,7 +205,7 @@ impl Worker {
                     Err(error) => break Err(error),
                 },
             };
-            outage = Outage { reached: true, ..Outage::default() };
+            outage = Outage::over();
             has_looked = true;
             if found.has_more_to_end {
                 self.queue.be_thorough();
@@ -372,61 +367,5 @@ impl Worker {
         }
         self.cleaner.done(self.options.grace).await;
         ended.map(|()| turn.tally)
-    }
-}
-
-impl Budget {
-    fn is_spent(&self, started: Instant, tally: &Tally) -> bool {
-        self.max_runtime.is_some_and(|limit| started.elapsed() >= limit) || self.max_jobs.is_some_and(|limit| tally.claimed >= limit)
-    }
-
-    fn limit(&self, free: Room, tally: &Tally) -> Room {
-        let left = self.max_jobs.map_or(usize::MAX, |limit| limit.saturating_sub(tally.claimed));
-        let exports = free.exports.min(left);
-        Room { exports, deliveries: free.deliveries.min(left - exports.min(left)) }
-    }
-
-    /// What is left of the runtime; none: no limit.
-    pub fn time_left(&self, started: Instant) -> Option<Duration> {
-        self.max_runtime.map(|limit| limit.saturating_sub(started.elapsed()))
-    }
-
-    async fn runs_out(&self, started: Instant) {
-        match self.max_runtime {
-            Some(limit) => tokio::time::sleep_until((started + limit).into()).await,
-            None => std::future::pending().await,
-        }
-    }
-}
-
-/// The database is away: wait longer each time, and in a drain not for ever.
-#[derive(Debug, Default)]
-struct Outage {
-    /// The tables were served before: what is wrong now may be a failover.
-    reached: bool,
-    since: Option<Instant>,
-    failures: u32,
-}
-
-impl Outage {
-    async fn wait_after(&mut self, error: QueueError, forever: bool, stop: &CancellationToken) -> Result<(), QueueError> {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        // A drain that never reached its database says so at once; one that lost it waits about as long as a failover takes.
-        let patience = if forever { Duration::MAX } else { Duration::from_secs(120) };
-        let worth_waiting = error.is_transient() || forever && matches!(error, QueueError::Statement(_));
-        // Read-only from the start is no failover: the URL names a replica, or somebody has made the database so.
-        let never_writable = !forever && !self.reached && error == QueueError::ReadOnly;
-        if !worth_waiting || never_writable || since.elapsed() > patience {
-            return Err(error);
-        }
-        self.failures += 1;
-        figures::database_error();
-        let delay = Duration::from_millis(200).saturating_mul(1 << self.failures.min(7)).mul_f64(0.75 + fastrand::f64() / 2.0);
-        tracing::warn!(%error, retry_ms = delay.as_millis(), "the database cannot be asked");
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(delay) => {}
-        }
-        Ok(())
     }
 }

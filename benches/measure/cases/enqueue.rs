@@ -16,15 +16,19 @@ const BUSINESS: &str = "10";
 /// A transaction that requests.
 #[derive(Debug, Clone, Copy)]
 pub struct Transaction {
-    script: &'static str,
+    rows: &'static str,
     name: &'static str,
     requests: f64,
 }
 
 /// One request beside the business.
-pub const SINGLE: Transaction = Transaction { script: include_str!("../enqueue/single.sql"), name: "single", requests: 1.0 };
+pub const SINGLE: Transaction = Transaction { rows: ONE, name: "single", requests: 1.0 };
 /// A thousand requests in one insert.
-pub const BULK: Transaction = Transaction { script: include_str!("../enqueue/bulk.sql"), name: "bulk", requests: 1000.0 };
+pub const BULK: Transaction = Transaction { rows: THOUSAND, name: "bulk", requests: 1000.0 };
+
+const TRANSACTION: &str = include_str!("../enqueue/transaction.sql");
+const ONE: &str = r#"values ('bench-report', '{"month": "2026-11-01"}', '{ann@example.com}')"#;
+const THOUSAND: &str = "select 'bench-report', jsonb_build_object('month', date '2020-01-01' + n), array['user' || n || '@example.com'] from generate_series(1, 1000) as n";
 
 const OURS: &str = "exportbox.outbox";
 const PLAIN: &str = "public.bench_plain";
@@ -88,7 +92,7 @@ async fn rate(
     wanted: Wanted,
 ) -> anyhow::Result<(f64, Option<f64>)> {
     let script = stand.sandbox.dir().join(format!("{}.sql", transaction.name));
-    fs::write(&script, transaction.script.replace(":requests", table)).context("write a script for pgbench")?;
+    fs::write(&script, TRANSACTION.replace(":requests", table).replace(":rows", transaction.rows)).context("write a script for pgbench")?;
     let seconds = wanted.sized(10).to_string();
     let mut pgbench = stand.client_program("pgbench")?;
     pgbench.args(["--no-vacuum", "--protocol", "prepared", "--define", &format!("scale={BUSINESS}"), "--client", CLIENTS, "--jobs", "2"]);

@@ -8,5 +8,5 @@ select abalance from pgbench_accounts where aid = :aid;
 update pgbench_tellers set tbalance = tbalance + :delta where tid = :tid;
 update pgbench_branches set bbalance = bbalance + :delta where bid = :bid;
 insert into pgbench_history (tid, bid, aid, delta, mtime) values (:tid, :bid, :aid, :delta, current_timestamp);
-insert into :requests (report, params, recipients) values ('bench-report', '{"month": "2026-11-01"}', '{ann@example.com}');
+insert into :requests (report, params, recipients) :rows;
 end;

@@ -1,0 +1,39 @@
+//! When a drain stops although more is due.
+
+use std::time::{Duration, Instant};
+
+use super::Tally;
+use crate::queue::Room;
+
+/// When a drain stops although more is due.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Budget {
+    /// Claim nothing after this long, and before it no export whose report usually takes longer than what is left.
+    pub max_runtime: Option<Duration>,
+    /// Claim no more than this many jobs.
+    pub max_jobs: Option<usize>,
+}
+
+impl Budget {
+    pub(super) fn is_spent(&self, started: Instant, tally: &Tally) -> bool {
+        self.max_runtime.is_some_and(|limit| started.elapsed() >= limit) || self.max_jobs.is_some_and(|limit| tally.claimed >= limit)
+    }
+
+    pub(super) fn limit(&self, free: Room, tally: &Tally) -> Room {
+        let left = self.max_jobs.map_or(usize::MAX, |limit| limit.saturating_sub(tally.claimed));
+        let exports = free.exports.min(left);
+        Room { exports, deliveries: free.deliveries.min(left - exports.min(left)) }
+    }
+
+    /// What is left of the runtime; none: no limit.
+    pub fn time_left(&self, started: Instant) -> Option<Duration> {
+        self.max_runtime.map(|limit| limit.saturating_sub(started.elapsed()))
+    }
+
+    pub(super) async fn runs_out(&self, started: Instant) {
+        match self.max_runtime {
+            Some(limit) => tokio::time::sleep_until((started + limit).into()).await,
+            None => std::future::pending().await,
+        }
+    }
+}

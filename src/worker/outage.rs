@@ -1,0 +1,46 @@
+//! The database is away: what a worker waits for, and for how long.
+
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::figures;
+use crate::queue::QueueError;
+
+/// The database is away: wait longer each time, and in a drain not for ever.
+#[derive(Debug, Default)]
+pub(super) struct Outage {
+    /// The tables were served before: what is wrong now may be a failover.
+    reached: bool,
+    since: Option<Instant>,
+    failures: u32,
+}
+
+impl Outage {
+    /// The tables were served just now.
+    pub(super) fn over() -> Outage {
+        Outage { reached: true, ..Outage::default() }
+    }
+
+    /// Wait before asking again. An error that waiting cannot mend, or not in time, is given back.
+    pub(super) async fn wait_after(&mut self, error: QueueError, forever: bool, stop: &CancellationToken) -> Result<(), QueueError> {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        // A drain that never reached its database says so at once; one that lost it waits about as long as a failover takes.
+        let patience = if forever { Duration::MAX } else { Duration::from_secs(120) };
+        let worth_waiting = error.is_transient() || forever && matches!(error, QueueError::Statement(_));
+        // Read-only from the start is no failover: the URL names a replica, or somebody has made the database so.
+        let never_writable = !forever && !self.reached && error == QueueError::ReadOnly;
+        if !worth_waiting || never_writable || since.elapsed() > patience {
+            return Err(error);
+        }
+        self.failures += 1;
+        figures::database_error();
+        let delay = Duration::from_millis(200).saturating_mul(1 << self.failures.min(7)).mul_f64(0.75 + fastrand::f64() / 2.0);
+        tracing::warn!(%error, retry_ms = delay.as_millis(), "the database cannot be asked");
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(delay) => {}
+        }
+        Ok(())
+    }
+}
