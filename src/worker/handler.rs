@@ -35,7 +35,7 @@ impl Handler for ExportAndMail {
                 Ok(Some(job)) => {
                     step!("export.loaded");
                     let (exporter, attempt) = (self.exporter.clone(), attempt.clone());
-                    guarded(async move { exporter.export(&attempt, &job).await }).await
+                    guarded(tokio::spawn(async move { exporter.export(&attempt, &job).await }.in_current_span())).await
                 }
                 Ok(None) => StopReason::LeaseLost.into(),
                 Err(error) => not_loaded(error),
@@ -44,7 +44,7 @@ impl Handler for ExportAndMail {
                 Ok(Some(envelope)) => {
                     step!("delivery.loaded");
                     let (courier, attempt) = (self.courier.clone(), attempt.clone());
-                    guarded(async move { courier.deliver(&attempt, &envelope).await }).await
+                    guarded(tokio::spawn(async move { courier.deliver(&attempt, &envelope).await }.in_current_span())).await
                 }
                 Ok(None) => StopReason::LeaseLost.into(),
                 Err(error) => not_loaded(error),
@@ -54,8 +54,8 @@ impl Handler for ExportAndMail {
 }
 
 /// A handler that panics ends its attempt, not the process.
-async fn guarded(work: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
-    match tokio::spawn(work.in_current_span()).await {
+async fn guarded(task: tokio::task::JoinHandle<Outcome>) -> Outcome {
+    match task.await {
         Ok(outcome) => outcome,
         Err(_) => Failure::new(FailureClass::Internal, Verdict::Retry, "exportbox itself failed; see its log, and report it.").into(),
     }
