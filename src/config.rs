@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 
 use crate::database::DatabaseUrl;
-use crate::export::{ExporterChoice, SplitOptions};
+use crate::export::{ExporterSetting, SplitOptions};
 use crate::mail::{Sender, Transport};
 use crate::queue::{Policy, Retention, Uploads};
 use crate::secret::Secret;
@@ -183,7 +183,7 @@ pub struct WorkArgs {
     pub prefix: String,
     /// auto, aws_s3 (inside the database) or copy (streamed through this process)
     #[arg(long, env = "EXPORTBOX_EXPORTER", default_value = "auto")]
-    pub exporter: ExporterChoice,
+    pub exporter: ExporterSetting,
     /// ses, smtp(s)://user:password@host:port or file:DIR
     #[arg(long, env = "EXPORTBOX_MAIL", hide_env_values = true, value_name = "TRANSPORT")]
     pub mail: Option<Secret>,
@@ -290,7 +290,7 @@ pub struct Settings {
     /// What every key begins with.
     pub prefix: String,
     /// Which exporter.
-    pub exporter: ExporterChoice,
+    pub exporter: ExporterSetting,
     /// How mails leave.
     pub mail: Transport,
     /// Who sends them.

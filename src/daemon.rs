@@ -204,7 +204,7 @@ fn store(settings: &Settings, s3: &SdkConfig) -> Store {
 
 fn export_options(settings: &Settings, s3: &SdkConfig) -> ExportOptions {
     ExportOptions {
-        choice: settings.exporter,
+        exporter: settings.exporter,
         prefix: settings.prefix.clone(),
         region: s3.region().map(ToString::to_string),
         part_size: settings.part_size,

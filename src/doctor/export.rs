@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use uuid::Uuid;
 
 use super::{Doctor, Finding, Known};
-use crate::export::{ExportOptions, Exporter, ExporterChoice};
+use crate::export::{ExportOptions, Exporter, ExporterSetting};
 use crate::job::{
     Attempt, Compression, ExportJob, Failure, FailureClass, Format, FormatOptions, LeaseClock, LeaseToken, Manifest, ObjectKey, Outcome,
     Progress, Stop, StopReason, Terms, Verdict,
@@ -47,7 +47,7 @@ impl Doctor {
     }
 
     async fn by_copy(&self, known: &Known) -> Finding {
-        match self.one_row(ExporterChoice::Copy, self.login(known), None).await {
+        match self.one_row(ExporterSetting::Copy, self.login(known), None).await {
             Ok(bytes) => stored("export_copy", bytes),
             Err(failure) => Finding::failed("export_copy", &failure),
         }
@@ -55,7 +55,7 @@ impl Doctor {
 
     async fn by_aws_s3(&self, known: &Known) -> Finding {
         const NAME: &str = "export_aws_s3";
-        if self.options.choice == ExporterChoice::Copy {
+        if self.options.exporter == ExporterSetting::Copy {
             return Finding::skipped(NAME, "EXPORTBOX_EXPORTER=copy");
         }
         if known.source.as_ref().is_none_or(|source| source.aws_s3.is_none()) {
@@ -65,7 +65,7 @@ impl Doctor {
         let roles = known.source.iter().flat_map(|source| &source.roles).filter(|role| role.may_become).map(|role| role.role.as_str());
         let mut nobody = None;
         for role in std::iter::once(self.login(known)).chain(roles) {
-            match self.one_row(ExporterChoice::AwsS3, role, None).await {
+            match self.one_row(ExporterSetting::AwsS3, role, None).await {
                 Ok(bytes) => return stored(NAME, bytes),
                 Err(failure) if failure.class == FailureClass::AwsS3Config => nobody = Some(failure),
                 Err(failure) => return Finding::failed(NAME, &failure),
@@ -74,7 +74,7 @@ impl Doctor {
         let fix =
             "grant usage on schema aws_s3 and execute on its functions to the daemon's login, and seal the reports: see docs/dba.md#aws_s3";
         match nobody {
-            Some(_) if self.options.choice == ExporterChoice::AwsS3 => {
+            Some(_) if self.options.exporter == ExporterSetting::AwsS3 => {
                 Finding::fail(NAME, "neither the login nor a role that exports run as may call aws_s3", fix)
             }
             _ => Finding::skipped(NAME, "neither the login nor a role that exports run as may call aws_s3"),
@@ -89,7 +89,7 @@ impl Doctor {
             return Finding::skipped("kms", "no report names a key of its own; the bucket's default was used above");
         }
         for key in keys.iter().take(KEYS) {
-            if let Err(failure) = self.one_row(ExporterChoice::Copy, self.login(known), Some((*key).clone())).await {
+            if let Err(failure) = self.one_row(ExporterSetting::Copy, self.login(known), Some((*key).clone())).await {
                 return Finding::failed("kms", &failure);
             }
         }
@@ -97,8 +97,8 @@ impl Doctor {
     }
 
     /// Export one row, and remove it. Returns its bytes.
-    async fn one_row(&self, choice: ExporterChoice, run_as: &str, kms_key: Option<String>) -> Result<i64, Failure> {
-        let options = ExportOptions { choice, ..self.options.clone() };
+    async fn one_row(&self, exporter: ExporterSetting, run_as: &str, kms_key: Option<String>) -> Result<i64, Failure> {
+        let options = ExportOptions { exporter, ..self.options.clone() };
         let exporter = Exporter::new(self.sources.clone(), self.store.clone(), options);
         let (attempt, timer) = attempt(self.limits.patience);
         let ended = tokio::time::timeout(self.limits.patience + CLEAN_UP, exporter.export(&attempt, &job(run_as, kms_key))).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Doctor, Finding, Known, cut_off};
-use crate::export::ExporterChoice;
+use crate::export::ExporterSetting;
 use crate::job::{DEFAULT_SOURCE, Failure};
 use crate::source::Examined;
 
@@ -71,7 +71,7 @@ impl Doctor {
     }
 
     fn aws_s3(&self, known: &Known) -> Finding {
-        let only = self.options.choice == ExporterChoice::AwsS3;
+        let only = self.options.exporter == ExporterSetting::AwsS3;
         let Some(source) = &known.source else { return Finding::skipped("aws_s3", "the source was not reached") };
         let Some(found) = &source.aws_s3 else {
             let said = "the source has no aws_s3";
@@ -96,27 +96,27 @@ impl Doctor {
     fn exporter(&self, known: &Known) -> Finding {
         let Some(source) = &known.source else { return Finding::skipped("exporter", "the source was not reached") };
         let may_login = source.aws_s3.map(|found| found.usable);
-        match (self.options.choice, may_login, &self.options.region) {
-            (ExporterChoice::Copy, ..) => Finding::ok("exporter", "copy: every file is streamed, as EXPORTBOX_EXPORTER says"),
-            (ExporterChoice::Auto, None, _) => Finding::ok("exporter", "auto takes copy: the source has no aws_s3"),
-            (ExporterChoice::Auto, Some(_), None) => {
+        match (self.options.exporter, may_login, &self.options.region) {
+            (ExporterSetting::Copy, ..) => Finding::ok("exporter", "copy: every file is streamed, as EXPORTBOX_EXPORTER says"),
+            (ExporterSetting::Auto, None, _) => Finding::ok("exporter", "auto takes copy: the source has no aws_s3"),
+            (ExporterSetting::Auto, Some(_), None) => {
                 Finding::warn("exporter", "auto takes copy: the bucket's region is not known, which aws_s3 needs", "set AWS_REGION")
             }
-            (ExporterChoice::Auto, Some(true), Some(_)) => Finding::ok(
+            (ExporterSetting::Auto, Some(true), Some(_)) => Finding::ok(
                 "exporter",
                 "auto takes aws_s3 for sealed reports and for roles that may call it, and copy for compressed files and all others",
             ),
-            (ExporterChoice::Auto, Some(false), Some(_)) => Finding::ok(
+            (ExporterSetting::Auto, Some(false), Some(_)) => Finding::ok(
                 "exporter",
                 "auto takes aws_s3 for roles that may call it, and copy for compressed files and all others: the login may not call it",
             ),
-            (ExporterChoice::AwsS3, _, None) => Finding::fail("exporter", "aws_s3 needs to know the bucket's region", "set AWS_REGION"),
-            (ExporterChoice::AwsS3, None, _) => Finding::fail(
+            (ExporterSetting::AwsS3, _, None) => Finding::fail("exporter", "aws_s3 needs to know the bucket's region", "set AWS_REGION"),
+            (ExporterSetting::AwsS3, None, _) => Finding::fail(
                 "exporter",
                 "aws_s3 is asked for, and the source has none",
                 "set EXPORTBOX_EXPORTER=auto, or create the extension",
             ),
-            (ExporterChoice::AwsS3, Some(_), Some(_)) => {
+            (ExporterSetting::AwsS3, Some(_), Some(_)) => {
                 Finding::ok("exporter", "aws_s3 for every file, as EXPORTBOX_EXPORTER says; requests that it cannot serve wait")
             }
         }

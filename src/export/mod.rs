@@ -4,7 +4,7 @@
 //! is settled (I4); what a failed attempt leaves is swept by its prefix.
 
 pub mod body;
-mod choice;
+mod select;
 mod split;
 
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use self::body::{Body, BodyOptions, Stored, Unfinished};
-use self::split::{Lanes, Split};
+use self::select::Selected;
+use self::split::{Channels, Split};
 use crate::job::format::download_name;
 use crate::job::{
     Attempt, ExportJob, Failure, FailureClass, Manifest, ManifestPart, Note, ObjectKey, Outcome, StopReason, Verdict, safe_filename,
@@ -22,14 +23,14 @@ use crate::source::aws_s3::{Target, Uploaded};
 use crate::source::{Sealed, Session, Snapshot, Source, Sources};
 use crate::store::{NewObject, PartPlan, Store};
 
-pub use choice::ExporterChoice;
+pub use select::ExporterSetting;
 pub use split::SplitOptions;
 
 /// How exports are made.
 #[derive(Debug, Clone)]
 pub struct ExportOptions {
     /// Which exporter.
-    pub choice: ExporterChoice,
+    pub exporter: ExporterSetting,
     /// Every key begins with it.
     pub prefix: String,
     /// The region of bucket and database, for aws_s3.
@@ -101,18 +102,18 @@ impl Exporter {
 
     /// Its file may be made by several backends, if that pays.
     fn may_split(&self, job: &ExportJob) -> bool {
-        job.terms.split_key.is_some() && self.options.split.backends > 1 && self.options.choice != ExporterChoice::AwsS3
+        job.terms.split_key.is_some() && self.options.split.backends > 1 && self.options.exporter != ExporterSetting::AwsS3
     }
 
     async fn make(&self, attempt: &Attempt, job: &ExportJob, place: &Place<'_>) -> Result<Manifest, Outcome> {
         let session = place.session;
         // What is split is streamed: the database alone writes with one backend.
-        let choice = if self.may_split(job) { ExporterChoice::Copy } else { self.options.choice };
-        let exporter = attempt.stop.race(choice::choose(choice, self.options.region.is_some(), session, job)).await??;
+        let setting = if self.may_split(job) { ExporterSetting::Copy } else { self.options.exporter };
+        let exporter = attempt.stop.race(select::select(setting, self.options.region.is_some(), session, job)).await??;
         let expected_rows = match &exporter {
-            choice::Exporter::Copy => attempt.stop.race(session.expected_rows(job)).await??,
+            Selected::Copy => attempt.stop.race(session.expected_rows(job)).await??,
             // It tells no progress that could be compared. And nothing of a sealed report runs outside of its function, not even to plan it.
-            choice::Exporter::AwsS3(_) => None,
+            Selected::AwsS3(_) => None,
         };
         let (pid, started_at, exporter_name) = (session.backend_pid, session.backend_start, exporter.as_str());
         attempt.note(Note::Backend { pid, started_at, exporter: exporter_name, expected_rows }).await?;
@@ -126,8 +127,8 @@ impl Exporter {
         step!("export.noted_store");
 
         let (rows, parts) = match &exporter {
-            choice::Exporter::Copy => self.by_copy(attempt, job, place, &key).await?,
-            choice::Exporter::AwsS3(sealed) => self.by_aws_s3(attempt, job, session, sealed.as_ref(), &key).await?,
+            Selected::Copy => self.by_copy(attempt, job, place, &key).await?,
+            Selected::AwsS3(sealed) => self.by_aws_s3(attempt, job, session, sealed.as_ref(), &key).await?,
         };
         step!("export.verified");
         Ok(Manifest {
@@ -154,7 +155,7 @@ impl Exporter {
         let (session, splitting) = (place.session, self.options.split);
         let prepared = attempt.stop.race(split::prepare(session, job, place.snapshot, splitting)).await??;
         let (job, split) = attempt.stop.race(prepared.gather(attempt, place, &self.helpers, splitting)).await??;
-        let (job, mut lanes) = (Arc::new(job), Lanes::default());
+        let (job, mut channels) = (Arc::new(job), Channels::default());
         let options = BodyOptions {
             object: NewObject {
                 key: key.full(),
@@ -171,12 +172,12 @@ impl Exporter {
         let mut body = Body::new(&self.store, options, attempt.progress.clone(), on_upload);
         let making = async {
             match &split {
-                Some(split) => split.run(attempt, &job, &mut lanes, &mut body).await,
+                Some(split) => split.run(attempt, &job, &mut channels, &mut body).await,
                 None => pump(attempt, &job, session, &mut body).await,
             }
         };
         let made = attempt.stop.race(making).await;
-        lanes.end().await;
+        channels.end().await;
         let ended = match made {
             Ok(Ok((rows, stored))) => {
                 Split::end(split, true).await;

@@ -17,14 +17,14 @@ impl Session {
     /// Cancel what runs, wait until the backend has rolled back, and if it does not, terminate it.
     pub async fn end(self) {
         let (source, cancel, pid, started_at) = (self.source.clone(), self.cancel.clone(), self.backend_pid, self.backend_start);
-        let (client, connection) = self.into_parts();
+        let (client, serving) = self.into_parts();
         // The cancel request is a message of its own protocol; RDS Proxy does not pass it on, so what follows does not rely on it.
         let asked = tokio::time::timeout(OBEY, source.database().cancel(&cancel)).await;
         drop(client);
-        let Some(mut connection) = connection else { return };
-        let obeyed = asked == Ok(true) && tokio::time::timeout(OBEY, &mut connection).await.is_ok();
+        let Some(mut serving) = serving else { return };
+        let obeyed = asked == Ok(true) && tokio::time::timeout(OBEY, &mut serving).await.is_ok();
         if !obeyed {
-            connection.abort();
+            serving.abort();
             match source.end_backend(pid, started_at).await {
                 Ok(ended) => tracing::info!(backend.pid = pid, ended, "terminated a query that did not obey a cancel"),
                 Err(failure) => {

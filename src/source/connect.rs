@@ -11,7 +11,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error};
 
 use super::classify::{self, Phase};
-use super::kept::{Kept, Line};
+use super::idle::{Connection, IdlePool};
 use crate::database::{DatabaseUrl, Limits};
 use crate::job::{Failure, FailureClass, Verdict};
 use crate::sql;
@@ -64,14 +64,14 @@ pub struct Source {
     ending: Arc<tokio::sync::Mutex<()>>,
     /// It was said that this login may not end queries.
     said_powerless: Arc<AtomicBool>,
-    /// Connections that are used again.
-    pub(super) kept: Kept,
+    /// Connections that can be used again.
+    pub(super) idle: IdlePool,
 }
 
 impl Source {
     /// A source at this place.
     pub fn new(database: DatabaseUrl) -> Source {
-        Source { database, for_roles: Arc::default(), ending: Arc::default(), said_powerless: Arc::default(), kept: Kept::default() }
+        Source { database, for_roles: Arc::default(), ending: Arc::default(), said_powerless: Arc::default(), idle: IdlePool::default() }
     }
 
     /// The queries of these roles run over logins of their own.
@@ -89,14 +89,14 @@ impl Source {
     }
 
     /// A new connection. Its transactions say which export they are for.
-    pub(super) async fn connect(&self) -> Result<Line, Failure> {
+    pub(super) async fn connect(&self) -> Result<Connection, Failure> {
         let connecting = self.database.named("exportbox exports").connect().await;
         let (client, connection) = connecting.map_err(|error| classify::failure(&error, Phase::Connect))?;
         let serving = tokio::spawn(async move {
             // The client's calls report what goes wrong with the connection.
             let _ = connection.await;
         });
-        Ok(Line { client, serving, born: Instant::now() })
+        Ok(Connection { client, serving, opened: Instant::now() })
     }
 
     pub(super) fn logins(&self) -> &HashMap<String, DatabaseUrl> {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::Source;
 use super::classify::{self, Phase};
-use super::kept::Line;
+use super::idle::Connection;
 use super::snapshot::Snapshot;
 use crate::job::{ExportJob, Failure, FailureClass, Verdict};
 use crate::sql;
@@ -24,9 +24,9 @@ pub struct Session {
     path: String,
     role: String,
     /// Its connection may be used again.
-    keeps: bool,
-    born: Instant,
-    connection: Option<JoinHandle<()>>,
+    is_reusable: bool,
+    opened: Instant,
+    serving: Option<JoinHandle<()>>,
     /// The server process.
     pub backend_pid: i32,
     /// Start of its transaction: with the pid it names one export's work and never a stranger's.
@@ -45,7 +45,7 @@ const CLEAN: &str = "close all; reset session authorization; reset all; unlisten
 
 /// Whether the connection of this export may be used again. Behind a pooler the server's connections are others' next. What somebody sent ad hoc may
 /// have left anything.
-fn is_kept(source: &Source, job: &ExportJob) -> bool {
+fn is_reusable(source: &Source, job: &ExportJob) -> bool {
     job.report.is_some() && !source.database().is_pooled()
 }
 
@@ -82,10 +82,10 @@ impl Session {
         snapshot: Option<&Snapshot>,
     ) -> Result<Session, Failure> {
         let source = source.of_role(&job.run_as);
-        if is_kept(&source, job)
-            && let Some(line) = source.kept.take(&job.run_as)
+        if is_reusable(&source, job)
+            && let Some(connection) = source.idle.take(&job.run_as)
         {
-            let opening = Session::begin(&source, line, export_id, job, time_left, snapshot);
+            let opening = Session::begin(&source, connection, export_id, job, time_left, snapshot);
             match tokio::time::timeout(ALIVE, opening).await {
                 Ok(Ok(session)) => return Ok(session),
                 Ok(Err(error)) if !is_gone(&error) => return Err(classify::failure(&error, Phase::Open)),
@@ -93,15 +93,15 @@ impl Session {
                 Ok(Err(_)) | Err(_) => {}
             }
         }
-        source.kept.make_room().await;
-        let line = source.connect().await?;
-        let session = Session::begin(&source, line, export_id, job, time_left, snapshot).await;
+        source.idle.close_one().await;
+        let connection = source.connect().await?;
+        let session = Session::begin(&source, connection, export_id, job, time_left, snapshot).await;
         session.map_err(|error| classify::failure(&error, Phase::Open))
     }
 
     async fn begin(
         source: &Source,
-        Line { client, serving, born }: Line,
+        Connection { client, serving, opened }: Connection,
         export_id: Uuid,
         job: &ExportJob,
         time_left: Duration,
@@ -129,9 +129,9 @@ impl Session {
         let path = path?.get("path");
         let row = row?;
         let (backend_pid, backend_start, as_of) = (row.get("backend_pid"), row.get("backend_start"), row.get("as_of"));
-        let (keeps, role) = (is_kept(source, job), job.run_as.clone());
-        let (source, connection) = (source.clone(), Some(serving));
-        Ok(Session { client, cancel, source, path, role, keeps, born, connection, backend_pid, backend_start, as_of })
+        let (is_reusable, role) = (is_reusable(source, job), job.run_as.clone());
+        let (source, serving) = (source.clone(), Some(serving));
+        Ok(Session { client, cancel, source, path, role, is_reusable, opened, serving, backend_pid, backend_start, as_of })
     }
 
     /// Check that the text is one statement by itself, and see its columns. What parses alone cannot break out of the parentheses of COPY.
@@ -158,26 +158,26 @@ impl Session {
 
     /// End the transaction after the work is done. The connection is closed, or left for the next export of the same report's role.
     pub async fn close(mut self) {
-        let connection = self.connection.take();
-        if self.keeps
-            && let Some(serving) = connection
+        let serving = self.serving.take();
+        if self.is_reusable
+            && let Some(serving) = serving
         {
             // Rolled back, settings are as they were at the login; what outlives a transaction is discarded.
             let cleaning = async { tokio::join!(self.client.batch_execute("rollback"), self.client.batch_execute(CLEAN)) };
             if let Ok((Ok(()), Ok(()))) = tokio::time::timeout(ALIVE, cleaning).await {
-                self.source.kept.keep(self.role, Line { client: self.client, serving, born: self.born });
+                self.source.idle.put(self.role, Connection { client: self.client, serving, opened: self.opened });
             }
             return;
         }
         // Closing rolls back; the server does it even if this message is lost.
         drop(self.client);
-        if let Some(connection) = connection {
-            let _ = tokio::time::timeout(Duration::from_secs(5), connection).await;
+        if let Some(serving) = serving {
+            let _ = tokio::time::timeout(Duration::from_secs(5), serving).await;
         }
     }
 
     pub(super) fn into_parts(mut self) -> (Client, Option<JoinHandle<()>>) {
-        let connection = self.connection.take();
-        (self.client, connection)
+        let serving = self.serving.take();
+        (self.client, serving)
     }
 }

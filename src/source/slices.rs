@@ -131,8 +131,8 @@ impl Cut {
         let Cut::Column { column, .. } = self else { return None };
         let key = quote_identifier(&column.name);
         Some(format!(
-            "select array_agg(mark.value order by coalesce((select line.{key} from (\n{query}\n) as line limit 0), mark.value)) as marks \
-             from unnest($1) as mark (value)"
+            "select array_agg(bound.value order by coalesce((select line.{key} from (\n{query}\n) as line limit 0), bound.value)) as bounds \
+             from unnest($1) as bound (value)"
         ))
     }
 }

@@ -7,7 +7,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::Session;
 use super::classify::{self, Phase};
-use super::ruler::Ruler;
+use super::histogram::Histogram;
 use super::session::Column;
 use super::shape::{bare, planned};
 use super::slices::{Cut, Scale, Slice};
@@ -55,7 +55,7 @@ pub struct Splitting {
     /// What is expected.
     pub estimate: Estimate,
     /// Where the rows lie along the key.
-    pub ruler: Ruler,
+    pub histogram: Histogram,
 }
 
 impl Session {
@@ -91,21 +91,21 @@ impl Session {
         if OWN.iter().any(|own| text.contains(own)) {
             return Err("its query reads the time, or what else each backend has its own of");
         }
-        let ruler = match &cut {
+        let histogram = match &cut {
             Cut::Blocks => self.trying(async || self.blocks(query).await).await.flatten(),
             Cut::Column { column, scale } => {
                 self.values(query, &cut, (column, *scale), whole["Plan"]["Total Cost"].as_f64().unwrap_or_default()).await
             }
         };
-        let ruler = ruler.ok_or("nothing is known of how its key is distributed")?;
+        let histogram = histogram.ok_or("nothing is known of how its key is distributed")?;
         if matches!(cut, Cut::Column { .. }) {
-            let middle = narrow(&ruler);
+            let middle = narrow(&histogram);
             let slice = self.trying(async || self.plan_of_slice(&cut.query_of(query, &middle), &middle).await).await;
             if !is_cheap(&whole["Plan"], &slice.ok_or("a slice cannot be planned")?["Plan"]) {
                 return Err("no index finds a slice of it, or its query has to be run as a whole");
             }
         }
-        Ok(Splitting { columns, cut, estimate, ruler })
+        Ok(Splitting { columns, cut, estimate, histogram })
     }
 
     /// Ask something that must not end the transaction. `None`: no answer came.
@@ -144,15 +144,15 @@ impl Session {
         Ok(range_of_blocks(&plan["Plan"]))
     }
 
-    async fn blocks(&self, query: &str) -> Result<Option<Ruler>, Error> {
+    async fn blocks(&self, query: &str) -> Result<Option<Histogram>, Error> {
         let Some((schema, name)) = self.table(query).await? else { return Ok(None) };
         let row = self.client.query_typed_one(sql::TABLE_BLOCKS, &sql::typed(sql::TABLE_BLOCKS, &[&schema, &name])).await?;
         let blocks: i64 = row.get("blocks");
-        Ok(Ruler::of_numbers(Scale::Block, vec![0, blocks.into()]))
+        Ok(Histogram::of_numbers(Scale::Block, vec![0, blocks.into()]))
     }
 
     /// Values of the key: the first, the last, and of those that the statistics know the ones between.
-    async fn values(&self, query: &str, cut: &Cut, (column, scale): (&Column, Scale), cost: f64) -> Option<Ruler> {
+    async fn values(&self, query: &str, cut: &Cut, (column, scale): (&Column, Scale), cost: f64) -> Option<Histogram> {
         let known = match column.origin {
             Some((table, number)) => self.trying(async || self.histogram(table.into(), number).await).await.unwrap_or_default(),
             None => Vec::new(),
@@ -161,7 +161,7 @@ impl Session {
             let sorted = cut.sorted(query)?;
             let params: [(&(dyn ToSql + Sync), Type); 1] = [(&known, Type::TEXT_ARRAY)];
             let row = self.trying(async || self.client.query_typed_one(&sorted, &params).await).await?;
-            return Ruler::of_texts(row.get::<_, Option<Vec<String>>>("marks")?);
+            return Histogram::of_texts(row.get::<_, Option<Vec<String>>>("bounds")?);
         }
         let mut known: Vec<i128> = known.iter().filter_map(|value| scale.count(value)).collect();
         known.sort_unstable();
@@ -173,7 +173,7 @@ impl Session {
             high = if above.from.is_some() { self.end_of_key(query, cut, true, above, cost).await } else { None };
         }
         let (low, high) = (low.or(known.first().copied())?, high.or(known.last().copied())?);
-        Ruler::of_numbers(scale, known.into_iter().filter(|value| (low..high).contains(value)).chain([low, high]).collect())
+        Histogram::of_numbers(scale, known.into_iter().filter(|value| (low..high).contains(value)).chain([low, high]).collect())
     }
 
     /// The first value of the key, or the last, where that costs next to nothing.
@@ -196,10 +196,10 @@ impl Session {
 }
 
 /// A slice in the middle, as narrow as those will be that are made.
-fn narrow(ruler: &Ruler) -> Slice {
-    let middle = ruler.tick_at(ruler.end() / 2.0);
-    let next = ruler.tick_at(ruler.end() / 2.0 + ruler.end() / 64.0).max(middle + 1);
-    Slice { from: ruler.value(middle), to: ruler.value(next), ..Slice::default() }
+fn narrow(histogram: &Histogram) -> Slice {
+    let middle = histogram.point_at(histogram.end() / 2.0);
+    let next = histogram.point_at(histogram.end() / 2.0 + histogram.end() / 64.0).max(middle + 1);
+    Slice { from: histogram.value(middle), to: histogram.value(next), ..Slice::default() }
 }
 
 /// The table, if that is how it is read and nothing else happens.

@@ -1,6 +1,6 @@
 //! The in-database exporter through the whole daemon: when it is taken, that its files are found and verified, and that nothing is left.
 
-use exportbox::export::ExporterChoice;
+use exportbox::export::ExporterSetting;
 use exportbox::sandbox::{Action, Rule};
 
 use crate::harness::World;
@@ -181,12 +181,12 @@ async fn a_database_that_s3_refuses_holds_exports_and_says_why() {
 #[tokio::test]
 async fn where_it_is_forced_and_cannot_be_used_the_request_waits_unburnt_and_says_why() {
     let mut world = World::with_aws_s3().await;
-    world.settings.exporter = ExporterChoice::AwsS3;
+    world.settings.exporter = ExporterSetting::AwsS3;
     let gzip = world.request_with(QUERY, &[], "compression => 'gzip'").await;
     let ungranted = world.app().await.query_one("select exportbox.request_export(query => $1)", &[&QUERY]).await.unwrap().get(0);
     world.drain().await;
     let mut nowhere = World::new().await;
-    nowhere.settings.exporter = ExporterChoice::AwsS3;
+    nowhere.settings.exporter = ExporterSetting::AwsS3;
     let missing = nowhere.request(QUERY, &[]).await;
     nowhere.drain().await;
     for (world, id, sentence) in [

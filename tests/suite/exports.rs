@@ -3,8 +3,8 @@
 mod data;
 mod escape;
 mod guard;
+mod idle;
 mod jsonl;
-mod kept;
 mod queries;
 mod refused;
 mod shape;

@@ -1,6 +1,6 @@
 //! Sealed reports: aws_s3 is called by the worker, and everything in the query has the report's rights and no others.
 
-use exportbox::export::ExporterChoice;
+use exportbox::export::ExporterSetting;
 
 use crate::harness::World;
 use crate::harness::requests::refusal;
@@ -43,7 +43,7 @@ async fn a_sealed_file_is_what_streaming_gives_in_every_format() {
     let later = format!("update exportbox.job set run_at = now() + interval '1 hour' where export_id = any ('{{{}}}')", join(&streamed));
     world.sql(&later).await;
     world.complete(&inside).await;
-    world.settings.exporter = ExporterChoice::Copy;
+    world.settings.exporter = ExporterSetting::Copy;
     world.let_time_pass().await;
     world.complete(&streamed).await;
     for (more, inside, streamed) in exports {
@@ -143,7 +143,7 @@ async fn an_ad_hoc_query_never_gets_the_workers_aws_s3() {
     let id = app.query_one(call, &[]).await.unwrap().get(0);
     world.complete(&[id]).await;
     assert_eq!(world.exporters(id).await, ["copy"]);
-    world.settings.exporter = ExporterChoice::AwsS3;
+    world.settings.exporter = ExporterSetting::AwsS3;
     let forced = app.query_one(call, &[]).await.unwrap().get(0);
     world.drain().await;
     let export = world.export(forced).await;

@@ -1,11 +1,11 @@
 //! A file by several backends at once: slices of it, all of one snapshot, put together in order as they come.
 //!
 //! The store wants parts without gaps in their numbers once they have checksums, so nobody can upload what comes after an unfinished slice. Instead
-//! slices are small: while one is passed on, those behind it wait in lanes of a few megabytes each, and whoever fills a lane waits. Memory is bounded
+//! slices are small: while one is passed on, those behind it wait in channels of a few megabytes each, and whoever fills a channel waits. Memory is bounded
 //! however unequal the slices are, and everything behind [`Body`] is as for one backend: parts, checksums, ceilings, verification.
 
-mod cutter;
-mod lane;
+mod channel;
+mod slicer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use self::cutter::Cutter;
-pub(super) use self::lane::Lanes;
-use self::lane::Worker;
+pub(super) use self::channel::Channels;
+use self::channel::Worker;
+use self::slicer::Slicer;
 use super::Place;
 use super::body::{Body, Stored, Unfinished};
 use crate::job::{Attempt, Compression, ExportJob, Failure, FailureClass, Note, Verdict};
@@ -34,7 +34,7 @@ pub struct SplitOptions {
     pub backends: usize,
     /// The planner must expect so many rows.
     pub least_rows: f64,
-    /// Bytes of a slice, about; less than a lane has.
+    /// Bytes of a slice, about; less than a channel has.
     pub slice_bytes: f64,
 }
 
@@ -133,14 +133,14 @@ impl Split {
         &self,
         attempt: &Attempt,
         job: &Arc<ExportJob>,
-        lanes: &mut Lanes,
+        channels: &mut Channels,
         body: &mut Body<'_>,
     ) -> Result<(i64, Stored), Unfinished> {
-        let Splitting { cut, ruler, estimate, columns } = &self.splitting;
+        let Splitting { cut, histogram, estimate, columns } = &self.splitting;
         #[expect(clippy::cast_precision_loss, reason = "a handful")]
         let least = self.sessions.len() as f64 * LEAST_SLICES;
-        let cutter = Cutter::new(ruler.clone(), matches!(cut, Cut::Column { .. }), estimate.bytes, self.options.slice_bytes, least);
-        let mut order = lanes.open(self.sessions.len(), cutter);
+        let slicer = Slicer::new(histogram.clone(), matches!(cut, Cut::Column { .. }), estimate.bytes, self.options.slice_bytes, least);
+        let mut order = channels.open(self.sessions.len(), slicer);
         for session in &self.sessions {
             let worker = Worker {
                 session: Arc::clone(session),
@@ -149,19 +149,19 @@ impl Split {
                 cut: cut.clone(),
                 progress: Arc::clone(&attempt.progress),
             };
-            lanes.start(worker);
+            channels.start(worker);
         }
-        lanes.close();
+        channels.close();
         let passing = async {
-            while let Some(mut lane) = order.recv().await {
-                while let Some(block) = lane.recv().await {
+            while let Some(mut channel) = order.recv().await {
+                while let Some(block) = channel.recv().await {
                     body.write(block).await?;
                 }
             }
             Ok::<_, Failure>(())
         };
-        // A lane ends with its slice or with its worker: only together they say that nothing is missing.
-        let rows = lanes.all(passing).await?;
+        // A channel ends with its slice or with its worker: only together they say that nothing is missing.
+        let rows = channels.all(passing).await?;
         let stored = body.finish(|| attempt.may_publish()).await?;
         Ok((rows, stored))
     }

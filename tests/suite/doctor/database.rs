@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use exportbox::database::DatabaseUrl;
 use exportbox::doctor::{Limits, Status};
-use exportbox::export::ExporterChoice;
+use exportbox::export::ExporterSetting;
 use exportbox::queue::QueueError;
 
 use crate::harness::doctor::{assert_found, assert_rest_is_fine};
@@ -142,16 +142,16 @@ async fn what_is_on_hold_and_what_is_dead_is_told() {
 #[tokio::test]
 async fn an_exporter_that_is_asked_for_and_not_there_is_told_and_one_that_is_ruled_out_is_not_tried() {
     let mut world = World::new().await;
-    world.settings.exporter = ExporterChoice::AwsS3;
+    world.settings.exporter = ExporterSetting::AwsS3;
     let report = world.doctor().await;
     assert_found(&report, "aws_s3", Status::Fail, &["no aws_s3", "EXPORTBOX_EXPORTER=copy"]);
     assert_found(&report, "exporter", Status::Fail, &["EXPORTBOX_EXPORTER=auto"]);
     assert_rest_is_fine(&report, &["aws_s3", "exporter"]);
     let mut world = World::with_aws_s3().await;
     assert_found(&world.doctor().await, "export_aws_s3", Status::Ok, &["removed"]);
-    world.settings.exporter = ExporterChoice::Copy;
+    world.settings.exporter = ExporterSetting::Copy;
     assert_found(&world.doctor().await, "export_aws_s3", Status::Skipped, &["EXPORTBOX_EXPORTER=copy"]);
-    world.settings.exporter = ExporterChoice::Auto;
+    world.settings.exporter = ExporterSetting::Auto;
     world.sql(&format!("revoke usage on schema aws_s3 from {}_exporter", world.database)).await;
     let report = world.doctor().await;
     assert_found(&report, "export_aws_s3", Status::Skipped, &["neither the login nor a role"]);

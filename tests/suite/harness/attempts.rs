@@ -23,7 +23,7 @@ impl World {
     /// Run the export of an attempt that began, as its worker does, with a lease that was last heard of so long ago. It hears of nothing else.
     pub async fn go_on(&self, lease: &Lease, job: &ExportJob, silent_for: Duration) -> Outcome {
         let options = ExportOptions {
-            choice: self.settings.exporter,
+            exporter: self.settings.exporter,
             prefix: self.settings.prefix.clone(),
             region: None,
             part_size: 5 << 20,

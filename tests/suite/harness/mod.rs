@@ -35,7 +35,7 @@ use aws_config::SdkConfig;
 use exportbox::config::Settings;
 use exportbox::daemon::Daemon;
 use exportbox::database::DatabaseUrl;
-use exportbox::export::{ExporterChoice, SplitOptions};
+use exportbox::export::{ExporterSetting, SplitOptions};
 use exportbox::queue::{Leftover, Policy, Queue};
 use exportbox::sandbox::{Postgres, PostgresOptions, S3, S3Options, Ses, SesOptions, StoredMail};
 use exportbox::worker::{Budget, NoticeOptions, Tally, WorkOptions};
@@ -143,7 +143,7 @@ impl World {
             named_sources: Vec::new(),
             bucket: "exports".into(),
             prefix: "exports".into(),
-            exporter: ExporterChoice::Auto,
+            exporter: ExporterSetting::Auto,
             mail: "ses".parse().unwrap(),
             sender: "Exports <exports@example.com>".parse().unwrap(),
             ses_configuration_set: None,

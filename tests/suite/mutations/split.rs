@@ -26,14 +26,14 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a backend that fails leaves its slice short",
-        file: "src/export/split/lane.rs",
+        file: "src/export/split/channel.rs",
         search: "ended.map_err(|error| broken(&error))??",
         replace: "ended.map_err(|error| broken(&error))?.unwrap_or(0)",
         tests: &["exports::split::end::a_slice_that_fails_fails_the_export_and_leaves_no_object_and_no_backend"],
     },
     Mutation {
         name: "each slice has the ceiling of the whole",
-        file: "src/export/split/lane.rs",
+        file: "src/export/split/channel.rs",
         search: "self.job.terms.allow(self.progress.add_rows(rows), 0)",
         replace: "self.job.terms.allow(rows, self.progress.add_rows(rows) * 0)",
         tests: &["exports::split::end::ceilings_are_those_of_the_whole_file"],

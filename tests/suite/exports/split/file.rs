@@ -93,7 +93,7 @@ async fn a_plain_table_by_ranges_of_its_blocks_has_each_row_once() {
 #[tokio::test]
 async fn rows_larger_than_a_part_and_slices_larger_than_a_lane_go_through() {
     let mut world = world().await;
-    // Two backends wait behind a slice of 24 MB, with lanes full.
+    // Two backends wait behind a slice of 24 MB, with full channels.
     world.settings.split.slice_bytes = 3_000_000.0;
     let query = "select id, repeat('x', case when id % 700 = 7 then 6000000 else 300 end) as filler from item order by id";
     world.split_report("large", query, "id", "").await;

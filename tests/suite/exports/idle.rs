@@ -72,7 +72,7 @@ async fn an_export_finds_nothing_that_the_one_before_has_left_on_its_connection(
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_its_server_has_ended_costs_no_attempt() {
+async fn an_idle_connection_that_its_server_has_ended_costs_no_attempt() {
     let mut world = World::new().await;
     world.settings.work.slots = 1;
     registered(&world, "one", "select 1 as one", "app").await;

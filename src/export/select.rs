@@ -1,4 +1,4 @@
-//! Which exporter makes a file.
+//! Selects the exporter that makes a file.
 
 use std::str::FromStr;
 
@@ -7,7 +7,7 @@ use crate::source::{Sealed, Session};
 
 /// `EXPORTBOX_EXPORTER`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExporterChoice {
+pub enum ExporterSetting {
     /// `aws_s3` where the server has it, the role may call it and the format allows it, else `copy`.
     Auto,
     /// Only in the database.
@@ -16,31 +16,31 @@ pub enum ExporterChoice {
     Copy,
 }
 
-impl FromStr for ExporterChoice {
+impl FromStr for ExporterSetting {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<ExporterChoice, String> {
+    fn from_str(text: &str) -> Result<ExporterSetting, String> {
         match text {
-            "auto" => Ok(ExporterChoice::Auto),
-            "aws_s3" => Ok(ExporterChoice::AwsS3),
-            "copy" => Ok(ExporterChoice::Copy),
+            "auto" => Ok(ExporterSetting::Auto),
+            "aws_s3" => Ok(ExporterSetting::AwsS3),
+            "copy" => Ok(ExporterSetting::Copy),
             _ => Err("use auto, aws_s3 or copy".into()),
         }
     }
 }
 
 /// The exporter of one attempt.
-pub(super) enum Exporter {
+pub(super) enum Selected {
     /// As the export's role, or as the daemon's login over the report's sealed function.
     AwsS3(Option<Sealed>),
     Copy,
 }
 
-impl Exporter {
+impl Selected {
     pub(super) fn as_str(&self) -> &'static str {
         match self {
-            Exporter::AwsS3(_) => "aws_s3",
-            Exporter::Copy => "copy",
+            Selected::AwsS3(_) => "aws_s3",
+            Selected::Copy => "copy",
         }
     }
 }
@@ -49,24 +49,24 @@ fn unusable(sentence: &str) -> Failure {
     Failure::new(FailureClass::AwsS3Config, Verdict::Postpone, sentence)
 }
 
-/// Choose for one export. The query always runs with its own role's rights: a report as its sealed function, which the daemon's login has exported;
-/// anything else only where its role itself may call aws_s3. Otherwise `auto` streams.
-pub(super) async fn choose(choice: ExporterChoice, has_region: bool, session: &Session, job: &ExportJob) -> Result<Exporter, Failure> {
+/// Select the exporter of one attempt. The query always runs with its own role's rights: a sealed report as its function, whose result the daemon's
+/// login exports; anything else only where its role itself may call aws_s3. Otherwise `auto` streams.
+pub(super) async fn select(setting: ExporterSetting, has_region: bool, session: &Session, job: &ExportJob) -> Result<Selected, Failure> {
     let compressed = job.compression != Compression::None;
-    match choice {
-        ExporterChoice::Copy => Ok(Exporter::Copy),
-        ExporterChoice::Auto if compressed || !has_region => Ok(Exporter::Copy),
-        ExporterChoice::Auto => Ok(in_database(session, job).await?.unwrap_or(Exporter::Copy)),
-        ExporterChoice::AwsS3 if !has_region => Err(unusable("aws_s3 needs to know the bucket's region; set AWS_REGION.")),
-        ExporterChoice::AwsS3 if compressed => {
+    match setting {
+        ExporterSetting::Copy => Ok(Selected::Copy),
+        ExporterSetting::Auto if compressed || !has_region => Ok(Selected::Copy),
+        ExporterSetting::Auto => Ok(in_database(session, job).await?.unwrap_or(Selected::Copy)),
+        ExporterSetting::AwsS3 if !has_region => Err(unusable("aws_s3 needs to know the bucket's region; set AWS_REGION.")),
+        ExporterSetting::AwsS3 if compressed => {
             Err(unusable("aws_s3 cannot compress; run a daemon with EXPORTBOX_EXPORTER=auto or copy for such requests."))
         }
-        ExporterChoice::AwsS3 => in_database(session, job).await?.map_err(unusable),
+        ExporterSetting::AwsS3 => in_database(session, job).await?.map_err(unusable),
     }
 }
 
 /// The in-database exporter, or why it cannot be used.
-async fn in_database(session: &Session, job: &ExportJob) -> Result<Result<Exporter, &'static str>, Failure> {
+async fn in_database(session: &Session, job: &ExportJob) -> Result<Result<Selected, &'static str>, Failure> {
     let found = session.may_use_aws_s3().await?;
     // What the login may not export, nobody need have sealed.
     let sealed = if found.as_ref().is_some_and(|found| found.usable_by_login) { session.sealed(job).await? } else { None };
@@ -78,6 +78,6 @@ async fn in_database(session: &Session, job: &ExportJob) -> Result<Result<Export
         Some(found) if job.terms.kms_key.is_some() && !found.takes_key => {
             Err("This server's aws_s3 takes no key of a report's own; update the extension, or set EXPORTBOX_EXPORTER=auto.")
         }
-        Some(_) => Ok(Exporter::AwsS3(sealed)),
+        Some(_) => Ok(Selected::AwsS3(sealed)),
     })
 }

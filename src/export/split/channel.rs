@@ -1,4 +1,4 @@
-//! Lanes: each slice has one, its worker fills it block by block, and they are emptied in the order in which the slices were cut.
+//! Channels: each slice has one, its worker fills it block by block, and they are emptied in the order in which the slices were cut.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,35 +7,35 @@ use tokio::sync::{Mutex as Turn, mpsc};
 use tokio::task::JoinSet;
 
 use super::broken;
-use super::cutter::Cutter;
+use super::slicer::Slicer;
 use crate::export::body::gzip::{BLOCK, Gzip};
 use crate::job::{Compression, ExportJob, Failure, Progress};
 use crate::source::{Column, Cut, Session, Slice};
 
-/// Blocks that a lane holds: 8 MiB of rows.
+/// Blocks that a channel holds: 8 MiB of rows.
 const DEPTH: usize = 8 * 1024 * 1024 / BLOCK;
 
-type Lane = mpsc::Receiver<Bytes>;
+type Channel = mpsc::Receiver<Bytes>;
 
-/// The lanes of one export and those who fill them. Dropping it ends them.
+/// The channels of one export and those who fill them. Dropping it ends them.
 #[derive(Default)]
-pub(in crate::export) struct Lanes {
+pub(in crate::export) struct Channels {
     shared: Option<Arc<Shared>>,
     workers: JoinSet<Result<i64, Failure>>,
 }
 
-/// What the workers share: who cuts a slice puts its lane behind those cut before.
+/// What the workers share: who cuts a slice puts its channel behind those cut before.
 struct Shared {
-    order: Turn<mpsc::Sender<Lane>>,
-    cutter: Mutex<Cutter>,
+    order: Turn<mpsc::Sender<Channel>>,
+    slicer: Mutex<Slicer>,
 }
 
-impl Lanes {
-    /// So many lanes at most wait behind the one that is emptied.
-    pub(super) fn open(&mut self, waiting: usize, cutter: Cutter) -> mpsc::Receiver<Lane> {
-        let (order, lanes) = mpsc::channel(waiting);
-        self.shared = Some(Arc::new(Shared { order: Turn::new(order), cutter: Mutex::new(cutter) }));
-        lanes
+impl Channels {
+    /// So many channels at most wait behind the one that is emptied.
+    pub(super) fn open(&mut self, waiting: usize, slicer: Slicer) -> mpsc::Receiver<Channel> {
+        let (order, channels) = mpsc::channel(waiting);
+        self.shared = Some(Arc::new(Shared { order: Turn::new(order), slicer: Mutex::new(slicer) }));
+        channels
     }
 
     pub(super) fn start(&mut self, worker: Worker) {
@@ -44,12 +44,12 @@ impl Lanes {
         }
     }
 
-    /// Nobody else starts: when the workers end, the lanes do.
+    /// Nobody else starts: when the workers end, the channels do.
     pub(super) fn close(&mut self) {
         self.shared = None;
     }
 
-    /// Wait for all workers and for who empties their lanes; the first failure of any is that of all. Returns the rows.
+    /// Wait for all workers and for who empties their channels; the first failure of any is that of all. Returns the rows.
     pub(super) async fn all(&mut self, passing: impl Future<Output = Result<(), Failure>>) -> Result<i64, Failure> {
         let mut passing = std::pin::pin!(passing);
         let (mut rows, mut is_passed) = (0, false);
@@ -84,18 +84,18 @@ impl Worker {
     /// Slice after slice; returns the data rows of them all.
     async fn run(self, shared: Arc<Shared>) -> Result<i64, Failure> {
         let mut rows = 0;
-        while let Some((slice, width, lane)) = shared.next().await {
-            let (more, bytes) = self.copy(&slice, lane).await?;
+        while let Some((slice, width, channel)) = shared.next().await {
+            let (more, bytes) = self.copy(&slice, channel).await?;
             rows += more;
-            shared.cutter().learn(width, bytes);
+            shared.slicer().learn(width, bytes);
         }
         Ok(rows)
     }
 
-    /// One slice into its lane; returns its data rows, and its bytes before they are compressed.
-    async fn copy(&self, slice: &Slice, lane: mpsc::Sender<Bytes>) -> Result<(i64, u64), Failure> {
+    /// One slice into its channel; returns its data rows, and its bytes before they are compressed.
+    async fn copy(&self, slice: &Slice, channel: mpsc::Sender<Bytes>) -> Result<(i64, u64), Failure> {
         let mut source = self.session.copy_slice(&self.job, &self.columns, &self.cut, slice).await?;
-        let mut filler = Filler { lane, block: Vec::new(), gzip: (self.job.compression == Compression::Gzip).then(Gzip::new) };
+        let mut filler = Filler { channel, block: Vec::new(), gzip: (self.job.compression == Compression::Gzip).then(Gzip::new) };
         let mut heading = i64::from(slice.is_first && self.job.format.has_header(&self.job.options));
         let (mut rows, mut told, mut bytes) = (0, 0, 0u64);
         while let Some(line) = source.next().await? {
@@ -118,31 +118,31 @@ impl Worker {
 }
 
 impl Shared {
-    /// The next slice, how wide it is, and its lane, once there is room for one. None: everything is cut, or nobody wants it any more.
+    /// The next slice, how wide it is, and its channel, once there is room for one. None: everything is cut, or nobody wants it any more.
     async fn next(&self) -> Option<(Slice, f64, mpsc::Sender<Bytes>)> {
         let order = self.order.lock().await;
         let place = order.reserve().await.ok()?;
-        let (slice, width) = self.cutter().next()?;
-        let (lane, blocks) = mpsc::channel(DEPTH);
+        let (slice, width) = self.slicer().next()?;
+        let (channel, blocks) = mpsc::channel(DEPTH);
         place.send(blocks);
-        Some((slice, width, lane))
+        Some((slice, width, channel))
     }
 
     /// Nobody panics while holding it, and a guess would do no harm if they did.
-    fn cutter(&self) -> std::sync::MutexGuard<'_, Cutter> {
-        self.cutter.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slicer(&self) -> std::sync::MutexGuard<'_, Slicer> {
+        self.slicer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Rows to blocks, compressed if need be, in a member of their own.
 struct Filler {
-    lane: mpsc::Sender<Bytes>,
+    channel: mpsc::Sender<Bytes>,
     block: Vec<u8>,
     gzip: Option<Gzip>,
 }
 
 impl Filler {
-    /// True: a block was full. A row of any size goes in pieces, so that a lane has no more than it says.
+    /// True: a block was full. A row of any size goes in pieces, so that a channel has no more than it says.
     async fn take(&mut self, mut line: &[u8]) -> Result<bool, Failure> {
         let mut is_full = false;
         while !line.is_empty() {
@@ -187,10 +187,10 @@ impl Filler {
         Ok(())
     }
 
-    /// Waits while the lane is full. Nobody there: the export has failed elsewhere, and this worker is ended with it.
+    /// Waits while the channel is full. Nobody there: the export has failed elsewhere, and this worker is ended with it.
     async fn send(&self, block: Vec<u8>) {
         if !block.is_empty() {
-            let _ = self.lane.send(Bytes::from(block)).await;
+            let _ = self.channel.send(Bytes::from(block)).await;
         }
     }
 }
