@@ -3,6 +3,7 @@
 # make lint-iam the IAM policies of docs/iam, with parliament
 # make chaos SEED=7 MINUTES=30   a long round of everything at once; its last line has the figures
 # make bench  every figure against its floor, in a release build: CASE=queue, ROUNDS=5, SCALE=1 (an hour in all)
+# make docs  write the parts of the documents that are made from the program and the code
 # make mutations  take each guard away and see a test miss it (half an hour)
 
 CARGO ?= cargo
@@ -12,7 +13,7 @@ export RUST_TEST_THREADS ?= 6
 
 PGBOUNCER = PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v pgbouncer >/dev/null
 
-.PHONY: help demo test bench chaos mutations lint lint-iam sandbox build tools clock pooler
+.PHONY: help demo test docs bench chaos mutations lint lint-iam sandbox build tools clock pooler
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -29,6 +30,9 @@ chaos: tools clock
 test: tools clock pooler lint
 	@if $(PGBOUNCER); then $(CARGO) test --locked; \
 	else echo "no pgbouncer: the tests that put one before the database are not run"; EXPORTBOX_WITHOUT_PGBOUNCER=1 $(CARGO) test --locked; fi
+
+docs: tools
+	UPDATE_DOCS=1 $(CARGO) test --locked --test suite docs::
 
 bench: tools
 	CASE="$(CASE)" ROUNDS="$(ROUNDS)" SCALE="$(SCALE)" $(CARGO) bench --locked --bench measure

@@ -27,6 +27,12 @@ pub(super) struct ManArgs {
     dir: Option<PathBuf>,
 }
 
+/// The definition of all commands and their settings, for whoever makes a reference from it.
+#[must_use]
+pub fn command() -> Command {
+    Cli::command()
+}
+
 pub(super) fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), PROGRAM, &mut script);

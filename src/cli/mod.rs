@@ -31,6 +31,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub use self::generate::command;
+
 use crate::config::DatabaseArgs;
 use crate::daemon::DoesNotFit;
 use crate::queue::QueueError;
@@ -46,11 +48,15 @@ const EXIT_DEAD: u8 = 11;
 /// The database is not reachable, read-only, or its schema is not ours (sysexits' EX_UNAVAILABLE).
 const EXIT_UNAVAILABLE: u8 = 69;
 
+/// What every exit code means where a command says nothing else.
+const EXIT_CODES: &str = "Exit codes of every command: 0 done; 1 it could not be done, the last line says why; 2 wrong usage or configuration \
+    (a refused login or a missing grant is configuration); 69 the database cannot be reached, only reads, or has another schema than this program's.";
+
 /// Insert a row in the same transaction as your business data, and get a file.
 ///
 /// Try it with nothing else running: exportbox demo
 #[derive(Parser)]
-#[command(name = "exportbox", version, max_term_width = 120)]
+#[command(name = "exportbox", version, max_term_width = 120, after_long_help = EXIT_CODES)]
 struct Cli {
     #[command(flatten)]
     database: DatabaseArgs,
@@ -65,41 +71,67 @@ enum Command {
     /// Bring the schema up to date
     Migrate(migrate::MigrateArgs),
     /// Work until told to stop
+    ///
+    /// Exit codes: 0 stopped by SIGTERM or SIGINT; 2 usage or configuration; 69 the database could not be reached at the start, or has another
+    /// schema. Later it waits for the database, however long that takes.
     Run(Box<work::RunArgs>),
     /// Work until nothing is due, then exit: for cron and scheduled tasks
     ///
-    /// Exit codes: 0 nothing due is left; 10 stopped by its budget with due work left; 11 drained, and at least one job died;
-    /// 2 usage or configuration, also when a wrong setting holds work up; 69 database not reachable, read-only, or its schema not ours.
+    /// Exit codes: 0 nothing due is left; 10 stopped by its budget or a signal with due work left, or other processes hold all
+    /// EXPORTBOX_SOURCE_SLOTS; 11 drained, and at least one job died; 2 usage or configuration, also when a wrong setting holds due work up;
+    /// 69 database not reachable, read-only, or its schema not ours.
     Drain(Box<work::DrainArgs>),
-    /// Is it working: what is due, running, dead and on hold, and the newest exports
+    /// Show what is due, running, dead and on hold, and the newest exports
     Status(status::StatusArgs),
-    /// Everything about one export: what happened when, its files and mails
+    /// Show everything about one export: what happened when, its files and mails
+    ///
+    /// Exit codes: 1 there is no such export, or this login may not see it.
     Show(show::ShowArgs),
     /// Follow one export until it is final, with a progress bar
+    ///
+    /// Exit codes: 0 it is completed; 1 it is dead or cancelled, a mail was not delivered, or this login sees no such export.
     Watch(watch::WatchArgs),
-    /// Why each job of an export is where it is, and what to do about it
+    /// Say why each job of an export is where it is, and what to do about it
+    ///
+    /// Exit codes: 1 there is no such export, or this login may not see it.
     Explain(explain::ExplainArgs),
-    /// Exit 0 when the database answers and its schema fits: the health check of containers, needs no shell
+    /// Check that the database answers and its schema fits: the health check of containers, needs no shell
     Health(look::HealthArgs),
-    /// Start nothing more of: all, exports, deliveries, report:NAME, source:NAME. What runs goes on. Without an argument: what is paused
+    /// Start nothing more of a scope: all, exports, deliveries, report:NAME or source:NAME. Without a scope, list what is paused
+    ///
+    /// What runs goes on.
+    ///
+    /// Exit codes: 1 there is nothing of that name.
     Pause(pause::PauseArgs),
     /// End a pause
+    ///
+    /// Exit codes: 1 it was not paused.
     Resume(pause::ResumeArgs),
-    /// Put what waits of an export before or behind others
+    /// Put the waiting jobs of an export before or behind others
+    ///
+    /// Exit codes: 1 nothing of it waits with another priority.
     Priority(pause::PriorityArgs),
     /// Stop exports and their mails: by id, or all that a filter names
+    ///
+    /// Exit codes: 1 there is nothing to cancel, or it is not yours; 2 the filter is empty.
     Cancel(filter::ManyArgs),
     /// Give dead and cancelled jobs a fresh start: by the export's id, or all that a filter names
+    ///
+    /// Exit codes: 1 there is nothing to requeue, or it is not yours; 2 the filter is empty.
     Requeue(operate::RequeueArgs),
     /// Mail a new link to the file of a completed export, without a new export
+    ///
+    /// Exit codes: 1 there is no file to link to, nobody to send it to, or the export is not yours.
     Relink(operate::RelinkArgs),
-    /// Dead letters: what failed for good, why, and what to do about it
+    /// List the dead letters: what failed for good, why, and what to do about it
     Dead(operate::DeadArgs),
     /// Check everything that work depends on, and say what to do about what is wrong
     ///
     /// Exit codes: 0 all fine, or only warnings; 1 something is wrong; 2 and 69 as drain would.
     Doctor(Box<doctor::DoctorArgs>),
     /// Take a person's address out of requests, deliveries and events, and remove the files made for it alone
+    ///
+    /// Exit codes: 1 it is no address, or it is under a legal hold.
     Erase(operate::EraseArgs),
     /// The catalogue of reports: named queries with parameters, limits and a role
     #[command(subcommand)]
@@ -113,10 +145,12 @@ enum Command {
     Completions(generate::CompletionsArgs),
     /// Print a man page: exportbox man drain | man -l -
     Man(generate::ManArgs),
-    /// The whole story on this machine with nothing else running
+    /// Show the whole story on this machine with nothing else running
+    ///
+    /// Exit codes: 1 something that the demo claims does not hold.
     #[cfg(feature = "sandbox")]
     Demo(demo::DemoArgs),
-    /// A private PostgreSQL, S3 and mailbox to develop an application against
+    /// Run a private PostgreSQL, S3 and mailbox to develop an application against
     #[cfg(feature = "sandbox")]
     Sandbox(sandbox::SandboxArgs),
     /// Upload standard input, as the sandbox's aws_s3 asks for it

@@ -14,6 +14,7 @@ mod dead;
 mod delivery;
 mod demo;
 mod deploy;
+mod docs;
 mod doctor;
 mod door;
 mod drain;

@@ -2,6 +2,5 @@
 
 mod health;
 mod history;
-mod papers;
 mod progress;
 mod visible;

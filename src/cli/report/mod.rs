@@ -19,11 +19,15 @@ use crate::queue::{Definition, Queue, QueueError};
 
 #[derive(Subcommand)]
 pub(super) enum ReportCommand {
-    /// Register reports from files: plans each query where it will run, with the rights of its role. The same file again changes nothing
+    /// Register reports from files, after planning each query where it will run, with the rights of its role
+    ///
+    /// The same file again changes nothing.
+    ///
+    /// Exit codes: 1 a report is refused; 2 a file, a setting or a grant is wrong.
     Add(AddArgs),
-    /// The reports that this login may see
+    /// List the reports that this login may see
     List(JsonArgs),
-    /// One report with its parameters, limits and query
+    /// Show one report with its parameters, limits and query
     Show(ShowArgs),
     /// Take no new requests for a report; `report add` enables it again
     Disable(NameArgs),

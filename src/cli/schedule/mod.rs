@@ -18,17 +18,21 @@ use crate::queue::{Queue, Switch, Timetable};
 
 #[derive(Subcommand)]
 pub(super) enum ScheduleCommand {
-    /// Register schedules from files, after checking what they would request. The same file again changes nothing
+    /// Register schedules from files, after checking what they would request
+    ///
+    /// The same file again changes nothing.
+    ///
+    /// Exit codes: 1 a schedule is refused; 2 a file, a setting or a grant is wrong.
     Add(AddArgs),
-    /// The schedules that this login may see
+    /// List the schedules that this login may see
     List(JsonArgs),
-    /// One schedule, and what it asks for
+    /// Show one schedule, and what it asks for
     Show(NameArgs),
-    /// When a schedule is due next: one that is registered, or a file
+    /// Say when a schedule is due next: one that is registered, or a file
     Next(NextArgs),
     /// Request nothing from now on
     Disable(NameArgs),
-    /// Go on from the next instant; what was due meanwhile is not caught up
+    /// Request again from the next instant on; what was due meanwhile is not caught up
     Enable(NameArgs),
     /// Forget a schedule; what it has requested stays
     Remove(NameArgs),

@@ -1,0 +1,125 @@
+//! No link leads into nothing, and every page is found.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+
+use crate::tidy::{files, root};
+
+/// Every page, from the root, with its text.
+fn pages() -> Vec<(String, String)> {
+    let others = ["README.md", "migrations/README.md", "sql/README.md"];
+    let read = |name: &str| (name.to_string(), std::fs::read_to_string(root().join(name)).unwrap());
+    files("docs", "md").into_iter().chain(others.map(read)).collect()
+}
+
+/// The lines outside of code blocks, by number.
+fn prose(text: &str) -> Vec<(usize, &str)> {
+    let mut in_code = false;
+    let mut lines = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        if line.trim_start().starts_with("```") {
+            in_code = !in_code;
+        } else if !in_code && !line.starts_with("    ") {
+            lines.push((number, line));
+        }
+    }
+    lines
+}
+
+/// What a heading is called in a link, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect::<String>().to_lowercase()
+}
+
+fn anchors(text: &str) -> BTreeSet<String> {
+    prose(text).into_iter().filter(|(_, line)| line.starts_with('#')).map(|(_, line)| anchor(line)).collect()
+}
+
+/// The targets of all links to other pages and places of this project.
+fn links(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (number, line) in prose(text) {
+        for target in line.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            if !target.starts_with("http") {
+                found.push((number, target.to_string()));
+            }
+        }
+    }
+    found
+}
+
+/// The path without `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        if part == Component::ParentDir {
+            plain.pop();
+        } else {
+            plain.push(part)
+        }
+    }
+    plain
+}
+
+#[test]
+fn every_link_leads_to_a_page_and_a_heading_that_are_there() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for (name, text) in pages() {
+        for (number, target) in links(&text) {
+            count += 1;
+            let (file, place) = target.split_once('#').unwrap_or((&target, ""));
+            let page = if file.is_empty() { PathBuf::from(&name) } else { plain(&Path::new(&name).parent().unwrap().join(file)) };
+            let there = root().join(&page);
+            if !there.exists() {
+                wrong.push(format!("{name}:{number}: there is no {}", page.display()));
+            } else if !place.is_empty() && !anchors(&std::fs::read_to_string(there).unwrap()).contains(place) {
+                wrong.push(format!("{name}:{number}: {} has no heading #{place}", page.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "links into nothing:\n{}", wrong.join("\n"));
+    assert!(count > 100, "only {count} links were found");
+}
+
+#[test]
+fn every_page_that_the_program_and_its_alerts_name_is_there_with_its_heading() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for (name, text) in [files("src", "rs"), files("docs", "yml"), files("sql", "sql"), files("migrations", "sql")].concat() {
+        for rest in text.split("docs/").skip(1) {
+            let target: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_/.#".contains(*c)).collect();
+            let Some((file, place)) = target.split_once(".md") else { continue };
+            count += 1;
+            let (page, place) = (format!("docs/{file}.md"), place.trim_end_matches('.').trim_start_matches('#'));
+            match std::fs::read_to_string(root().join(&page)) {
+                Err(_) => wrong.push(format!("{name}: there is no {page}")),
+                Ok(text) if !place.is_empty() && !anchors(&text).contains(place) => {
+                    wrong.push(format!("{name}: {page} has no heading #{place}"))
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(count > 10, "only {count} were found");
+}
+
+#[test]
+fn every_page_is_reached_from_the_readme_or_from_the_list_of_pages() {
+    let mut reached: BTreeSet<PathBuf> = BTreeSet::new();
+    let mut todo = vec![PathBuf::from("README.md")];
+    while let Some(page) = todo.pop() {
+        if !reached.insert(page.clone()) {
+            continue;
+        }
+        let text = std::fs::read_to_string(root().join(&page)).unwrap();
+        let targets = links(&text).into_iter().map(|(_, target)| target.split('#').next().unwrap().to_string());
+        let pages = targets.filter(|target| target.ends_with(".md")).map(|target| plain(&page.parent().unwrap().join(target)));
+        todo.extend(pages.filter(|page| root().join(page).is_file()));
+    }
+    let lost: Vec<String> =
+        files("docs", "md").into_iter().map(|(name, _)| name).filter(|name| !reached.contains(Path::new(name))).collect();
+    assert!(lost.is_empty(), "no link leads to {lost:?}");
+}
