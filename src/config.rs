@@ -130,27 +130,27 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// An age, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keep(pub Option<Duration>);
+pub struct Age(pub Option<Duration>);
 
-fn keep(text: &str) -> Result<Keep, String> {
+fn age(text: &str) -> Result<Age, String> {
     if text == "forever" {
-        return Ok(Keep(None));
+        return Ok(Age(None));
     }
-    humantime::parse_duration(text).map(|age| Keep(Some(age))).map_err(|_| "write a duration such as 90d, or forever".to_string())
+    humantime::parse_duration(text).map(|length| Age(Some(length))).map_err(|_| "write a duration such as 90d, or forever".to_string())
 }
 
 /// How long what is final is kept.
 #[derive(Args, Debug, Clone)]
 pub struct RetentionArgs {
     /// How long completed exports are kept, with their mails, attempts and files: a duration such as 90d, or forever
-    #[arg(long, env = "EXPORTBOX_KEEP_COMPLETED", value_parser = keep, default_value = "forever", value_name = "AGE")]
-    pub keep_completed: Keep,
+    #[arg(long, env = "EXPORTBOX_KEEP_COMPLETED", value_parser = age, default_value = "forever", value_name = "AGE")]
+    pub keep_completed: Age,
     /// The same for exports that are dead, or a mail of which is
-    #[arg(long, env = "EXPORTBOX_KEEP_DEAD", value_parser = keep, default_value = "forever", value_name = "AGE")]
-    pub keep_dead: Keep,
+    #[arg(long, env = "EXPORTBOX_KEEP_DEAD", value_parser = age, default_value = "forever", value_name = "AGE")]
+    pub keep_dead: Age,
     /// The same for exports that were cancelled, or a mail of which was
-    #[arg(long, env = "EXPORTBOX_KEEP_CANCELLED", value_parser = keep, default_value = "forever", value_name = "AGE")]
-    pub keep_cancelled: Keep,
+    #[arg(long, env = "EXPORTBOX_KEEP_CANCELLED", value_parser = age, default_value = "forever", value_name = "AGE")]
+    pub keep_cancelled: Age,
     /// What removes the files of exports that are not kept any more: this program with their rows, or the bucket's lifecycle rule
     #[arg(long, env = "EXPORTBOX_DELETE_OBJECTS", default_value = "rows", value_parser = ["rows", "lifecycle"])]
     pub delete_objects: String,
@@ -258,8 +258,8 @@ pub struct WorkArgs {
     pub retention: RetentionArgs,
     /// Uploads in parts below the prefix that nobody has finished are aborted at this age, or never. An attempt lasts 7d at most; take more than
     /// that where other installations use the same prefix
-    #[arg(long, env = "EXPORTBOX_KEEP_UPLOADS", value_parser = keep, default_value = "8d", value_name = "AGE")]
-    pub keep_uploads: Keep,
+    #[arg(long, env = "EXPORTBOX_KEEP_UPLOADS", value_parser = age, default_value = "8d", value_name = "AGE")]
+    pub keep_uploads: Age,
     /// The S3 endpoint that links shall name, when recipients reach it under another name than this process
     #[arg(long, env = "EXPORTBOX_PUBLIC_S3_ENDPOINT", value_name = "URL")]
     pub public_s3_endpoint: Option<String>,

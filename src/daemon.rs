@@ -10,13 +10,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::{Settings, SourceSettings};
-use crate::database::{DatabaseUrl, Limits};
-use crate::delivery::Courier;
+use crate::database::{ConnectionLimits, DatabaseUrl};
 use crate::doctor::{self, Doctor};
 use crate::export::{ExportOptions, Exporter};
 use crate::http::{self, CannotListen, Http};
 use crate::mail::{Mailer, Transport};
-use crate::queue::{Drained, Leftover, Queue, QueueError, Room};
+use crate::message::Messenger;
+use crate::queue::{DrainCounts, FreeSlots, Queue, QueueError, Remaining};
 use crate::source::{DEFAULT_SOURCE, Source, Sources};
 use crate::store::{Store, StoreOptions};
 use crate::worker::{Budget, Handler, Tally, Worker};
@@ -107,7 +107,7 @@ impl Daemon {
     ///
     /// # Errors
     /// The database cannot be reached, refuses the login, or its schema is not ours.
-    pub async fn drain(self, budget: Budget, stop: CancellationToken) -> Result<(Tally, Leftover), QueueError> {
+    pub async fn drain(self, budget: Budget, stop: CancellationToken) -> Result<(Tally, Remaining), QueueError> {
         let (started, queue) = (Instant::now(), self.queue.clone());
         let tally = if self.has_nothing_to_do().await {
             Tally { budget_spent: budget.time_left(started) == Some(Duration::ZERO), ..Tally::default() }
@@ -116,18 +116,18 @@ impl Daemon {
         };
         let Tally { claimed, exported, mailed, dead, .. } = tally;
         let (max_runtime, time_left) = (budget.max_runtime, budget.time_left(started));
-        let leftover = queue.drained(&Drained { claimed, exported, mailed, dead, max_runtime, time_left }).await?;
+        let leftover = queue.record_drain(&DrainCounts { claimed, exported, mailed, dead, max_runtime, time_left }).await?;
         Ok((tally, leftover))
     }
 
     /// Most drains find nothing, and one look says so. What cannot be asked is left to the worker, which knows what is worth waiting for.
     async fn has_nothing_to_do(&self) -> bool {
         let work = &self.settings.work;
-        let room = Room { exports: work.slots, deliveries: work.mail_slots };
-        let is_quiet = work.notices.tells_nobody() && self.queue.ahead(room, None).await.is_ok_and(|ahead| ahead.is_quiet());
+        let room = FreeSlots { exports: work.slots, deliveries: work.mail_slots };
+        let is_quiet = work.notices.tells_nobody() && self.queue.next_due(room, None).await.is_ok_and(|next| next.is_quiet());
         if !is_quiet {
             // What it has seen is still to be looked for, from the start.
-            self.queue.be_thorough();
+            self.queue.request_full_scan();
         }
         is_quiet
     }
@@ -146,8 +146,8 @@ impl Daemon {
         let sources = all_sources(source, &settings.named_sources);
         let exporter = Exporter::new(sources.clone(), store.clone(), export_options(&settings, &s3));
         let mailer = mailer.unwrap_or_else(|| mailer_over_ses(&settings, &ses));
-        let courier = Courier::new(store.clone(), mailer, settings.link_ttl);
-        let worker = Worker::new(queue, sources, store, exporter, courier, settings.work);
+        let messenger = Messenger::new(store.clone(), mailer, settings.link_ttl);
+        let worker = Worker::new(queue, sources, store, exporter, messenger, settings.work);
         match handler {
             Some(handler) => worker.handling(handler),
             None => worker,
@@ -169,14 +169,14 @@ pub struct DoesNotFit {
 /// A setting that only shows now.
 pub async fn doctor(settings: Settings) -> anyhow::Result<Doctor> {
     let sdk = aws_config().await;
-    doctor_with(settings, doctor::Limits::default(), &sdk, &sdk)
+    doctor_with(settings, doctor::CheckLimits::default(), &sdk, &sdk)
 }
 
 /// The same with AWS settings that are already there, and limits of the caller's own.
 ///
 /// # Errors
 /// As `doctor`.
-pub fn doctor_with(settings: Settings, limits: doctor::Limits, s3: &SdkConfig, ses: &SdkConfig) -> anyhow::Result<Doctor> {
+pub fn doctor_with(settings: Settings, limits: doctor::CheckLimits, s3: &SdkConfig, ses: &SdkConfig) -> anyhow::Result<Doctor> {
     let source = Source::new(settings.source.clone()).with_logins(&settings.source_for);
     Ok(Doctor {
         queue: Queue::new(&settings.database, process_name(), settings.policy.clone()),
@@ -222,7 +222,7 @@ fn connections_needed(settings: &Settings) -> (i64, Option<i64>) {
 }
 
 /// Refuse what can never fit, and say so when it does not fit at this moment.
-async fn check_connections(settings: &Settings, outbox: Limits, source: &Source) -> anyhow::Result<()> {
+async fn check_connections(settings: &Settings, outbox: ConnectionLimits, source: &Source) -> anyhow::Result<()> {
     let slots = settings.work.slots;
     let (at_outbox, at_source) = connections_needed(settings);
     let mut places = vec![("outbox", at_outbox, outbox)];

@@ -20,7 +20,7 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-pub use limits::{Limit, Limits};
+pub use limits::{ConnectionLimit, ConnectionLimits};
 pub use server::Server;
 
 /// A connection that has to be polled for its client to work.

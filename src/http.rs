@@ -1,7 +1,7 @@
 //! What a process says of itself over HTTP: `/metrics` for Prometheus, `/health` while it lives, `/ready` while it can work.
 //!
 //! Must not know: jobs, exports, mails. Counters are the process' own; figures of the tables are read when somebody asks, by one statement with a
-//! short patience, and kept for a few seconds. Nobody is asked who they are: no page holds more than figures.
+//! short patience, and kept for a few seconds. Nobody is asked who they are: no page holds more than readings.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::figures;
-use crate::queue::{Figure, Queue, QueueError};
+use crate::metrics;
+use crate::queue::{Queue, QueueError, Reading};
 
 /// How long the database may take to answer a scrape.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What was read is good for this long, so that many who scrape cost the database no more than one.
-const KEPT: Duration = Duration::from_secs(3);
+const FRESH: Duration = Duration::from_secs(3);
 /// Histograms keep each value until somebody scrapes, or until this has passed.
 const UPKEEP: Duration = Duration::from_secs(10);
 
@@ -46,13 +46,13 @@ struct Board {
     queue: Queue,
     counters: PrometheusHandle,
     stop: CancellationToken,
-    looked: Mutex<Option<Looked>>,
+    last: Mutex<Option<TableReadings>>,
 }
 
 /// What the tables said, and when.
-struct Looked {
+struct TableReadings {
     at: Instant,
-    figures: Result<Vec<Figure>, QueueError>,
+    readings: Result<Vec<Reading>, QueueError>,
 }
 
 /// Listen, and keep what is counted from now on.
@@ -62,10 +62,10 @@ struct Looked {
 pub async fn serve(address: &str, queue: Queue, stop: CancellationToken) -> Result<Http, CannotListen> {
     let listener = TcpListener::bind(address).await.map_err(CannotListen)?;
     let bound = listener.local_addr().map_err(CannotListen)?;
-    let counters = figures::keep();
-    let board = Arc::new(Board { queue, counters: counters.clone(), stop, looked: Mutex::default() });
+    let counters = metrics::install();
+    let board = Arc::new(Board { queue, counters: counters.clone(), stop, last: Mutex::default() });
     let routes = Router::new()
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(metrics_page))
         .route("/health", get(async || "alive\n"))
         .route("/ready", get(ready))
         .with_state(board);
@@ -84,11 +84,11 @@ pub async fn serve(address: &str, queue: Queue, stop: CancellationToken) -> Resu
     Ok(Http { address: bound, _answering: AbortOnDropHandle::new(answering) })
 }
 
-async fn metrics(State(board): State<Arc<Board>>) -> impl IntoResponse {
-    let of_tables = board.look(|figures| figures.as_ref().ok().map(|figures| written(figures))).await;
-    figures::database_up(of_tables.is_some());
+async fn metrics_page(State(board): State<Arc<Board>>) -> impl IntoResponse {
+    let of_tables = board.read_tables(|readings| readings.as_ref().ok().map(|readings| written(readings))).await;
+    metrics::database_up(of_tables.is_some());
     let (open, used) = board.queue.pool_use();
-    figures::pool(open, used);
+    metrics::pool(open, used);
     let page = board.counters.render() + &of_tables.unwrap_or_default();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page)
 }
@@ -97,36 +97,36 @@ async fn ready(State(board): State<Arc<Board>>) -> impl IntoResponse {
     if board.stop.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
-    match board.look(|figures| figures.is_ok()).await {
+    match board.read_tables(|readings| readings.is_ok()).await {
         true => (StatusCode::OK, "ready\n"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "the database cannot be asked; the log says why\n"),
     }
 }
 
 impl Board {
-    /// What the tables say, not older than `KEPT`. Whoever comes meanwhile waits for the same answer.
-    async fn look<T>(&self, read: impl FnOnce(&Result<Vec<Figure>, QueueError>) -> T) -> T {
-        let mut looked = self.looked.lock().await;
-        let fresh = match looked.take() {
-            Some(last) if last.at.elapsed() < KEPT => last,
+    /// What the tables say, not older than `FRESH`. Whoever comes meanwhile waits for the same answer.
+    async fn read_tables<T>(&self, read: impl FnOnce(&Result<Vec<Reading>, QueueError>) -> T) -> T {
+        let mut last = self.last.lock().await;
+        let fresh = match last.take() {
+            Some(last) if last.at.elapsed() < FRESH => last,
             _ => {
-                let figures = self.queue.figures(PATIENCE).await;
-                if let Err(error) = &figures {
+                let readings = self.queue.metrics(PATIENCE).await;
+                if let Err(error) = &readings {
                     tracing::debug!(%error, "the figures of the tables could not be read");
                 }
-                Looked { at: Instant::now(), figures }
+                TableReadings { at: Instant::now(), readings }
             }
         };
-        read(&looked.insert(fresh).figures)
+        read(&last.insert(fresh).readings)
     }
 }
 
 /// Figures of the tables as Prometheus reads them; a recorder of their own forgets what is not there any more.
-fn written(all: &[Figure]) -> String {
+fn written(all: &[Reading]) -> String {
     let recorder = PrometheusBuilder::new().build_recorder();
-    metrics::with_local_recorder(&recorder, || {
-        for figure in all {
-            figures::read(&figure.metric, figure.kind.as_deref(), figure.state.as_deref(), figure.value);
+    ::metrics::with_local_recorder(&recorder, || {
+        for reading in all {
+            metrics::read(&reading.metric, reading.kind.as_deref(), reading.state.as_deref(), reading.value);
         }
     });
     recorder.handle().render()

@@ -9,7 +9,7 @@
 //! 4. An export: [`export`] opens a read-only snapshot on the [`source`] as the request's role, streams `COPY` into the [`store`]
 //!    (or has `aws_s3` write), and verifies what is stored.
 //! 5. [`queue`] settles it: manifest, and one delivery job per recipient, in one statement that names the lease token.
-//! 6. A delivery is stamped `sending`; [`delivery`] signs a link and composes the mail; [`mail`] hands it to the provider, once.
+//! 6. A delivery is stamped `sending`; [`message`] signs a link and composes the mail; [`mail`] hands it to the provider, once.
 //! 7. [`queue`] settles it: `accepted` with the provider's id; or retry, dead, unknown, released.
 //! 8. Meanwhile one heartbeat a process keeps all leases, brings cancels, and stops what has lost its lease.
 //!    Beside the work what lost is swept, and now and then one process prunes what is old enough.
@@ -17,8 +17,8 @@
 //!
 //! # The rooms
 //!
-//! `cli → daemon → {worker, http, doctor} → {export, delivery} → {queue, source, store, mail} → {job, database, sql, secret, figures}`. Import only from the right; `export` and
-//! `delivery` never import `queue`. Every statement is one file in `sql/`; [`sql`] holds their text. [`sandbox`] stands beside them all: the
+//! `cli → daemon → {worker, http, doctor} → {export, message} → {queue, source, store, mail} → {job, database, sql, secret, metrics}`. Import only from the right; `export` and
+//! `message` never import `queue`. Every statement is one file in `sql/`; [`sql`] holds their text. [`sandbox`] stands beside them all: the
 //! demo, the tests and the benchmarks use it, the daemon does not know it.
 //!
 //! # The invariants
@@ -47,13 +47,13 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod database;
-pub mod delivery;
 pub mod doctor;
 pub mod export;
-pub mod figures;
 pub mod http;
 pub mod job;
 pub mod mail;
+pub mod message;
+pub mod metrics;
 pub mod queue;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

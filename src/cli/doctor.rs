@@ -9,7 +9,7 @@ use super::print::printable;
 use super::{exit_code, usage};
 use crate::config::{DatabaseArgs, Settings, WorkArgs};
 use crate::daemon;
-use crate::doctor::{Finding, Report, Status};
+use crate::doctor::{CheckStatus, Diagnosis, Finding};
 
 #[derive(Args)]
 pub(super) struct DoctorArgs {
@@ -22,10 +22,10 @@ pub(super) struct DoctorArgs {
 
 pub(super) async fn doctor(database: &DatabaseArgs, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let settings = Settings::resolve(database, &args.work).map_err(usage)?;
-    let report = daemon::doctor(settings).await?.examine().await;
+    let report = daemon::doctor(settings).await?.check().await;
     if args.json {
         let [ok, warnings, failures, skipped] =
-            [Status::Ok, Status::Warn, Status::Fail, Status::Skipped].map(|status| report.count(status));
+            [CheckStatus::Ok, CheckStatus::Warn, CheckStatus::Fail, CheckStatus::Skipped].map(|status| report.count(status));
         println!("{}", json!({ "checks": report.findings, "ok": ok, "warn": warnings, "fail": failures, "skipped": skipped }));
     } else {
         report.findings.iter().for_each(print);
@@ -36,10 +36,10 @@ pub(super) async fn doctor(database: &DatabaseArgs, args: &DoctorArgs) -> anyhow
 
 fn print(finding: &Finding) {
     let status = match finding.status {
-        Status::Ok => "ok",
-        Status::Warn => "WARN",
-        Status::Fail => "FAIL",
-        Status::Skipped => "-",
+        CheckStatus::Ok => "ok",
+        CheckStatus::Warn => "WARN",
+        CheckStatus::Fail => "FAIL",
+        CheckStatus::Skipped => "-",
     };
     println!("{status:<4}  {:<13}  {}", finding.name, printable(&finding.finding));
     if let Some(fix) = &finding.fix {
@@ -47,8 +47,8 @@ fn print(finding: &Finding) {
     }
 }
 
-fn sum(report: &Report) -> String {
-    match (report.count(Status::Fail), report.count(Status::Warn)) {
+fn sum(report: &Diagnosis) -> String {
+    match (report.count(CheckStatus::Fail), report.count(CheckStatus::Warn)) {
         (0, 0) => "nothing to do".into(),
         (0, warnings) => format!("it works; to do: {warnings}"),
         (failures, warnings) => format!("wrong: {failures}; to do beside that: {warnings}"),
@@ -56,8 +56,8 @@ fn sum(report: &Report) -> String {
 }
 
 /// What would keep a daemon from starting ends as that daemon would.
-fn code(report: Report) -> ExitCode {
-    if report.count(Status::Fail) == 0 {
+fn code(report: Diagnosis) -> ExitCode {
+    if report.count(CheckStatus::Fail) == 0 {
         return ExitCode::SUCCESS;
     }
     report.refused.map_or(ExitCode::FAILURE, |refused| exit_code(&anyhow::Error::new(refused)))

@@ -9,7 +9,7 @@ mod doctor;
 mod explain;
 mod filter;
 mod generate;
-mod look;
+mod health;
 mod migrate;
 mod operate;
 mod pause;
@@ -96,7 +96,7 @@ enum Command {
     /// Exit codes: 1 there is no such export, or this login may not see it.
     Explain(explain::ExplainArgs),
     /// Check that the database answers and its schema fits: the health check of containers, needs no shell
-    Health(look::HealthArgs),
+    Health(health::HealthArgs),
     /// Start nothing more of a scope: all, exports, deliveries, report:NAME or source:NAME. Without a scope, list what is paused
     ///
     /// What runs goes on.
@@ -238,7 +238,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::status(database, &args).await,
         Command::Show(args) => show::show(database, &args).await,
         Command::Watch(args) => watch::watch(database, &args).await,
-        Command::Health(args) => look::health(database, &args).await,
+        Command::Health(args) => health::health(database, &args).await,
         Command::Doctor(args) => doctor::doctor(database, &args).await,
         Command::Cancel(args) => operate::cancel(database, &args).await,
         Command::Requeue(args) => operate::requeue(database, &args).await,

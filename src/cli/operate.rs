@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::filter::{FilterArgs, ManyArgs, duration};
-use super::look::queue;
+use super::health::queue;
 use super::print::{counted, field, printable};
 use crate::config::DatabaseArgs;
-use crate::queue::Touched;
+use crate::queue::Affected;
 
 #[derive(Args)]
 pub(super) struct RequeueArgs {
@@ -64,7 +64,7 @@ pub(super) struct EraseArgs {
 }
 
 /// What was done to what a filter names, for people and programs.
-fn tell(touched: Touched, done: &str, to_do: &str, as_json: bool) -> anyhow::Result<ExitCode> {
+fn tell(touched: Affected, done: &str, to_do: &str, as_json: bool) -> anyhow::Result<ExitCode> {
     if as_json {
         println!("{}", serde_json::to_string(&touched)?);
     } else {

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::look::queue;
+use super::health::queue;
 use super::print::{counted, field, printable, table};
 use crate::config::DatabaseArgs;
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::look::queue;
+use super::health::queue;
 use super::print::{counted, size};
 use super::usage;
 use crate::config::{DatabaseArgs, RetentionArgs};

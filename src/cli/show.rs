@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::look::{export_id, no_such_export, queue};
+use super::health::{export_id, no_such_export, queue};
 use super::print::{amount, field, printable, table};
 use super::terminal::{Terminal, instant, span};
 use super::watch::pace;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::look::{health_lines, queue};
+use super::health::{health_lines, queue};
 use super::print::{amount, counted, field, printable};
 use super::terminal::{Terminal, instant, span};
 use crate::config::DatabaseArgs;

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::look::{export_id, no_such_export, queue};
+use super::health::{export_id, no_such_export, queue};
 use super::print::{amount, count, counted, field, printable, size};
 use super::terminal::{instant, span};
 use crate::config::DatabaseArgs;

@@ -10,7 +10,7 @@ use super::signal::stop_on_signal;
 use super::{EXIT_BUDGET, EXIT_DEAD, EXIT_USAGE, usage};
 use crate::config::{DatabaseArgs, Settings, WorkArgs};
 use crate::daemon::Daemon;
-use crate::queue::Leftover;
+use crate::queue::Remaining;
 use crate::worker::{Budget, Tally};
 
 #[derive(Args)]
@@ -123,7 +123,7 @@ pub(super) async fn drain(database: &DatabaseArgs, args: &DrainArgs) -> anyhow::
 
 /// The contract of the exit code. A wrong setting comes first: nothing else gets better before it is mended. What became due after the last look
 /// of a drain that nothing has cut short is the next one's.
-fn verdict(tally: &Tally, left: &Leftover, was_cut_short: bool) -> u8 {
+fn verdict(tally: &Tally, left: &Remaining, was_cut_short: bool) -> u8 {
     if left.on_hold.is_some() {
         EXIT_USAGE
     } else if left.due > 0 && (tally.budget_spent || left.too_long > 0 || was_cut_short) {

@@ -4,7 +4,7 @@ use tokio_postgres::Row;
 
 /// What one of server, database and login allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limit {
+pub struct ConnectionLimit {
     /// The most connections at once.
     pub most: i64,
     /// Those in use, the one that asked included.
@@ -15,32 +15,32 @@ pub struct Limit {
 
 /// The limits that hold for a login, one of them at least.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits(Vec<Limit>);
+pub struct ConnectionLimits(Vec<ConnectionLimit>);
 
-impl Limit {
+impl ConnectionLimit {
     /// How many more this process may open: the connection that asked is its own.
     fn free(&self) -> i64 {
         self.most - self.used + 1
     }
 }
 
-impl Limits {
+impl ConnectionLimits {
     /// From a row of `sql/connections.sql`.
-    pub(crate) fn from_row(row: &Row) -> Limits {
+    pub(crate) fn from_row(row: &Row) -> ConnectionLimits {
         let limit = |most: &str, used: &str, whose| {
             let most: Option<i64> = row.get(most);
-            most.map(|most| Limit { most, used: row.get::<_, Option<i64>>(used).unwrap_or_default(), whose })
+            most.map(|most| ConnectionLimit { most, used: row.get::<_, Option<i64>>(used).unwrap_or_default(), whose })
         };
         let limits = [
             limit("server_limit", "server_used", ("the server", "max_connections, or put a pooler before it")),
             limit("database_limit", "database_used", ("the database", "its limit: alter database … connection limit")),
             limit("role_limit", "role_used", ("the login", "its limit: alter role … connection limit")),
         ];
-        Limits(limits.into_iter().flatten().collect())
+        ConnectionLimits(limits.into_iter().flatten().collect())
     }
 
     /// The limit that is reached first.
-    pub fn tightest(&self) -> Option<&Limit> {
+    pub fn tightest(&self) -> Option<&ConnectionLimit> {
         self.0.iter().min_by_key(|limit| limit.free())
     }
 
@@ -61,9 +61,9 @@ impl Limits {
 mod tests {
     use super::*;
 
-    fn limits(server: (i64, i64), role: (i64, i64)) -> Limits {
-        let limit = |(most, used), whose| Limit { most, used, whose: (whose, "it") };
-        Limits(vec![limit(server, "the server"), limit(role, "the login")])
+    fn limits(server: (i64, i64), role: (i64, i64)) -> ConnectionLimits {
+        let limit = |(most, used), whose| ConnectionLimit { most, used, whose: (whose, "it") };
+        ConnectionLimits(vec![limit(server, "the server"), limit(role, "the login")])
     }
 
     #[test]

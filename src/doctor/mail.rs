@@ -1,20 +1,20 @@
 //! How mails leave: would one be taken, from this sender, and how many more.
 
-use super::{Doctor, Finding, Status, cut_off};
+use super::{CheckStatus, Doctor, Finding, cut_off};
 use crate::job::{Failure, FailureClass};
-use crate::mail::{Examined, SesAccount};
+use crate::mail::{SesAccount, TransportCheck};
 
 /// From this share of the quota on it is nearly spent.
 const NEARLY: f64 = 0.8;
 
 impl Doctor {
     pub(super) async fn mail(&self) -> Vec<Finding> {
-        let examined = tokio::time::timeout(self.limits.patience, self.mailer.examine()).await;
+        let examined = tokio::time::timeout(self.limits.patience, self.mailer.verify()).await;
         let (transport, of_ses) = match examined {
             Err(_) => (cut_off("mail", self.limits.patience), None),
-            Ok(Examined::Smtp(greeted)) => (taken(greeted, "the mail server answers, and takes the login if one is set"), None),
-            Ok(Examined::File(written)) => (taken(written, "the mail directory can be written"), None),
-            Ok(Examined::Ses(account, identity)) => {
+            Ok(TransportCheck::Smtp(greeted)) => (taken(greeted, "the mail server answers, and takes the login if one is set"), None),
+            Ok(TransportCheck::File(written)) => (taken(written, "the mail directory can be written"), None),
+            Ok(TransportCheck::Ses(account, identity)) => {
                 let (mail, sandbox, quota) = match &account {
                     Ok(account) => (sending(account), sandbox_mode(account), quota(account)),
                     Err(failure) => {
@@ -40,7 +40,7 @@ fn taken(answer: Result<(), Failure>, said: &str) -> Finding {
 /// Whoever may not ask may still send.
 fn unanswered(name: &'static str, failure: &Failure) -> Finding {
     let finding = Finding::failed(name, failure);
-    if failure.class == FailureClass::Permission { Finding { status: Status::Warn, ..finding } } else { finding }
+    if failure.class == FailureClass::Permission { Finding { status: CheckStatus::Warn, ..finding } } else { finding }
 }
 
 fn sending(account: &SesAccount) -> Finding {

@@ -4,10 +4,10 @@
 //! Nothing of a request is touched: what it stores lies under `doctor/`, and goes again. A finding holds sentences of our own, names of roles and
 //! figures; never an address, a key or a password.
 
+mod diagnosis;
 mod export;
 mod mail;
 mod outbox;
-mod report;
 mod source;
 mod store;
 
@@ -16,7 +16,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 
-pub use report::{Finding, Report, Status};
+pub use diagnosis::{CheckStatus, Diagnosis, Finding};
 
 use crate::database::Server;
 use crate::export::ExportOptions;
@@ -27,7 +27,7 @@ use crate::store::Store;
 
 /// What is worth saying.
 #[derive(Debug, Clone)]
-pub struct Limits {
+pub struct CheckLimits {
     /// The longest that one check may take.
     pub patience: Duration,
     /// A snapshot is old from this age on.
@@ -36,9 +36,9 @@ pub struct Limits {
     pub objects: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits { patience: Duration::from_secs(10), snapshot: Duration::from_secs(3600), objects: 5000 }
+impl Default for CheckLimits {
+    fn default() -> CheckLimits {
+        CheckLimits { patience: Duration::from_secs(10), snapshot: Duration::from_secs(3600), objects: 5000 }
     }
 }
 
@@ -65,7 +65,7 @@ pub struct Doctor {
     /// How long links shall live.
     pub link_ttl: Duration,
     /// What is worth saying.
-    pub limits: Limits,
+    pub limits: CheckLimits,
 }
 
 /// What the first looks found, for those that build on it.
@@ -89,7 +89,7 @@ type Check<'a> = (&'static str, BoxFuture<'a, Finding>);
 
 impl Doctor {
     /// Run every check.
-    pub async fn examine(&self) -> Report {
+    pub async fn check(&self) -> Diagnosis {
         let mut known = Known::default();
         let (mut findings, mailing) = tokio::join!(
             async {
@@ -104,7 +104,7 @@ impl Doctor {
         findings.extend(mailing);
         findings.push(self.clock(&known));
         findings.push(self.bounded("orphans", self.orphans(&known)).await);
-        Report { findings, refused: known.refused }
+        Diagnosis { findings, refused: known.refused }
     }
 
     /// A check that has had its time is cut off, and says so.

@@ -19,7 +19,7 @@ impl Doctor {
         let (mut source, mut missing, mut unknown, mut checked) = (None, Vec::new(), None, 0);
         let mut findings = Vec::new();
         for (name, roles) in &by_source {
-            let examined = self.look_at(name, roles).await;
+            let examined = self.inspect(name, roles).await;
             match examined {
                 None => findings.push(cut_off("source", self.limits.patience)),
                 Some(Err(failure)) if *name == DEFAULT_SOURCE => findings.push(Finding::failed("source", &failure)),
@@ -59,7 +59,7 @@ impl Doctor {
     }
 
     /// `None`: it took too long.
-    async fn look_at(&self, name: &str, roles: &[String]) -> Option<Result<Examined, Failure>> {
+    async fn inspect(&self, name: &str, roles: &[String]) -> Option<Result<Examined, Failure>> {
         let examining = async { self.sources.named(name)?.examine(roles).await };
         tokio::time::timeout(self.limits.patience, examining).await.ok()
     }

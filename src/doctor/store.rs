@@ -18,7 +18,7 @@ impl Doctor {
             }
         };
         let findings = self.all(vec![("bucket", probed.boxed()), ("credentials", self.credentials().boxed())], None).await;
-        known.has_bucket = findings[0].status == super::Status::Ok;
+        known.has_bucket = findings[0].status == super::CheckStatus::Ok;
         findings
     }
 

@@ -42,24 +42,24 @@ impl Progress {
 /// Always ends before the database's lease does, also after the process was suspended.
 #[derive(Debug)]
 pub struct LeaseClock {
-    landed: Mutex<Instant>,
+    extended_at: Mutex<Instant>,
     holds_for: Duration,
 }
 
 impl LeaseClock {
     /// A lease that was asked for at `asked`, and is held for two thirds of its length without a beat.
     pub fn new(asked: Instant, lease: Duration) -> LeaseClock {
-        LeaseClock { landed: Mutex::new(asked), holds_for: lease * 2 / 3 }
+        LeaseClock { extended_at: Mutex::new(asked), holds_for: lease * 2 / 3 }
     }
 
     /// A beat landed that was sent at this instant.
-    pub fn landed(&self, sent: Instant) {
-        *self.landed.lock().unwrap_or_else(PoisonError::into_inner) = sent;
+    pub fn extend(&self, sent: Instant) {
+        *self.extended_at.lock().unwrap_or_else(PoisonError::into_inner) = sent;
     }
 
     /// Whether the lease may still be relied on.
     pub fn is_held(&self) -> bool {
-        self.landed.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < self.holds_for
+        self.extended_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < self.holds_for
     }
 }
 

@@ -32,14 +32,14 @@ impl Directory {
 
 impl Directory {
     /// Write a file beside the mails, and remove it.
-    pub(super) async fn examine(&self, limit: Duration) -> Result<(), Failure> {
-        let examining = async {
+    pub(super) async fn verify(&self, limit: Duration) -> Result<(), Failure> {
+        let verifying = async {
             fs::create_dir_all(&self.0).await?;
             let draft = self.0.join(format!(".doctor.{}.tmp", Uuid::new_v4().simple()));
             fs::write(&draft, b"exportbox doctor").await?;
             fs::remove_file(&draft).await
         };
-        match tokio::time::timeout(limit, examining).await {
+        match tokio::time::timeout(limit, verifying).await {
             Ok(written) => written.map_err(|error| classify::disk(&error)),
             Err(_) => Err(classify::disk_silence()),
         }

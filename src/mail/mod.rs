@@ -6,24 +6,24 @@
 //! No address, link or password leaves it in a `Display`, a `Debug` or a sentence of a failure.
 
 mod classify;
-mod examine;
 mod file;
 mod message;
 mod sender;
 mod ses;
 mod smtp;
 mod transport;
+mod verify;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use examine::{Examined, SesAccount};
 pub use message::{Message, single_line};
 pub use sender::{Sender, SenderError};
 pub use ses::Quota;
 pub use smtp::SmtpSetupError;
 pub use transport::{Login, SmtpServer, TlsMode, Transport, TransportError};
+pub use verify::{SesAccount, TransportCheck};
 
 use crate::job::Failure;
 

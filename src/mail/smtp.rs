@@ -91,16 +91,16 @@ impl Smtp {
     }
 
     /// Connect, encrypt and log in, and part again.
-    pub(super) async fn examine(&self, limit: Duration) -> Result<(), Failure> {
+    pub(super) async fn verify(&self, limit: Duration) -> Result<(), Failure> {
         let mut phase = Phase::Connect;
-        let examining = async {
+        let verifying = async {
             let mut connection = self.open(&mut phase).await?;
             phase = Phase::Sender;
             connection.command(Noop).await?;
             tokio::spawn(async move { tokio::time::timeout(FAREWELL_TIMEOUT, connection.quit()).await });
             Ok::<(), Error>(())
         };
-        match tokio::time::timeout(limit, examining).await {
+        match tokio::time::timeout(limit, verifying).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(classify::smtp(&error, phase)),
             Err(_) => Err(classify::smtp_silence(phase)),

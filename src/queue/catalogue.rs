@@ -11,7 +11,7 @@ use crate::sql;
 
 /// A report as its author writes it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Definition {
+pub struct ReportDefinition {
     /// What requests name.
     pub name: String,
     /// For people who look for it.
@@ -62,7 +62,7 @@ impl Queue {
     ///
     /// # Errors
     /// `Refused` says what is wrong, after the name of the report; or why the database cannot be asked.
-    pub async fn register_reports(&self, definitions: &[Definition], dry_run: bool) -> Result<Vec<Registered>, (String, QueueError)> {
+    pub async fn register_reports(&self, definitions: &[ReportDefinition], dry_run: bool) -> Result<Vec<Registered>, (String, QueueError)> {
         let outside = |error: QueueError| (String::new(), error);
         let mut connection = self.connection().await.map_err(outside)?;
         let registering = async {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::look::Seen;
+use super::cursor::ClaimedJob;
 use super::pool::ms;
 use super::reap::{Reaped, reaped_from};
 use super::schedule::{DueSchedule, due_from};
@@ -15,14 +15,14 @@ use crate::sql;
 
 /// Free slots: a claimed job never waits in the process while its lease runs down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct FreeSlots {
     /// For exports.
     pub exports: usize,
     /// For deliveries.
     pub deliveries: usize,
 }
 
-impl Room {
+impl FreeSlots {
     /// Whether nothing more can be started.
     pub fn is_full(self) -> bool {
         self.exports == 0 && self.deliveries == 0
@@ -41,7 +41,7 @@ pub struct Cycle {
     /// Jobs to start now.
     pub leases: Vec<Lease>,
     /// Only what lies behind the last look was looked at; a thorough look is due after this long. `None`: this was one.
-    pub thorough_in: Option<Duration>,
+    pub full_scan_in: Option<Duration>,
 }
 
 impl Queue {
@@ -50,7 +50,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked. Jobs that were claimed although the reply was lost come back by reap.
-    pub async fn cycle(&self, room: Room) -> Result<Cycle, QueueError> {
+    pub async fn cycle(&self, room: FreeSlots) -> Result<Cycle, QueueError> {
         self.cycle_within(room, None).await
     }
 
@@ -58,12 +58,12 @@ impl Queue {
     ///
     /// # Errors
     /// As `cycle`.
-    pub async fn cycle_within(&self, room: Room, time_left: Option<Duration>) -> Result<Cycle, QueueError> {
+    pub async fn cycle_within(&self, room: FreeSlots, time_left: Option<Duration>) -> Result<Cycle, QueueError> {
         let asked = Instant::now();
-        let (thorough, (mark_run_ats, mark_ids), may_take_last_chance) = {
-            let mut looks = self.looks();
-            let thorough = looks.is_thorough_due(asked);
-            (thorough, looks.begin(thorough), looks.may_take_last_chance(asked))
+        let (is_full_scan, (cursor_run_ats, cursor_ids), may_take_last_chance) = {
+            let mut cursors = self.cursors();
+            let is_full_scan = cursors.is_full_scan_due(asked);
+            (is_full_scan, cursors.starts(is_full_scan), cursors.may_take_last_chance(asked))
         };
         let connection = self.connection().await?;
         let policy = &self.policy;
@@ -84,15 +84,15 @@ impl Queue {
             &delivery_ms,
             &policy.export_attempts,
             &policy.delivery_attempts,
-            &mark_run_ats,
-            &mark_ids,
+            &cursor_run_ats,
+            &cursor_ids,
             &policy.crash_limit,
             &may_take_last_chance,
             &policy.source_slots,
             &time_left_ms,
         ];
         let asking = async {
-            if !thorough {
+            if !is_full_scan {
                 let claimed = self.ask(&connection, sql::CLAIM, &claim_params).await?;
                 return Ok((Vec::new(), Vec::new(), Vec::new(), claimed, Duration::ZERO));
             }
@@ -116,9 +116,9 @@ impl Queue {
             claimed.map(|claimed| (or_later(reaped, "reap"), or_later(expired, "expire"), schedules, claimed, began.elapsed()))
         };
         let answer = tokio::time::timeout(self.patience(), asking).await;
-        if thorough && !matches!(answer, Ok(Ok(_))) {
+        if is_full_scan && !matches!(answer, Ok(Ok(_))) {
             // What holds up a reap must not hold up the claims: the next ones do without, until it has its turn again.
-            self.looks().took(asked.elapsed(), Instant::now());
+            self.cursors().set_scan_time(asked.elapsed(), Instant::now());
         }
         let (reaped, expired, schedules, claimed, took) = match answer {
             Ok(answer) => answer?,
@@ -131,12 +131,12 @@ impl Queue {
             schedules: schedules.iter().map(due_from).collect(),
             ..Cycle::default()
         };
-        let mut looks = self.looks();
-        let mut seen = Vec::new();
+        let mut cursors = self.cursors();
+        let mut claimed_jobs = Vec::new();
         for row in claimed.iter().filter(|row| row.get::<_, Option<i64>>("id").is_some()) {
             let lease = lease_from(row, asked);
             let on_last_chance = row.get("on_last_chance");
-            seen.push(Seen {
+            claimed_jobs.push(ClaimedJob {
                 kind: lease.kind,
                 priority: row.get("priority"),
                 run_at: row.get("run_at"),
@@ -144,28 +144,34 @@ impl Queue {
                 on_last_chance,
             });
             if on_last_chance {
-                looks.keep(lease.token, lease.deadline);
+                cursors.begin_last_chance(lease.token, lease.deadline);
             }
             cycle.leases.push(lease);
         }
         if let Some(row) = claimed.first() {
-            looks.hear_of(row.get("pauses"), thorough);
+            cursors.set_pauses(row.get("pauses"), is_full_scan);
             // A hold or the cap may have looked for fewer than there is room for.
             for (kind, slots) in [(Kind::Export, "export_slots"), (Kind::Delivery, "delivery_slots")] {
-                looks.found(kind, thorough, usize::try_from(row.get::<_, i32>(slots)).unwrap_or_default(), row.get("looked_at"), &seen);
+                cursors.advance(
+                    kind,
+                    is_full_scan,
+                    usize::try_from(row.get::<_, i32>(slots)).unwrap_or_default(),
+                    row.get("looked_at"),
+                    &claimed_jobs,
+                );
             }
         }
-        if thorough {
-            looks.took(took, Instant::now());
+        if is_full_scan {
+            cursors.set_scan_time(took, Instant::now());
         } else {
-            cycle.thorough_in = Some(looks.thorough_in(Instant::now()));
+            cycle.full_scan_in = Some(cursors.full_scan_in(Instant::now()));
         }
         Ok(cycle)
     }
 
     /// Let the next cycle be a thorough look, whatever it costs: who wants to stop must know that nothing is left.
-    pub fn be_thorough(&self) {
-        self.looks().be_thorough();
+    pub fn request_full_scan(&self) {
+        self.cursors().request_full_scan();
     }
 }
 

@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::together::Together;
+use super::batcher::Batcher;
 use super::{Queue, QueueError, Settled};
 use crate::job::{Lease, Manifest, Receipt, State};
 use crate::sql;
@@ -30,8 +30,8 @@ impl<T: Clone> Done<T> {
 /// What this process has to write, of each kind.
 #[derive(Default)]
 pub(super) struct Completions {
-    exports: Together<Done<Manifest>, Settled>,
-    mails: Together<Done<Receipt>, Settled>,
+    exports: Batcher<Done<Manifest>, Settled>,
+    mails: Batcher<Done<Receipt>, Settled>,
 }
 
 impl Queue {

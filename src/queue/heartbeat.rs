@@ -20,11 +20,11 @@ pub struct Beat {
 
 /// A lease that is still ours. One that is missing from the answer is lost.
 #[derive(Debug, Clone, Copy)]
-pub struct Landed {
+pub struct LeaseStatus {
     /// Which.
     pub token: LeaseToken,
     /// Its expiry was moved; not so while somebody else has the row locked.
-    pub landed: bool,
+    pub is_extended: bool,
     /// Somebody asked for the export to be cancelled.
     pub cancel_requested: bool,
 }
@@ -34,7 +34,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked; no lease was kept then, as far as anybody knows.
-    pub async fn heartbeat(&self, beats: &[Beat]) -> Result<Vec<Landed>, QueueError> {
+    pub async fn heartbeat(&self, beats: &[Beat]) -> Result<Vec<LeaseStatus>, QueueError> {
         let job_ids: Vec<i64> = beats.iter().map(|beat| beat.job_id).collect();
         let tokens: Vec<uuid::Uuid> = beats.iter().map(|beat| beat.token.0).collect();
         let rows: Vec<i64> = beats.iter().map(|beat| beat.rows).collect();
@@ -42,9 +42,9 @@ impl Queue {
         let landed = self.query(sql::HEARTBEAT, &[&job_ids, &tokens, &rows, &bytes, &ms(self.policy.lease), &self.worker]).await?;
         Ok(landed
             .iter()
-            .map(|row| Landed {
+            .map(|row| LeaseStatus {
                 token: LeaseToken(row.get("lease_token")),
-                landed: row.get("landed"),
+                is_extended: row.get("landed"),
                 cancel_requested: row.get("cancel_requested"),
             })
             .collect())

@@ -28,11 +28,11 @@ pub struct Listener {
 
 /// What came of marking a process as asleep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
+pub enum WaitState {
     /// It was marked for all of the nap already: whatever was requested since then wakes it.
-    Held,
+    Already,
     /// It is marked from now on. What was requested just before has found nobody asleep: look once more.
-    New,
+    FromNow,
     /// It does not listen, and nothing wakes it.
     Deaf,
 }
@@ -114,18 +114,18 @@ impl Queue {
         self.query(sql::REGISTER_WORKER, &params).await.map(drop)
     }
 
-    /// Mark this process as asleep for longer than this nap, so that an insert wakes it.
+    /// WaitState this process as asleep for longer than this nap, so that an insert wakes it.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn wait(&self, nap: Duration) -> Result<Mark, QueueError> {
+    pub async fn wait(&self, nap: Duration) -> Result<WaitState, QueueError> {
         // Outlasts this nap and the next, as `next_due` keeps it.
         let longest = nap * 3 + Duration::from_secs(1);
         let row = self.query_opt(sql::WAIT, &[&self.worker, &ms(nap), &ms(longest)]).await?;
         Ok(match row.map(|row| row.get("marked")) {
-            None => Mark::Deaf,
-            Some(true) => Mark::Held,
-            Some(false) => Mark::New,
+            None => WaitState::Deaf,
+            Some(true) => WaitState::Already,
+            Some(false) => WaitState::FromNow,
         })
     }
 

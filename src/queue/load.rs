@@ -15,7 +15,7 @@ use crate::sql;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noted {
     /// It is written.
-    Kept,
+    Recorded,
     /// Somebody cancelled the export: the provider must not be called.
     Cancelled,
     /// The lease is gone.
@@ -120,7 +120,7 @@ impl Queue {
         Ok(match rows.first() {
             None => Noted::LeaseLost,
             Some(row) if matches!(note, Note::Sending) && row.get("cancelled") => Noted::Cancelled,
-            Some(_) => Noted::Kept,
+            Some(_) => Noted::Recorded,
         })
     }
 }

@@ -39,7 +39,7 @@ pub(super) const LOCK: i64 = 0x6578_706f_7274_626f;
 
 /// What a migration did or would do.
 #[derive(Debug, serde::Serialize)]
-pub struct Report {
+pub struct MigrationReport {
     /// The version the schema has now; with a dry run the one it would get.
     pub version: i64,
     /// Names of the migrations that ran, or would run.
@@ -86,7 +86,7 @@ pub fn check_versions(applied: &[i64]) -> Result<(), QueueError> {
 ///
 /// # Errors
 /// What the database refused, and what to do where that is known.
-pub async fn migrate(database: &DatabaseUrl, dry_run: bool) -> Result<Report, QueueError> {
+pub async fn migrate(database: &DatabaseUrl, dry_run: bool) -> Result<MigrationReport, QueueError> {
     // The lock below belongs to a session. A pooler that shares sessions refuses the option, and with it a lock that would stay behind.
     let (mut client, connection) = database.named("exportbox migrate").with_options("-c exportbox.direct=on").connect().await?;
     let connection = tokio::spawn(connection);
@@ -97,7 +97,7 @@ pub async fn migrate(database: &DatabaseUrl, dry_run: bool) -> Result<Report, Qu
     report
 }
 
-async fn migrate_with(client: &mut tokio_postgres::Client, dry_run: bool) -> Result<Report, QueueError> {
+async fn migrate_with(client: &mut tokio_postgres::Client, dry_run: bool) -> Result<MigrationReport, QueueError> {
     let is_direct = "select coalesce(current_setting('exportbox.direct', true) = 'on', false)";
     if !client.query_one(is_direct, &[]).await?.get::<_, bool>(0) {
         return Err(QueueError::Pooler("the session did not get its startup options".into()));
@@ -117,7 +117,7 @@ async fn migrate_with(client: &mut tokio_postgres::Client, dry_run: bool) -> Res
         return check_versions(&applied).map(|()| unreachable!("a newer schema is refused"));
     }
     let missing = &MIGRATIONS[usize::try_from(have).unwrap_or(0)..];
-    let report = Report {
+    let report = MigrationReport {
         version: latest(),
         setup: (!missing.is_empty()).then_some(if have == 0 { SETUP } else { PATH }),
         applied: missing.iter().map(|(name, _)| (*name).to_string()).collect(),

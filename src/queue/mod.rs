@@ -5,20 +5,22 @@
 //! connection for one short statement and gives it back), I6 and I7 (all times are the database's; deadlines are measured from before the
 //! claim was asked for).
 
-mod ahead;
 mod ask;
+mod batcher;
 mod catalogue;
 mod claim;
 mod complete;
+mod cursor;
+mod diagnose;
+mod drain_summary;
 pub mod error;
-mod examine;
-mod figures;
 mod heartbeat;
 mod inspect;
 mod listen;
 mod load;
-mod look;
+mod metrics;
 pub mod migrate;
+mod next_due;
 mod notice;
 mod operate;
 mod pool;
@@ -27,27 +29,25 @@ mod reap;
 mod schedule;
 mod settle;
 mod sweep;
-mod together;
-mod trace;
 
-pub use ahead::Ahead;
-pub use catalogue::{Definition, Registered};
-pub use claim::{Cycle, Room};
+pub use catalogue::{Registered, ReportDefinition};
+pub use claim::{Cycle, FreeSlots};
+pub use diagnose::{OldestSnapshot, RunsAs, Table};
+pub use drain_summary::{DrainCounts, Remaining};
 pub use error::QueueError;
-pub use examine::{RunsAs, Snapshot, Table};
-pub use figures::Figure;
-pub use heartbeat::{Beat, Landed};
+pub use heartbeat::{Beat, LeaseStatus};
 pub use inspect::Story;
-pub use listen::{Listener, Mark};
+pub use listen::{Listener, WaitState};
 pub use load::Noted;
+pub use metrics::Reading;
+pub use next_due::NextDue;
 pub use notice::{ClaimedNotice, NOTICE_LEASE};
-pub use operate::{Filter, Touched};
+pub use operate::{Affected, Filter};
 pub use pool::{Policy, Queue};
 pub use prune::{Chore, LeftoverFile, Retention, Uploads};
 pub use reap::Reaped;
 pub use schedule::{DueSchedule, Switch};
 pub use settle::Settled;
 pub use sweep::{StoredAt, Unswept};
-pub use trace::{Drained, Leftover};
 
 pub use crate::job::Timetable;

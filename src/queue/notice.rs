@@ -146,7 +146,7 @@ impl Queue {
         }
     }
 
-    /// How long until a notice is to be sent, or a digest may be. None: neither is ahead.
+    /// How long until a notice is to be sent, or a digest may be. None: neither is next_due.
     ///
     /// # Errors
     /// When the database cannot be asked.

@@ -32,7 +32,7 @@ pub struct Filter {
 
 /// How many jobs something was done to, or would be.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Touched {
+pub struct Affected {
     /// Jobs.
     pub jobs: i64,
     /// Their exports; one whose jobs are in two batches counts twice.
@@ -105,7 +105,7 @@ impl Queue {
     ///
     /// # Errors
     /// `Usage` when the filter names everything; or why the database cannot be asked. What was done by then stays done.
-    pub async fn cancel_where(&self, filter: &Filter, at_most: Option<i32>, dry_run: bool) -> Result<Touched, QueueError> {
+    pub async fn cancel_where(&self, filter: &Filter, at_most: Option<i32>, dry_run: bool) -> Result<Affected, QueueError> {
         self.in_batches(sql::CANCEL_WHERE, filter, at_most, dry_run, &[]).await
     }
 
@@ -119,7 +119,7 @@ impl Queue {
         at_most: Option<i32>,
         dry_run: bool,
         spread: Duration,
-    ) -> Result<Touched, QueueError> {
+    ) -> Result<Affected, QueueError> {
         self.in_batches(sql::REQUEUE_WHERE, filter, at_most, dry_run, &[&ms(spread)]).await
     }
 
@@ -130,10 +130,10 @@ impl Queue {
         at_most: Option<i32>,
         dry_run: bool,
         more: &[&(dyn ToSql + Sync)],
-    ) -> Result<Touched, QueueError> {
+    ) -> Result<Affected, QueueError> {
         let mut until = filter.until;
         let mut left = at_most;
-        let mut total: Option<Touched> = None;
+        let mut total: Option<Affected> = None;
         loop {
             let mut params: Vec<&(dyn ToSql + Sync)> =
                 vec![&filter.state, &filter.kind, &filter.report, &filter.error_class, &filter.requested_by, &filter.since];
@@ -141,8 +141,8 @@ impl Queue {
             params.extend(more);
             let row = self.query_opt(statement, &params).await?;
             let said: Value = row.map(|row| row.get("said")).unwrap_or_default();
-            let batch: Touched = serde_json::from_value(said).map_err(|_| QueueError::Statement("an unknown answer".into()))?;
-            let sum = total.map_or(batch, |sum| Touched { jobs: sum.jobs + batch.jobs, exports: sum.exports + batch.exports, ..batch });
+            let batch: Affected = serde_json::from_value(said).map_err(|_| QueueError::Statement("an unknown answer".into()))?;
+            let sum = total.map_or(batch, |sum| Affected { jobs: sum.jobs + batch.jobs, exports: sum.exports + batch.exports, ..batch });
             total = Some(sum);
             // The end that the first batch has come to: what dies or is requested meanwhile is not meant.
             until = Some(batch.until);

@@ -9,10 +9,10 @@ use tokio_postgres::types::ToSql;
 
 use super::ask::Asked;
 use super::complete::Completions;
-use super::look::Looks;
+use super::cursor::Cursors;
 use super::prune::Retention;
 use super::{QueueError, migrate};
-use crate::database::{DatabaseUrl, Limits};
+use crate::database::{ConnectionLimits, DatabaseUrl};
 use crate::sql;
 
 /// How long whoever starts waits for a migration.
@@ -72,7 +72,7 @@ pub struct Queue {
     /// This process, made new at each start.
     pub(super) worker: String,
     pub(super) policy: Policy,
-    looks: Arc<Mutex<Looks>>,
+    cursors: Arc<Mutex<Cursors>>,
     completions: Arc<Completions>,
     pub(super) asked: Arc<Asked>,
 }
@@ -114,8 +114,8 @@ impl Queue {
             .runtime(deadpool_postgres::Runtime::Tokio1)
             .build()
             .expect("a runtime is set, which is all that building can miss");
-        let (looks, completions, asked) = (Arc::default(), Arc::default(), Arc::default());
-        Queue { pool, database: database.clone(), worker, policy, looks, completions, asked }
+        let (cursors, completions, asked) = (Arc::default(), Arc::default(), Arc::default());
+        Queue { pool, database: database.clone(), worker, policy, cursors, completions, asked }
     }
 
     /// This process' name in the tables.
@@ -128,9 +128,9 @@ impl Queue {
         &self.policy
     }
 
-    /// What this process remembers of its looks. Nobody panics while holding it, and a hint would do no harm if they did.
-    pub(super) fn looks(&self) -> MutexGuard<'_, Looks> {
-        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What this process remembers of its cursors. Nobody panics while holding it, and a hint would do no harm if they did.
+    pub(super) fn cursors(&self) -> MutexGuard<'_, Cursors> {
+        self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn completions(&self) -> &Completions {
@@ -189,14 +189,14 @@ impl Queue {
         let begun = Instant::now();
         loop {
             // In the midst of a migration the schema may be there without the grants.
-            let error = match self.look_at_schema().await {
+            let error = match self.read_schema().await {
                 Err(error @ (QueueError::Schema(_) | QueueError::Privilege(_))) => error,
                 looked => return looked,
             };
             let row = self.query_opt(sql::MIGRATING, &[&migrate::LOCK]).await?;
             if begun.elapsed() > MIGRATION || !row.is_some_and(|row| row.get("migrating")) {
-                // It may have ended between the two looks.
-                return self.look_at_schema().await.map_err(|_| error);
+                // It may have ended between the two cursors.
+                return self.read_schema().await.map_err(|_| error);
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -207,7 +207,7 @@ impl Queue {
     ///
     /// # Errors
     /// As `check_schema` and `limits`.
-    pub async fn arrive(&self) -> Result<Limits, QueueError> {
+    pub async fn arrive(&self) -> Result<ConnectionLimits, QueueError> {
         let connection = self.connection().await?;
         let asking = async { tokio::join!(self.ask(&connection, sql::SCHEMA_VERSIONS, &[]), self.ask(&connection, sql::CONNECTIONS, &[])) };
         let Ok((versions, limits)) = tokio::time::timeout(self.patience(), asking).await else {
@@ -223,7 +223,7 @@ impl Queue {
         }
     }
 
-    async fn look_at_schema(&self) -> Result<(), QueueError> {
+    async fn read_schema(&self) -> Result<(), QueueError> {
         check_versions(&self.query(sql::SCHEMA_VERSIONS, &[]).await?)
     }
 
@@ -231,16 +231,16 @@ impl Queue {
     ///
     /// # Errors
     /// `Pooler`; or why the database cannot be asked.
-    pub async fn limits(&self) -> Result<Limits, QueueError> {
+    pub async fn limits(&self) -> Result<ConnectionLimits, QueueError> {
         self.limits_from(&self.query(sql::CONNECTIONS, &[]).await?)
     }
 
-    fn limits_from(&self, rows: &[Row]) -> Result<Limits, QueueError> {
+    fn limits_from(&self, rows: &[Row]) -> Result<ConnectionLimits, QueueError> {
         let row = rows.first().ok_or_else(|| QueueError::Statement("no row of limits".into()))?;
         if !self.is_pooled() && !row.get::<_, bool>("is_direct") {
             return Err(QueueError::Pooler("the session did not get its startup options".into()));
         }
-        Ok(Limits::from_row(row))
+        Ok(ConnectionLimits::from_row(row))
     }
 }
 

@@ -28,7 +28,7 @@ impl Queue {
     /// When the database stayed away for a whole lease, or refused the statement. The job comes back by reap.
     pub async fn settle(&self, lease: Lease, outcome: Outcome) -> Result<Settled, QueueError> {
         // Its work is over; what it may still do to this process is not worth a slot.
-        self.looks().forget(lease.token);
+        self.cursors().end_last_chance(lease.token);
         let give_up = tokio::time::Instant::now() + self.policy.lease;
         let mut delay = Duration::from_millis(100);
         let mut ambiguous = false;
@@ -39,14 +39,14 @@ impl Queue {
                     tokio::time::sleep(delay).await;
                     delay = (delay * 2).min(Duration::from_secs(5));
                 }
-                Ok(Settled::LeaseLost) if ambiguous => return self.look_back(&lease).await,
+                Ok(Settled::LeaseLost) if ambiguous => return self.read_outcome(&lease).await,
                 settled => return settled,
             }
         }
     }
 
     /// Our first try may have been committed with its reply lost: the attempt's row knows.
-    async fn look_back(&self, lease: &Lease) -> Result<Settled, QueueError> {
+    async fn read_outcome(&self, lease: &Lease) -> Result<Settled, QueueError> {
         let row = self.query_opt(sql::ATTEMPT_OUTCOME, &[&lease.token.0]).await?;
         let outcome: Option<String> = row.and_then(|row| row.get("outcome"));
         Ok(match outcome.as_deref() {

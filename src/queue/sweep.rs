@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::ahead::duration;
+use super::next_due::duration;
 use super::pool::ms;
 use super::{Queue, QueueError};
 use crate::job::LeaseToken;

@@ -10,7 +10,7 @@ use s3s::dto::StreamingBlob;
 use s3s::{S3Error, StdError, TrailingHeaders, s3_error};
 use tokio::sync::OwnedMutexGuard;
 
-use super::s3_room::Room;
+use super::s3_capacity::Capacity;
 use super::uploads::crc32_text;
 
 /// What has to hold when a body has arrived.
@@ -22,7 +22,7 @@ pub(super) struct Announced {
     /// `If-None-Match: *`: a path that must still be free, and the lock under which it is looked at and then written.
     pub(super) free: Option<(PathBuf, Arc<tokio::sync::Mutex<()>>)>,
     /// Where it has to fit.
-    pub(super) room: Room,
+    pub(super) capacity: Capacity,
 }
 
 /// What came of a body.
@@ -50,7 +50,7 @@ impl Check {
                 let (mut body, announced) = state?;
                 match body.next().await {
                     Some(Ok(chunk)) => {
-                        if let Err(full) = announced.room.take(chunk.len()) {
+                        if let Err(full) = announced.capacity.take(chunk.len()) {
                             // Read to its end: a client that is answered while it still sends may see a broken pipe instead.
                             while body.next().await.is_some_and(|chunk| chunk.is_ok()) {}
                             return Some((Err(check.refuse(full)), None));

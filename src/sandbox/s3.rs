@@ -139,13 +139,13 @@ impl S3 {
     }
 
     /// From now on only so many bytes of bodies fit, as on a full disk; none: as many as the disk holds. Deleting makes no room.
-    pub fn set_room(&self, bytes: Option<u64>) {
-        self.store.room().set(bytes);
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.store.capacity().set(bytes);
     }
 
     /// How many requests did not fit since the start.
     pub fn refused_for_want_of_room(&self) -> u64 {
-        self.store.room().refused()
+        self.store.capacity().refused()
     }
 
     /// Closes the listener and every connection.

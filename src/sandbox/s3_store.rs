@@ -10,8 +10,8 @@ use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
 
 use super::body_check::{Announced, Check};
+use super::s3_capacity::Capacity;
 use super::s3_listings::{self, Names};
-use super::s3_room::Room;
 use super::uploads::{Completion, Place, StoredPart, Upload, Uploads, WholeCrc32, no_such_upload};
 
 /// s3s-fs with the corrections. Clones share everything.
@@ -20,7 +20,7 @@ pub(super) struct Store {
     files: Arc<FileSystem>,
     root: PathBuf,
     names: Arc<Names>,
-    room: Room,
+    capacity: Capacity,
     state: Arc<Mutex<State>>,
 }
 
@@ -33,7 +33,13 @@ struct State {
 impl Store {
     pub(super) fn new(root: &Path) -> anyhow::Result<Store> {
         let files = FileSystem::new(root).map_err(|error| anyhow::anyhow!("open the directory of the S3 stand-in: {error:?}"))?;
-        Ok(Store { files: Arc::new(files), root: root.to_owned(), names: Arc::default(), room: Room::default(), state: Arc::default() })
+        Ok(Store {
+            files: Arc::new(files),
+            root: root.to_owned(),
+            names: Arc::default(),
+            capacity: Capacity::default(),
+            state: Arc::default(),
+        })
     }
 
     /// Looks at, or changes, the open uploads and the checksums.
@@ -52,8 +58,8 @@ impl Store {
     }
 
     /// How much still fits.
-    pub(super) fn room(&self) -> &Room {
-        &self.room
+    pub(super) fn capacity(&self) -> &Capacity {
+        &self.capacity
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -144,7 +150,7 @@ impl S3 for Store {
             crc32: input.checksum_crc32.clone(),
             trailers: request.trailing_headers.clone(),
             free: must_be_free.then(|| (self.bucket_dir(&input.bucket).join(&input.key), lock)),
-            room: self.room.clone(),
+            capacity: self.capacity.clone(),
         };
         input.body = input.body.take().map(|body| check.wrap(body, announced));
         let result = self.files.put_object(request).await;
@@ -254,7 +260,7 @@ impl S3 for Store {
             crc32: request.input.checksum_crc32.clone(),
             trailers: request.trailing_headers.clone(),
             free: None,
-            room: self.room.clone(),
+            capacity: self.capacity.clone(),
         };
         request.input.body = request.input.body.take().map(|body| check.wrap(body, announced));
         let result = self.files.upload_part(request).await;

@@ -12,7 +12,7 @@ use tokio_postgres::{Client, Error};
 
 use super::classify::{self, Phase};
 use super::idle::{Connection, IdlePool};
-use crate::database::{DatabaseUrl, Limits};
+use crate::database::{ConnectionLimits, DatabaseUrl};
 use crate::job::{Failure, FailureClass, Verdict};
 use crate::sql;
 
@@ -141,11 +141,11 @@ impl Source {
     ///
     /// # Errors
     /// When the source cannot be asked.
-    pub async fn limits(&self) -> Result<Limits, Failure> {
+    pub async fn limits(&self) -> Result<ConnectionLimits, Failure> {
         let asking = over_own_connection(&self.database, "exportbox connections", async |client| {
             client.query_typed_opt(sql::CONNECTIONS, &[]).await
         });
-        asking.await?.map(|row| Limits::from_row(&row)).ok_or_else(|| classify::unreachable("it does not know its own login"))
+        asking.await?.map(|row| ConnectionLimits::from_row(&row)).ok_or_else(|| classify::unreachable("it does not know its own login"))
     }
 }
 

@@ -6,7 +6,7 @@
 
 mod classify;
 mod clock;
-mod examine;
+mod inspect;
 mod link;
 mod parts;
 mod sweep;
@@ -31,7 +31,7 @@ use chrono::{DateTime, Utc};
 
 pub use link::{Link, content_disposition};
 pub use parts::{FLAT_PARTS, MAX_PART, MAX_PARTS, MIN_PART, PartPlan};
-pub use sweep::Unfinished;
+pub use sweep::UnfinishedUpload;
 pub use upload::{Upload, UploadedPart};
 
 use self::clock::StoreClock;

@@ -114,7 +114,7 @@ impl Store {
     ///
     /// # Errors
     /// The store refuses (to list uploads is a right of its own) or is away.
-    pub async fn unfinished(&self, prefix: &str, age: Duration) -> Result<Vec<Unfinished>, Failure> {
+    pub async fn unfinished(&self, prefix: &str, age: Duration) -> Result<Vec<UnfinishedUpload>, Failure> {
         let prefix = prefix.trim_matches('/');
         let below = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         let latest = (self.now() - age).timestamp();
@@ -129,7 +129,7 @@ impl Store {
             let old = page.uploads().iter().filter(|upload| upload.initiated().is_some_and(|at| at.secs() <= latest));
             found.extend(old.filter_map(|upload| {
                 let (key, id) = (upload.key()?, upload.upload_id()?);
-                Some(Unfinished { key: key.into(), id: id.into(), token: token_of(key).filter(|_| key.starts_with(&below))? })
+                Some(UnfinishedUpload { key: key.into(), id: id.into(), token: token_of(key).filter(|_| key.starts_with(&below))? })
             }));
             if found.len() >= MOST_UNFINISHED || page.is_truncated() != Some(true) || page.next_key_marker().is_none() {
                 return Ok(found);
@@ -141,7 +141,7 @@ impl Store {
 
 /// An upload in parts that nobody has finished.
 #[derive(Debug, Clone)]
-pub struct Unfinished {
+pub struct UnfinishedUpload {
     /// Its key.
     pub key: String,
     /// The store's id of it.

@@ -7,11 +7,11 @@ use tracing::Instrument;
 
 use super::Worker;
 use super::handler::Handler;
-use super::heartbeat::Kept;
-use crate::figures;
+use super::heartbeat::RunningAttempt;
 use crate::job::{
     Attempt, Failure, FailureClass, Kind, Lease, LeaseClock, Note, Notes, Outcome, Progress, State, Stop, StopReason, Verdict,
 };
+use crate::metrics;
 use crate::queue::{Noted, Queue, QueueError, Settled};
 
 /// How an attempt ended.
@@ -35,15 +35,15 @@ impl Worker {
             notes: notes(queue.clone(), &lease, stop.clone()),
         };
         // Kept from the moment of the claim on, so that not even the first beat can miss it.
-        let kept = Kept { job_id: lease.job_id, stop, clock: attempt.clock.clone(), progress: attempt.progress.clone() };
-        leases.keep(lease.token, kept);
+        let running = RunningAttempt { job_id: lease.job_id, stop, clock: attempt.clock.clone(), progress: attempt.progress.clone() };
+        leases.insert(lease.token, running);
         let span = tracing::info_span!("attempt", export.id = %lease.export_id, job.id = lease.job_id, job.kind = lease.kind.as_str(),
             attempt = lease.attempt, lease.token = %lease.token);
         async move {
             let (kind, token) = (lease.kind, lease.token);
             let began = Instant::now();
             let outcome = handle(&queue, &*handler, &lease, &attempt).await;
-            leases.forget(token);
+            leases.remove(token);
             let (said, counted) = (summary(&outcome), Counted::of(kind, &outcome));
             let lost = matches!(outcome, Outcome::Stopped { reason: StopReason::LeaseLost, .. });
             match kind {
@@ -97,7 +97,7 @@ fn notes(queue: Queue, lease: &Lease, stop: Stop) -> Notes {
         let (queue, stop) = (queue.clone(), stop.clone());
         Box::pin(async move {
             match queue.note(token, &note).await {
-                Ok(Noted::Kept) => Ok(()),
+                Ok(Noted::Recorded) => Ok(()),
                 Ok(Noted::Cancelled) => {
                     stop.ask(StopReason::Cancelled);
                     Err(Failure::new(FailureClass::Internal, Verdict::Retry, "The export was cancelled."))
@@ -162,14 +162,14 @@ fn count(kind: Kind, class: Option<FailureClass>, counted: Option<Counted>, sett
         Ok(Settled::Done(State::Pending | State::Running)) => "retried",
         Ok(Settled::LeaseLost) | Err(_) => "lease_lost",
     };
-    figures::attempted(kind.as_str(), became, began.elapsed());
+    metrics::attempted(kind.as_str(), became, began.elapsed());
     if let Some(class) = class {
-        figures::failed(kind.as_str(), class.as_str());
+        metrics::failed(kind.as_str(), class.as_str());
     }
     match counted {
-        Some(Counted::Exported { rows, bytes }) if became == "completed" => figures::exported(rows, bytes),
-        Some(Counted::Mail(Some(said))) => figures::mailed(said),
-        Some(Counted::Mail(None)) if matches!(became, "dead" | "retried") => figures::mailed(became),
+        Some(Counted::Exported { rows, bytes }) if became == "completed" => metrics::exported(rows, bytes),
+        Some(Counted::Mail(Some(said))) => metrics::mailed(said),
+        Some(Counted::Mail(None)) if matches!(became, "dead" | "retried") => metrics::mailed(became),
         _ => {}
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Tally;
-use crate::queue::Room;
+use crate::queue::FreeSlots;
 
 /// When a drain stops although more is due.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,10 +19,10 @@ impl Budget {
         self.max_runtime.is_some_and(|limit| started.elapsed() >= limit) || self.max_jobs.is_some_and(|limit| tally.claimed >= limit)
     }
 
-    pub(super) fn limit(&self, free: Room, tally: &Tally) -> Room {
+    pub(super) fn limit(&self, free: FreeSlots, tally: &Tally) -> FreeSlots {
         let left = self.max_jobs.map_or(usize::MAX, |limit| limit.saturating_sub(tally.claimed));
         let exports = free.exports.min(left);
-        Room { exports, deliveries: free.deliveries.min(left - exports.min(left)) }
+        FreeSlots { exports, deliveries: free.deliveries.min(left - exports.min(left)) }
     }
 
     /// What is left of the runtime; none: no limit.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::Instrument;
 
-use crate::delivery::Courier;
 use crate::export::Exporter;
 use crate::job::{Attempt, Failure, FailureClass, Kind, Lease, Outcome, StopReason, Verdict};
+use crate::message::Messenger;
 use crate::queue::{Queue, QueueError};
 
 /// Does the work of one attempt. Leases, stopping and settling are the worker's.
@@ -24,7 +24,7 @@ pub struct ExportAndMail {
     /// Makes files.
     pub exporter: Arc<Exporter>,
     /// Sends mails.
-    pub courier: Arc<Courier>,
+    pub messenger: Arc<Messenger>,
 }
 
 #[async_trait]
@@ -43,8 +43,8 @@ impl Handler for ExportAndMail {
             Kind::Delivery => match self.queue.load_delivery(lease).await {
                 Ok(Some(envelope)) => {
                     step!("delivery.loaded");
-                    let (courier, attempt) = (self.courier.clone(), attempt.clone());
-                    guarded(tokio::spawn(async move { courier.deliver(&attempt, &envelope).await }.in_current_span())).await
+                    let (messenger, attempt) = (self.messenger.clone(), attempt.clone());
+                    guarded(tokio::spawn(async move { messenger.deliver(&attempt, &envelope).await }.in_current_span())).await
                 }
                 Ok(None) => StopReason::LeaseLost.into(),
                 Err(error) => not_loaded(error),

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::figures;
 use crate::job::{LeaseClock, LeaseToken, Progress, Stop, StopReason};
+use crate::metrics;
 use crate::queue::{Beat, Queue};
 
 /// A lease that a running attempt relies on.
 #[derive(Clone)]
-pub(super) struct Kept {
+pub(super) struct RunningAttempt {
     pub job_id: i64,
     pub stop: Stop,
     pub clock: Arc<LeaseClock>,
@@ -23,49 +23,49 @@ pub(super) struct Kept {
 /// The leases of this process.
 #[derive(Default)]
 pub(super) struct Leases {
-    kept: Mutex<HashMap<LeaseToken, Kept>>,
+    running: Mutex<HashMap<LeaseToken, RunningAttempt>>,
 }
 
 impl Leases {
-    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<LeaseToken, Kept>> {
+    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<LeaseToken, RunningAttempt>> {
         // A map of handles has no half-done state that a panic elsewhere could leave behind.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn keep(&self, token: LeaseToken, kept: Kept) {
-        self.map().insert(token, kept);
+    pub(super) fn insert(&self, token: LeaseToken, attempt: RunningAttempt) {
+        self.map().insert(token, attempt);
     }
 
-    pub(super) fn forget(&self, token: LeaseToken) {
+    pub(super) fn remove(&self, token: LeaseToken) {
         self.map().remove(&token);
     }
 
     pub(super) fn stop_all(&self, reason: StopReason) {
-        self.map().values().for_each(|kept| kept.stop.ask(reason));
+        self.map().values().for_each(|attempt| attempt.stop.ask(reason));
     }
 
     fn beats(&self) -> Vec<Beat> {
-        let beat = |(token, kept): (&LeaseToken, &Kept)| {
-            let (rows, bytes) = kept.progress.read();
-            Beat { job_id: kept.job_id, token: *token, rows, bytes }
+        let beat = |(token, attempt): (&LeaseToken, &RunningAttempt)| {
+            let (rows, bytes) = attempt.progress.read();
+            Beat { job_id: attempt.job_id, token: *token, rows, bytes }
         };
         self.map().iter().map(beat).collect()
     }
 
     /// Stop what can no longer rely on its lease.
     fn stop_overdue(&self) {
-        for (token, kept) in self.map().iter().filter(|(_, kept)| !kept.clock.is_held()) {
-            if kept.stop.reason().is_none() {
-                tracing::warn!(job.id = kept.job_id, lease.token = %token, "no heartbeat landed in time, stopping before the lease ends");
-                figures::lost_lease();
+        for (token, attempt) in self.map().iter().filter(|(_, attempt)| !attempt.clock.is_held()) {
+            if attempt.stop.reason().is_none() {
+                tracing::warn!(job.id = attempt.job_id, lease.token = %token, "no heartbeat landed in time, stopping before the lease ends");
+                metrics::lost_lease();
             }
-            kept.stop.ask(StopReason::LeaseLost);
+            attempt.stop.ask(StopReason::LeaseLost);
         }
     }
 }
 
 /// Beat until the handle is dropped or aborted. `now` asks for a beat at once: somebody cancelled something.
-pub(super) fn keep(queue: Queue, leases: Arc<Leases>, every: Duration, now: Arc<Notify>) -> AbortOnDropHandle<()> {
+pub(super) fn spawn(queue: Queue, leases: Arc<Leases>, every: Duration, now: Arc<Notify>) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         // Looks at the clocks more often than it beats: a beat that hangs must not hide a lease that runs out.
         let look = (every / 4).max(Duration::from_millis(10));
@@ -103,9 +103,9 @@ fn jittered(every: Duration) -> Duration {
 async fn beat(queue: &Queue, leases: &Leases, beats: &[Beat]) {
     let sent = Instant::now();
     let answer = queue.heartbeat(beats).await;
-    figures::beat(answer.is_ok());
-    let landed = match answer {
-        Ok(landed) => landed,
+    metrics::beat(answer.is_ok());
+    let held = match answer {
+        Ok(held) => held,
         Err(error) => {
             tracing::warn!(%error, leases = beats.len(), "a heartbeat did not land");
             return;
@@ -114,20 +114,20 @@ async fn beat(queue: &Queue, leases: &Leases, beats: &[Beat]) {
     let map = leases.map();
     for beat in beats {
         // Settled meanwhile: not ours to judge.
-        let Some(kept) = map.get(&beat.token) else { continue };
-        match landed.iter().find(|landed| landed.token == beat.token) {
-            Some(landed) => {
-                if landed.landed {
-                    kept.clock.landed(sent);
+        let Some(attempt) = map.get(&beat.token) else { continue };
+        match held.iter().find(|status| status.token == beat.token) {
+            Some(status) => {
+                if status.is_extended {
+                    attempt.clock.extend(sent);
                 }
-                if landed.cancel_requested {
-                    kept.stop.ask(StopReason::Cancelled);
+                if status.cancel_requested {
+                    attempt.stop.ask(StopReason::Cancelled);
                 }
             }
             None => {
                 tracing::warn!(job.id = beat.job_id, lease.token = %beat.token, "lease lost");
-                figures::lost_lease();
-                kept.stop.ask(StopReason::LeaseLost);
+                metrics::lost_lease();
+                attempt.stop.ask(StopReason::LeaseLost);
             }
         }
     }

@@ -65,7 +65,7 @@ impl Cleaner {
     }
 
     /// Look again whenever something is to be swept (again), until the handle is dropped.
-    pub(super) fn keep(&self) -> AbortOnDropHandle<()> {
+    pub(super) fn spawn(&self) -> AbortOnDropHandle<()> {
         let (cleaner, mut next) = (self.clone(), self.next.subscribe());
         AbortOnDropHandle::new(tokio::spawn(async move {
             loop {

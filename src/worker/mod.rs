@@ -30,11 +30,11 @@ pub use self::notify::NoticeOptions;
 use self::notify::{Notifier, Notifying};
 use self::outage::Outage;
 use self::sleep::Sleeper;
-use crate::delivery::Courier;
 use crate::export::Exporter;
-use crate::figures;
 use crate::job::{Kind, State, StopReason};
-use crate::queue::{Listener, Queue, QueueError, Room, Settled};
+use crate::message::Messenger;
+use crate::metrics;
+use crate::queue::{FreeSlots, Listener, Queue, QueueError, Settled};
 use crate::source::Sources;
 use crate::store::Store;
 
@@ -89,7 +89,7 @@ pub struct Tally {
 pub struct Worker {
     queue: Queue,
     handler: Arc<dyn Handler>,
-    courier: Arc<Courier>,
+    messenger: Arc<Messenger>,
     options: WorkOptions,
     leases: Arc<Leases>,
     cleaner: Cleaner,
@@ -99,7 +99,7 @@ pub struct Worker {
 /// What the loop keeps between turns.
 struct Turn {
     attempts: JoinSet<Finished>,
-    free: Room,
+    free: FreeSlots,
     tally: Tally,
     /// Requests were made for schedules, and no look has seen their jobs yet.
     scheduled: bool,
@@ -111,17 +111,17 @@ struct Found {
     /// As many leases or requests were ended as one statement ends.
     has_more_to_end: bool,
     /// There may be more that only a thorough look finds, and one is due after this long.
-    thorough_in: Option<Duration>,
+    full_scan_in: Option<Duration>,
 }
 
 impl Worker {
     /// A worker over ready-made parts.
-    pub fn new(queue: Queue, sources: Sources, store: Store, exporter: Exporter, courier: Courier, options: WorkOptions) -> Worker {
-        let (exporter, courier) = (Arc::new(exporter), Arc::new(courier));
+    pub fn new(queue: Queue, sources: Sources, store: Store, exporter: Exporter, messenger: Messenger, options: WorkOptions) -> Worker {
+        let (exporter, messenger) = (Arc::new(exporter), Arc::new(messenger));
         let cleaner = Cleaner::new(queue.clone(), sources, store);
-        let notifier = Notifier::new(queue.clone(), courier.clone(), options.notices.clone());
-        let handler = Arc::new(ExportAndMail { queue: queue.clone(), exporter, courier: courier.clone() });
-        Worker { queue, handler, courier, options, leases: Arc::new(Leases::default()), cleaner, notifier }
+        let notifier = Notifier::new(queue.clone(), messenger.clone(), options.notices.clone());
+        let handler = Arc::new(ExportAndMail { queue: queue.clone(), exporter, messenger: messenger.clone() });
+        Worker { queue, handler, messenger, options, leases: Arc::new(Leases::default()), cleaner, notifier }
     }
 
     /// The same with a handler of the caller's own: for who measures or tries the queue without files and mails.
@@ -135,8 +135,8 @@ impl Worker {
     /// Only what waiting cannot mend: a refused login, a schema that is not ours.
     pub async fn run(self, listener: Listener, stop: CancellationToken) -> Result<Tally, QueueError> {
         let sleeper = Sleeper::listening(self.queue.clone(), self.cleaner.clone(), listener.wake.clone(), self.options.poll);
-        let beating = heartbeat::keep(self.queue.clone(), self.leases.clone(), self.options.heartbeat, listener.cancel.clone());
-        let asking = quota::keep(self.queue.clone(), self.courier.clone());
+        let beating = heartbeat::spawn(self.queue.clone(), self.leases.clone(), self.options.heartbeat, listener.cancel.clone());
+        let asking = quota::spawn(self.queue.clone(), self.messenger.clone());
         let tally = self.work(Some(sleeper), Budget::default(), stop).await;
         asking.abort();
         beating.abort();
@@ -151,17 +151,17 @@ impl Worker {
     /// The database cannot be reached, refuses the login, or its schema is not ours.
     pub async fn drain(self, budget: Budget, stop: CancellationToken) -> Result<Tally, QueueError> {
         let beating =
-            heartbeat::keep(self.queue.clone(), self.leases.clone(), self.options.heartbeat, Arc::new(tokio::sync::Notify::new()));
+            heartbeat::spawn(self.queue.clone(), self.leases.clone(), self.options.heartbeat, Arc::new(tokio::sync::Notify::new()));
         let tally = self.work(None, budget, stop).await;
         beating.abort();
         if tally.as_ref().is_ok_and(|tally| tally.mailed > 0) {
-            quota::note(&self.queue, &self.courier).await;
+            quota::note(&self.queue, &self.messenger).await;
         }
         tally
     }
 
     async fn work(&self, mut sleeper: Option<Sleeper>, budget: Budget, stop: CancellationToken) -> Result<Tally, QueueError> {
-        let free = Room { exports: self.options.slots, deliveries: self.options.mail_slots };
+        let free = FreeSlots { exports: self.options.slots, deliveries: self.options.mail_slots };
         let mut turn = Turn { attempts: JoinSet::new(), free, tally: Tally::default(), scheduled: false };
         self.show_slots(&turn);
         let started = Instant::now();
@@ -169,8 +169,8 @@ impl Worker {
         let mut has_looked = false;
         self.cleaner.clean_up();
         // A drain is over before anything has to be looked at again.
-        let notifying = self.notifier.keep(stop.clone());
-        let _sweeping = sleeper.is_some().then(|| self.cleaner.keep());
+        let notifying = self.notifier.spawn(stop.clone());
+        let _sweeping = sleeper.is_some().then(|| self.cleaner.spawn());
         let ended = loop {
             while let Some(finished) = turn.attempts.try_join_next() {
                 self.account(&mut turn, finished).await;
@@ -182,7 +182,7 @@ impl Worker {
             if budget.is_spent(started, &turn.tally) {
                 turn.tally.budget_spent = true;
                 // Who has no time to work still ends the leases of those that are gone.
-                let none = Room { exports: 0, deliveries: 0 };
+                let none = FreeSlots { exports: 0, deliveries: 0 };
                 break if has_looked { Ok(()) } else { self.claim(&mut turn, none, None).await.map(drop) };
             }
             let time_left = budget.time_left(started);
@@ -192,10 +192,10 @@ impl Worker {
                 && room.deliveries < turn.free.deliveries
             {
                 // The budget was kept for exports, and there are none: mails may have it, and are looked for as thoroughly.
-                if found.thorough_in.is_none() {
-                    self.queue.be_thorough();
+                if found.full_scan_in.is_none() {
+                    self.queue.request_full_scan();
                 }
-                let for_mails = Room { exports: 0, deliveries: room.exports.min(turn.free.deliveries) };
+                let for_mails = FreeSlots { exports: 0, deliveries: room.exports.min(turn.free.deliveries) };
                 claimed = self.claim(&mut turn, for_mails, time_left).await;
             }
             let found = match claimed {
@@ -208,7 +208,7 @@ impl Worker {
             outage = Outage::over();
             has_looked = true;
             if found.has_more_to_end {
-                self.queue.be_thorough();
+                self.queue.request_full_scan();
                 continue;
             }
             let room = budget.limit(turn.free, &turn.tally);
@@ -217,18 +217,18 @@ impl Worker {
                 continue;
             }
             if sleeper.is_none() && turn.attempts.is_empty() {
-                if found.thorough_in.is_none() {
+                if found.full_scan_in.is_none() {
                     break Ok(());
                 }
                 // Nothing lies behind the last look: make sure of the rest before leaving.
-                self.queue.be_thorough();
+                self.queue.request_full_scan();
                 continue;
             }
             let nap = async {
                 match &mut sleeper {
-                    Some(sleeper) => sleeper.sleep(room, found.thorough_in).await,
+                    Some(sleeper) => sleeper.sleep(room, found.full_scan_in).await,
                     // A drain only waits for its own attempts, and looks around now and then.
-                    None => tokio::time::sleep(found.thorough_in.unwrap_or(self.options.poll).min(self.options.poll)).await,
+                    None => tokio::time::sleep(found.full_scan_in.unwrap_or(self.options.poll).min(self.options.poll)).await,
                 }
             };
             let out_of_time = budget.runs_out(started);
@@ -243,21 +243,21 @@ impl Worker {
     }
 
     /// One claim cycle; starts what it got.
-    async fn claim(&self, turn: &mut Turn, room: Room, time_left: Option<Duration>) -> Result<Found, QueueError> {
+    async fn claim(&self, turn: &mut Turn, room: FreeSlots, time_left: Option<Duration>) -> Result<Found, QueueError> {
         let asked = Instant::now();
         let cycle = self.queue.cycle_within(room, time_left).await?;
         turn.tally.expired += cycle.expired;
-        figures::expired(cycle.expired);
+        metrics::expired(cycle.expired);
         turn.tally.reaped += cycle.reaped.len();
         for reaped in &cycle.reaped {
             tracing::warn!(export.id = %reaped.export_id, job.id = reaped.job_id, state = reaped.state, error.class = reaped.error_class, "reaped");
-            figures::reaped(&reaped.state);
+            metrics::reaped(&reaped.state);
             turn.tally.dead += usize::from(reaped.state == State::Dead.as_str());
         }
         if !cycle.reaped.is_empty() {
             step!("worker.reaped");
             self.cleaner.clean_up();
-            self.notifier.look();
+            self.notifier.wake();
         }
         let (found, reaped) = (cycle.leases.len(), cycle.reaped.len());
         for lease in cycle.leases {
@@ -272,7 +272,7 @@ impl Worker {
                 }
             }
             turn.tally.claimed += 1;
-            figures::claimed(lease.kind.as_str());
+            metrics::claimed(lease.kind.as_str());
             turn.attempts.spawn(self.attempt(lease, asked));
         }
         // After what was claimed has begun to beat: its leases run already.
@@ -302,13 +302,13 @@ impl Worker {
             }
         }
         let has_more_to_end = cycle.expired.max(reaped) >= MOST_ENDED;
-        Ok(Found { jobs: found, has_more_to_end, thorough_in: cycle.thorough_in })
+        Ok(Found { jobs: found, has_more_to_end, full_scan_in: cycle.full_scan_in })
     }
 
     fn show_slots(&self, turn: &Turn) {
         let WorkOptions { slots, mail_slots, .. } = self.options;
-        figures::slots(Kind::Export.as_str(), slots, slots - turn.free.exports);
-        figures::slots(Kind::Delivery.as_str(), mail_slots, mail_slots - turn.free.deliveries);
+        metrics::slots(Kind::Export.as_str(), slots, slots - turn.free.exports);
+        metrics::slots(Kind::Delivery.as_str(), mail_slots, mail_slots - turn.free.deliveries);
     }
 
     async fn account(&self, turn: &mut Turn, finished: Result<Finished, tokio::task::JoinError>) {
@@ -325,7 +325,7 @@ impl Worker {
             Ok(Settled::Done(State::Completed)) => tally.mailed += 1,
             Ok(Settled::Done(State::Dead)) => {
                 tally.dead += 1;
-                self.notifier.look();
+                self.notifier.wake();
             }
             Ok(Settled::Done(State::Cancelled)) => tally.cancelled += 1,
             Ok(Settled::Done(State::Pending | State::Running)) => tally.retried += 1,

@@ -7,8 +7,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::delivery::Courier;
 use crate::job::Recipient;
+use crate::message::Messenger;
 use crate::queue::{ClaimedNotice, NOTICE_LEASE, Queue, QueueError};
 
 /// The longest time between two looks: another process may have died, or tells nobody.
@@ -44,7 +44,7 @@ impl NoticeOptions {
 #[derive(Clone)]
 pub(super) struct Notifier {
     queue: Queue,
-    courier: Arc<Courier>,
+    messenger: Arc<Messenger>,
     options: NoticeOptions,
     wanted: Arc<Notify>,
 }
@@ -56,17 +56,17 @@ pub(super) struct Notifying {
 }
 
 impl Notifier {
-    pub(super) fn new(queue: Queue, courier: Arc<Courier>, options: NoticeOptions) -> Notifier {
-        Notifier { queue, courier, options, wanted: Arc::default() }
+    pub(super) fn new(queue: Queue, messenger: Arc<Messenger>, options: NoticeOptions) -> Notifier {
+        Notifier { queue, messenger, options, wanted: Arc::default() }
     }
 
     /// Something died: there may be somebody to tell. However often this is called meanwhile, it is one more look.
-    pub(super) fn look(&self) {
+    pub(super) fn wake(&self) {
         self.wanted.notify_one();
     }
 
     /// Look at the start, when something died, and when something is due, until `stop`. `None`: nobody is to be told of anything.
-    pub(super) fn keep(&self, stop: CancellationToken) -> Option<Notifying> {
+    pub(super) fn spawn(&self, stop: CancellationToken) -> Option<Notifying> {
         if self.options.tells_nobody() {
             return None;
         }
@@ -129,7 +129,7 @@ impl Notifier {
             // The claim took so long that somebody else may take it for lost before the provider has answered: left to that.
             return Ok(true);
         }
-        let (id, sent) = (notice.id, self.courier.notify(&notice).await);
+        let (id, sent) = (notice.id, self.messenger.notify(&notice).await);
         let class = sent.as_ref().and_then(|sent| sent.as_ref().err()).map(|failure| failure.class.as_str());
         match self.queue.settle_notice(notice, sent).await {
             Ok(status) => {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::figures;
+use crate::metrics;
 use crate::queue::QueueError;
 
 /// The database is away: wait longer each time, and in a drain not for ever.
@@ -34,7 +34,7 @@ impl Outage {
             return Err(error);
         }
         self.failures += 1;
-        figures::database_error();
+        metrics::database_error();
         let delay = Duration::from_millis(200).saturating_mul(1 << self.failures.min(7)).mul_f64(0.75 + fastrand::f64() / 2.0);
         tracing::warn!(%error, retry_ms = delay.as_millis(), "the database cannot be asked");
         tokio::select! {

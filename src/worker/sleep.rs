@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::maintain::Cleaner;
-use crate::queue::{Mark, Queue, QueueError, Room};
+use crate::queue::{FreeSlots, Queue, QueueError, WaitState};
 
 /// Decides how long an idle worker sleeps.
 pub(super) struct Sleeper {
@@ -16,9 +16,9 @@ pub(super) struct Sleeper {
     wake: Arc<Notify>,
     poll: Duration,
     /// Whether this worker may be marked as asleep.
-    is_marked: bool,
+    is_waiting: bool,
     /// A mark was begun, and who had inserted before it is not known yet.
-    is_marking: bool,
+    is_starting_to_wait: bool,
     /// Transactions that had inserted when this worker was marked; they will not wake it.
     unheard: HashSet<String>,
     /// Turns that found nothing although something was due or is about to be committed.
@@ -29,20 +29,20 @@ pub(super) struct Sleeper {
 enum Nap {
     /// Something may be due then: claim.
     Claim(Duration),
-    /// Nothing is known to be due by then: look at what lies ahead.
+    /// Nothing is known to be due by then: look at what lies next.
     Look(Duration),
 }
 
 impl Sleeper {
     pub(super) fn listening(queue: Queue, cleaner: Cleaner, wake: Arc<Notify>, poll: Duration) -> Sleeper {
-        Sleeper { queue, cleaner, wake, poll, is_marked: false, is_marking: false, unheard: HashSet::new(), empty_turns: 0 }
+        Sleeper { queue, cleaner, wake, poll, is_waiting: false, is_starting_to_wait: false, unheard: HashSet::new(), empty_turns: 0 }
     }
 
     /// Sleep until something may be due that this room could take: as long as nothing is, one statement for each longest sleep. When the database
     /// cannot be asked, the next claim says so. A worker that has not looked at everything sleeps no longer than until it may.
-    pub(super) async fn sleep(&mut self, room: Room, thorough_in: Option<Duration>) {
+    pub(super) async fn sleep(&mut self, room: FreeSlots, full_scan_in: Option<Duration>) {
         loop {
-            let nap = self.nap(room, thorough_in).await.unwrap_or_else(|error| {
+            let nap = self.nap(room, full_scan_in).await.unwrap_or_else(|error| {
                 tracing::debug!(%error, "could not prepare to sleep");
                 Nap::Claim(Duration::from_millis(500))
             });
@@ -64,24 +64,24 @@ impl Sleeper {
         }
     }
 
-    async fn nap(&mut self, room: Room, thorough_in: Option<Duration>) -> Result<Nap, QueueError> {
+    async fn nap(&mut self, room: FreeSlots, full_scan_in: Option<Duration>) -> Result<Nap, QueueError> {
         let poll = self.poll.mul_f64(0.8 + fastrand::f64() * 0.4);
         // What applications insert are exports: who cannot start one must not take the wake from another.
-        if room.exports == 0 && self.is_marked {
+        if room.exports == 0 && self.is_waiting {
             self.queue.awake().await?;
-            self.is_marked = false;
+            self.is_waiting = false;
         }
         if room.is_full() {
             return Ok(Nap::Claim(poll));
         }
-        if let Some(soon) = thorough_in {
+        if let Some(soon) = full_scan_in {
             // Nobody wakes a process that is not marked as asleep, and until then it looks at what is new by itself.
             let look = if room.exports > 0 { Duration::from_secs(1) } else { poll };
             return Ok(Nap::Claim(soon.min(poll).min(look)));
         }
-        let ahead = self.queue.ahead(room, (room.exports > 0).then_some(poll)).await?;
-        self.cleaner.plan(ahead.clean_in);
-        let nap = match ahead.due_in {
+        let next = self.queue.next_due(room, (room.exports > 0).then_some(poll)).await?;
+        self.cleaner.plan(next.clean_in);
+        let nap = match next.due_in {
             // Another process or a person holds the row: looked at ever less often.
             Some(Duration::ZERO) => return Ok(Nap::Claim(self.back_off(poll))),
             Some(due) if due < poll => Nap::Claim(due),
@@ -91,19 +91,19 @@ impl Sleeper {
         if room.exports == 0 {
             return Ok(nap);
         }
-        self.is_marked = true;
+        self.is_waiting = true;
         // This future may be dropped at any await: a mark that was set and not followed up counts as new the next time.
-        let is_new = std::mem::replace(&mut self.is_marking, true);
-        if is_new || !ahead.is_marked {
-            if self.queue.wait(length).await? == Mark::Deaf {
+        let is_new = std::mem::replace(&mut self.is_starting_to_wait, true);
+        if is_new || !next.is_waiting {
+            if self.queue.wait(length).await? == WaitState::Deaf {
                 return Ok(nap);
             }
             // Whoever is through by now has left a job to be found, whoever is not is waited for.
             self.unheard.extend(self.queue.requests_in_flight().await?);
-            self.is_marking = false;
+            self.is_starting_to_wait = false;
             return Ok(Nap::Claim(Duration::ZERO));
         }
-        self.is_marking = false;
+        self.is_starting_to_wait = false;
         if self.unheard.is_empty() {
             self.empty_turns = 0;
             return Ok(nap);

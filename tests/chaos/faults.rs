@@ -25,7 +25,7 @@ pub async fn play(world: &Arc<World>, workers: &Arc<Workers>, schedule: &[Planne
     let mut lasting = JoinSet::new();
     for planned in schedule {
         tokio::time::sleep_until(began + planned.at).await;
-        world.figures.note(planned);
+        world.tally.note(planned);
         let (world, workers, planned) = (world.clone(), workers.clone(), *planned);
         lasting.spawn(async move { apply(&world, &workers, &planned).await });
         while let Some(ended) = lasting.try_join_next() {
@@ -38,7 +38,7 @@ pub async fn play(world: &Arc<World>, workers: &Arc<Workers>, schedule: &[Planne
 }
 
 async fn apply(world: &World, workers: &Workers, planned: &Planned) {
-    let hit = |times| world.figures.hit(planned.kind, times);
+    let hit = |times| world.tally.hit(planned.kind, times);
     let lasting = tokio::time::sleep(planned.lasts);
     match planned.kind {
         Kind::Kill => hit(u64::from(workers.signal(planned.pick, "KILL").is_some())),
@@ -88,7 +88,7 @@ async fn apply(world: &World, workers: &Workers, planned: &Planned) {
             proxy.set(Mode::Open);
         }
         Kind::StoreFull => {
-            let full = |room| async move { world.sandbox.lock().await.s3.set_room(room) };
+            let full = |room| async move { world.sandbox.lock().await.s3.set_capacity(room) };
             // A little still fits, so that uploads fail in their middle.
             full(Some(u64::from(planned.pick % 1024) * 1024)).await;
             lasting.await;
@@ -136,17 +136,17 @@ pub async fn heal(world: &World, workers: &Workers, schedule: &[Planned]) {
     let left = [world.store_faults.list(), world.mail_faults.list()].concat();
     let full = {
         let sandbox = world.sandbox.lock().await;
-        sandbox.s3.set_room(None);
+        sandbox.s3.set_capacity(None);
         sandbox.s3.refused_for_want_of_room()
     };
     world.store_faults.clear();
     world.mail_faults.clear();
-    world.figures.hit(Kind::StoreFull, full);
+    world.tally.hit(Kind::StoreFull, full);
     for (kind, _) in crate::schedule::KINDS {
         let planned: u64 =
             schedule.iter().filter(|planned| planned.kind == kind && is_rule(kind)).map(|planned| u64::from(planned.times)).sum();
         let unused: u64 = left.iter().filter(|rule| kind_of(rule) == kind).map(|rule| u64::from(rule.times.unwrap_or(0))).sum();
-        world.figures.hit(kind, planned - unused);
+        world.tally.hit(kind, planned - unused);
     }
 }
 

@@ -7,12 +7,12 @@
 mod checker;
 mod clients;
 mod faults;
-mod figures;
 mod ledger;
 mod network;
 mod round;
 mod schedule;
 mod settle;
+mod tally;
 mod workers;
 mod world;
 

@@ -62,7 +62,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The word in the log and in the figures.
+    /// The word in the log and in the tally.
     pub fn word(self) -> &'static str {
         match self {
             Kind::Kill => "sigkill",

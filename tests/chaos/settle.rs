@@ -63,7 +63,7 @@ pub async fn until_final(world: &World) -> Settled {
         settled.requeued += back;
         if open == 0 && back == 0 || moved.elapsed() > PATIENCE {
             settled.took = began.elapsed();
-            world.figures.note(format_args!("settled after {:.0} s: {open} open, {completed} completed", settled.took.as_secs_f64()));
+            world.tally.note(format_args!("settled after {:.0} s: {open} open, {completed} completed", settled.took.as_secs_f64()));
             return settled;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -84,7 +84,7 @@ async fn requeue(world: &World, admin: &Client) -> usize {
     let mut requeued = 0;
     for row in dead.iter().filter(|row| ours.contains(&row.get(0))) {
         let (id, class): (Uuid, String) = (row.get(0), row.get(1));
-        world.figures.note(format_args!("requeue {id} ({class})"));
+        world.tally.note(format_args!("requeue {id} ({class})"));
         let output = run(world, &["requeue", &id.to_string()]).await;
         assert!(output.status.success(), "requeue {id}: {}", String::from_utf8_lossy(&output.stderr));
         requeued += 1;
@@ -105,7 +105,7 @@ pub async fn last_drain(world: &World) {
     loop {
         let left: i64 = admin.query_one(unswept, &[]).await.unwrap().get(0);
         let output = run(world, &["drain"]).await;
-        world.figures.note(format_args!("last drain, {left} to be swept: {}", String::from_utf8_lossy(&output.stdout).trim()));
+        world.tally.note(format_args!("last drain, {left} to be swept: {}", String::from_utf8_lossy(&output.stdout).trim()));
         // A drain sweeps one batch and leaves the rest to the next.
         if left == 0 || left >= before {
             return;

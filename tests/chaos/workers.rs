@@ -189,7 +189,7 @@ async fn supervise(
         }
         let ended = child.wait().await.unwrap();
         shared.lock().unwrap().pid = None;
-        world.figures.note(format_args!("worker {index} ({command}) ended: {ended}"));
+        world.tally.note(format_args!("worker {index} ({command}) ended: {ended}"));
         // A signal, a clean end, a drain's verdicts, a database that was down at the start, a second SIGTERM, which ends it at once: all else is
         // a fault of the program.
         if !matches!(ended.code(), None | Some(0 | 2 | 10 | 11 | 69 | 143)) || command == "run" && ended.code() == Some(2) {

@@ -10,8 +10,8 @@ use tokio::sync::Mutex;
 use tokio_postgres::{Client, NoTls};
 
 use crate::Settings;
-use crate::figures::Figures;
 use crate::ledger::{Ledger, lines};
+use crate::tally::Tally;
 
 /// Where cargo put the program.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_exportbox");
@@ -36,7 +36,7 @@ pub struct World {
     pub dir: PathBuf,
     pub lines: Vec<String>,
     pub ledger: Ledger,
-    pub figures: Figures,
+    pub tally: Tally,
 }
 
 impl World {
@@ -74,7 +74,7 @@ impl World {
             mail_dir: sandbox.ses.dir().to_path_buf(),
             lines,
             ledger: Ledger::new(&dir.join("requests.log")),
-            figures: Figures::new(&dir.join("round.log")),
+            tally: Tally::new(&dir.join("round.log")),
             sandbox: Mutex::new(sandbox),
             dir,
         }

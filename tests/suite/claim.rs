@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use exportbox::job::Kind;
-use exportbox::queue::Room;
+use exportbox::queue::FreeSlots;
 
 use crate::harness::World;
 
@@ -22,7 +22,7 @@ async fn sixteen_workers_claim_every_job_once() {
             let mut mine = Vec::new();
             // An empty claim may only mean that the others hold what is left.
             while taken.load(Ordering::SeqCst) < 400 {
-                let leases = queue.cycle(Room { exports: 7, deliveries: 7 }).await.unwrap().leases;
+                let leases = queue.cycle(FreeSlots { exports: 7, deliveries: 7 }).await.unwrap().leases;
                 assert!(leases.len() <= 7, "more than there is room for");
                 taken.fetch_add(leases.len(), Ordering::SeqCst);
                 mine.extend(leases);
@@ -169,7 +169,7 @@ async fn the_deadline_is_the_requests_timeout_or_the_setting_and_the_daemons_own
 
 /// Seconds until something is due for this room.
 async fn next_due(world: &World, exports: usize, deliveries: usize) -> Option<u64> {
-    world.queue("one").ahead(Room { exports, deliveries }, None).await.unwrap().due_in.map(|due| due.as_secs_f64().round() as u64)
+    world.queue("one").next_due(FreeSlots { exports, deliveries }, None).await.unwrap().due_in.map(|due| due.as_secs_f64().round() as u64)
 }
 
 #[tokio::test]

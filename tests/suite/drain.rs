@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use exportbox::queue::Room;
+use exportbox::queue::FreeSlots;
 use serde_json::{Value, json};
 
 use crate::harness::World;
@@ -19,7 +19,7 @@ async fn drain(world: &World, arguments: &[&str]) -> Value {
     summary
 }
 
-fn figures(summary: &Value, names: &[&str]) -> Vec<i64> {
+fn numbers(summary: &Value, names: &[&str]) -> Vec<i64> {
     names.iter().map(|name| summary[name].as_i64().unwrap_or_else(|| panic!("no {name}: {summary}"))).collect()
 }
 
@@ -47,12 +47,12 @@ async fn an_export_that_usually_takes_longer_than_what_is_left_is_not_started() 
     world.request("select 1 as one", &[]).await;
     let summary = drain(&world, &["--max-runtime", "5m"]).await;
     let counts = ["exit_code", "exported", "due", "too_long", "waiting", "paused", "dead"];
-    assert_eq!(figures(&summary, &counts), [10, 3, 1, 1, 0, 0, 0], "{summary}");
+    assert_eq!(numbers(&summary, &counts), [10, 3, 1, 1, 0, 0, 0], "{summary}");
     let told = "select reason || ' ' || sentence from exportbox.explain($1) where kind = 'export'";
     let told: String = world.row(told, &[&slow]).await.get(0);
     assert!(told.starts_with("budget_too_short Its report usually takes up to 00:10:00, longer than the 00:0"), "{told}");
     let summary = drain(&world, &["--max-runtime", "15m"]).await;
-    assert_eq!(figures(&summary, &counts), [0, 1, 0, 0, 0, 0, 0], "{summary}");
+    assert_eq!(numbers(&summary, &counts), [0, 1, 0, 0, 0, 0, 0], "{summary}");
     assert_eq!((world.state(slow).await.as_str(), &summary["mailed"]), ("completed", &1.into()), "mails have no such limit");
 }
 
@@ -63,7 +63,7 @@ async fn a_drain_without_time_to_work_ends_lost_leases_all_the_same() {
     world.let_leases_lapse().await;
     world.request("select 1", &[]).await;
     let summary = drain(&world, &["--max-runtime", "1ns"]).await;
-    assert_eq!(figures(&summary, &["exit_code", "reaped", "claimed", "due", "waiting"]), [10, 1, 0, 1, 1], "{summary}");
+    assert_eq!(numbers(&summary, &["exit_code", "reaped", "claimed", "due", "waiting"]), [10, 1, 0, 1, 1], "{summary}");
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn a_drain_finds_whatever_is_due_and_says_that_nothing_else_is() {
     let mut world = World::new().await;
     world.may_leave_running = true;
     let queue = world.queue("looks");
-    let room = Room { exports: 4, deliveries: 8 };
+    let room = FreeSlots { exports: 4, deliveries: 8 };
     let held = "insert into exportbox.control (scope, error_class, reason, probe_at) values ('export', 'store_config', 'why', ";
     let running = "insert into exportbox.job (export_id, kind, state, lease_token, worker, lease_expires_at, deadline_at)
         values (gen_random_uuid(), 'export', 'running', gen_random_uuid(), 'w',";
@@ -113,7 +113,7 @@ async fn a_drain_finds_whatever_is_due_and_says_that_nothing_else_is() {
     for (what, due, not_yet) in cases {
         for (sql, is_quiet) in [(due, false), (not_yet, true)] {
             world.sql(&format!("set session_replication_role = replica; {sql}; set session_replication_role = origin")).await;
-            assert_eq!(queue.ahead(room, None).await.unwrap().is_quiet(), is_quiet, "{what}: {sql}");
+            assert_eq!(queue.next_due(room, None).await.unwrap().is_quiet(), is_quiet, "{what}: {sql}");
             world
                 .sql(
                     "set session_replication_role = replica;
@@ -169,7 +169,7 @@ async fn a_drain_waits_before_it_starts_and_a_stop_ends_the_wait() {
     signal(&waiting.child, "TERM").await;
     let output = waiting.child.wait_with_output().await.unwrap();
     let summary = said(&output);
-    assert_eq!((code(&output), figures(&summary, &["exit_code", "claimed", "due"])), (10, vec![10, 0, 1]), "{summary}");
+    assert_eq!((code(&output), numbers(&summary, &["exit_code", "claimed", "due"])), (10, vec![10, 0, 1]), "{summary}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 
-use exportbox::queue::Room;
+use exportbox::queue::FreeSlots;
 use fastrand::Rng;
 use serde_json::Value;
 use uuid::Uuid;
@@ -137,10 +137,10 @@ async fn what_explain_calls_due_is_exactly_what_the_claim_takes() {
         }
         world.settings.policy.source_slots = case.source_slots;
         let queue = world.queue(&format!("seed {seed}"));
-        let room = Room { exports: 50, deliveries: 50 };
-        let ahead = queue.ahead(room, None).await.unwrap();
+        let room = FreeSlots { exports: 50, deliveries: 50 };
+        let next = queue.next_due(room, None).await.unwrap();
         let cycle = queue.cycle_within(room, case.time_left).await.unwrap();
-        if ahead.due_in != Some(Duration::ZERO) {
+        if next.due_in != Some(Duration::ZERO) {
             let found = (cycle.leases.len(), cycle.expired, cycle.reaped.len(), cycle.schedules.len());
             assert_eq!(found, (0, 0, 0, 0), "seed {seed}: nothing was said to be due\n{told}\n{}", case.sql);
             quiet += 1;

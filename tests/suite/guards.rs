@@ -45,7 +45,7 @@ async fn a_worker_whose_own_clock_has_run_out_publishes_nothing() {
 }
 
 #[tokio::test]
-async fn a_courier_whose_stamp_came_back_after_its_own_clock_had_run_out_sends_nothing() {
+async fn a_messenger_whose_stamp_came_back_after_its_own_clock_had_run_out_sends_nothing() {
     let mut world = World::new().await;
     world.may_leave_running = true;
     world.request("select 1 as one", &["ann@example.com"]).await;

@@ -75,7 +75,7 @@ async fn a_heartbeat_keeps_a_lease_beyond_its_length() {
     world.sql("update exportbox.job set lease_expires_at = now() + interval '1 second'").await;
     let beat = Beat { job_id: lease.job_id, token: lease.token, rows: 7, bytes: 70 };
     let landed = world.queue("one").heartbeat(&[beat]).await.unwrap();
-    assert!(landed.len() == 1 && landed[0].landed && !landed[0].cancel_requested);
+    assert!(landed.len() == 1 && landed[0].is_extended && !landed[0].cancel_requested);
     world.until("select lease_expires_at > now() + interval '80 seconds' from exportbox.job").await;
     let attempt = world.attempt(&lease).await;
     assert_eq!((attempt["rows"].as_i64(), attempt["bytes"].as_i64()), (Some(7), Some(70)));
@@ -173,7 +173,7 @@ async fn a_live_worker_ends_an_attempt_at_its_deadline_by_itself() {
 async fn a_mail_that_may_have_been_sent_is_unknown_and_sent_again() {
     let world = World::new().await;
     let lease = world.claimed_delivery("one").await;
-    assert_eq!(world.queue("one").note(lease.token, &Note::Sending).await, Ok(Noted::Kept));
+    assert_eq!(world.queue("one").note(lease.token, &Note::Sending).await, Ok(Noted::Recorded));
     world.let_leases_lapse().await;
     assert_eq!(world.reap().await[0].state, "pending");
     assert_eq!(world.text("select status from exportbox.delivery").await, "unknown");
@@ -236,7 +236,7 @@ async fn a_reaped_exports_query_is_ended_on_its_server_and_a_strangers_is_not() 
 
     let lease = world.claimed("one", &[]).await;
     let note = Note::Backend { pid, started_at, exporter: "copy", expected_rows: Some(7) };
-    assert_eq!(world.queue("one").note(lease.token, &note).await, Ok(Noted::Kept));
+    assert_eq!(world.queue("one").note(lease.token, &note).await, Ok(Noted::Recorded));
     world.let_leases_lapse().await;
     let running = world.start().await;
     let error = tokio::time::timeout(Duration::from_secs(20), left_behind.batch_execute(GATED)).await.unwrap().unwrap_err();

@@ -7,9 +7,9 @@ mod ses_server;
 mod smtp;
 pub mod smtp_server;
 
-use exportbox::delivery::compose::{Announcement, PartLink, compose};
 use exportbox::job::{Failure, FailureClass, Recipient, Verdict};
 use exportbox::mail::{Message, Sender};
+use exportbox::message::compose::{Announcement, PartLink, compose};
 use mail_parser::MessageParser;
 use uuid::Uuid;
 

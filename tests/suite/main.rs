@@ -7,6 +7,7 @@ mod cancel;
 mod cap;
 mod claim;
 mod commands;
+mod concurrent;
 mod connections;
 #[cfg(debug_assertions)]
 mod crash;
@@ -53,6 +54,5 @@ mod statements;
 mod store;
 mod sweep;
 mod tidy;
-mod together;
 mod transitions;
 mod views;

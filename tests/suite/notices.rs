@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::DateTime;
-use exportbox::delivery::notice::compose;
 use exportbox::job::{DigestLine, FailedExport, News};
+use exportbox::message::notice::compose;
 use exportbox::sandbox::{Action, Rule};
 use exportbox::worker::NoticeOptions;
 use uuid::Uuid;

@@ -161,9 +161,9 @@ async fn a_full_store_ends_no_export_and_leaves_nothing_behind() {
     let large = world.request("select repeat(md5(n::text), 40) as text from generate_series(1, 6000) as n", &[]).await;
     let small = world.request("select 1 as one", &[]).await;
     // The first part of the large one fits, its second does not.
-    world.s3.set_room(Some(6_000_000));
+    world.s3.set_capacity(Some(6_000_000));
     world.drain().await;
-    world.s3.set_room(Some(0));
+    world.s3.set_capacity(Some(0));
     for _ in 0..world.settings.policy.export_attempts + 1 {
         world.let_time_pass().await;
         world.drain().await;
@@ -171,7 +171,7 @@ async fn a_full_store_ends_no_export_and_leaves_nothing_behind() {
     assert!(world.s3.refused_for_want_of_room() > 0);
     let export = world.export(large).await;
     assert_eq!((&export["state"], &export["error_class"]), (&"pending".into(), &"store_unavailable".into()), "{export}");
-    world.s3.set_room(None);
+    world.s3.set_capacity(None);
     world.let_time_pass().await;
     world.complete(&[large, small]).await;
     world.assert_store_is_clean().await;

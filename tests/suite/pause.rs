@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use exportbox::job::{Outcome, StopReason};
-use exportbox::queue::Room;
+use exportbox::queue::FreeSlots;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use crate::harness::process::{code, json as said, stderr, stdout};
 use crate::harness::requests::refusal;
 use crate::harness::{GATED, World};
 
-const ROOM: Room = Room { exports: 20, deliveries: 20 };
+const ROOM: FreeSlots = FreeSlots { exports: 20, deliveries: 20 };
 
 impl World {
     /// Two reports: `near`, and `far` on the source `replica`.
@@ -133,14 +133,14 @@ async fn nobody_wakes_for_what_is_paused_and_a_request_still_expires() {
     let queue = world.queue("one");
     world.request_report("near", json!({}), "").await;
     world.pause("report:near").await;
-    assert_eq!(queue.ahead(ROOM, None).await.map(|ahead| ahead.due_in), Ok(None));
+    assert_eq!(queue.next_due(ROOM, None).await.map(|next| next.due_in), Ok(None));
     world.request("select 1", &[]).await;
-    assert_eq!(queue.ahead(ROOM, None).await.map(|ahead| ahead.due_in), Ok(Some(Duration::ZERO)), "the job behind it is due");
+    assert_eq!(queue.next_due(ROOM, None).await.map(|next| next.due_in), Ok(Some(Duration::ZERO)), "the job behind it is due");
     world.pause("exports").await;
-    assert_eq!(queue.ahead(ROOM, None).await.map(|ahead| ahead.due_in), Ok(None), "all of its kind is paused");
+    assert_eq!(queue.next_due(ROOM, None).await.map(|next| next.due_in), Ok(None), "all of its kind is paused");
     let hold = "insert into exportbox.control (scope, error_class, reason, probe_at) values ('export', 'store_config', 'why', now() - interval '1 hour')";
     world.sql(hold).await;
-    assert_eq!(queue.ahead(ROOM, None).await.map(|ahead| ahead.due_in), Ok(None), "what is paused is not probed either");
+    assert_eq!(queue.next_due(ROOM, None).await.map(|next| next.due_in), Ok(None), "what is paused is not probed either");
     assert!(world.claim("two", 4, 4).await.is_empty());
     assert_eq!(world.count("select count(*) from exportbox.control where probe_at < now()").await, 1, "the probe is not used up");
     world.sql("update exportbox.job set not_after = now() - interval '1 second' where report = 'near'").await;
@@ -186,7 +186,7 @@ async fn what_a_pause_kept_behind_the_marks_of_a_process_is_looked_for_once_it_i
     let queue = world.queue("one");
     for _ in 0..2 {
         // A statement has its name from the second time on; to be read anew it would have to wait as well.
-        queue.be_thorough();
+        queue.request_full_scan();
         queue.cycle(ROOM).await.unwrap();
     }
     world.request_report("near", json!({}), "").await;
@@ -194,7 +194,7 @@ async fn what_a_pause_kept_behind_the_marks_of_a_process_is_looked_for_once_it_i
     world.sql("update exportbox.job set run_at = run_at - interval '1 minute'").await;
     world.pause("report:near").await;
     // A look that takes long, so that this process does not begin at the start again by itself for a while.
-    queue.be_thorough();
+    queue.request_full_scan();
     let blocker = world.another_admin().await;
     blocker.batch_execute("begin; lock table exportbox.control").await.unwrap();
     let (first, ()) = tokio::join!(queue.cycle(ROOM), async {
@@ -206,10 +206,10 @@ async fn what_a_pause_kept_behind_the_marks_of_a_process_is_looked_for_once_it_i
     let mut leases = first.unwrap().leases;
     assert_eq!(leases.len(), 1, "the one that is not paused");
     let second = queue.cycle(ROOM).await.unwrap();
-    assert!(second.leases.is_empty() && second.thorough_in.is_some_and(|soon| soon > Duration::from_secs(2)), "{second:?}");
+    assert!(second.leases.is_empty() && second.full_scan_in.is_some_and(|soon| soon > Duration::from_secs(2)), "{second:?}");
     world.resume("report:near").await;
     let third = queue.cycle(ROOM).await.unwrap();
-    assert_eq!((third.leases.len(), third.thorough_in), (0, Some(Duration::ZERO)), "it hears of it");
+    assert_eq!((third.leases.len(), third.full_scan_in), (0, Some(Duration::ZERO)), "it hears of it");
     leases.extend(queue.cycle(ROOM).await.unwrap().leases);
     assert_eq!(leases.len(), 2);
     for lease in leases {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use exportbox::queue::Room;
+use exportbox::queue::FreeSlots;
 
 use crate::harness::GATED;
 use crate::harness::World;
@@ -43,9 +43,9 @@ async fn a_request_that_kills_its_process_takes_no_bystander_to_death_with_it() 
     // As long as the poison lives: a process takes all ten, if it may, and dies of it with all that it holds.
     for process in 1.. {
         let queue = world.queue(&format!("process {process}"));
-        let room = Room { exports: 10, deliveries: 0 };
+        let room = FreeSlots { exports: 10, deliveries: 0 };
         let mut held: Vec<_> = queue.cycle(room).await.unwrap().leases.into_iter().map(|lease| lease.export_id).collect();
-        queue.be_thorough();
+        queue.request_full_scan();
         held.extend(queue.cycle(room).await.unwrap().leases.into_iter().map(|lease| lease.export_id));
         assert!(held.contains(&poison));
         if process == 3 {
@@ -76,15 +76,15 @@ async fn a_job_on_its_last_chance_keeps_no_slot_from_those_that_never_crashed() 
     let queue = world.queue("one");
     let mut claimed = Vec::new();
     for _ in 0..2 {
-        queue.be_thorough();
-        claimed.extend(queue.cycle(Room { exports: 3, deliveries: 0 }).await.unwrap().leases);
+        queue.request_full_scan();
+        claimed.extend(queue.cycle(FreeSlots { exports: 3, deliveries: 0 }).await.unwrap().leases);
     }
     let ids: Vec<_> = claimed.iter().map(|lease| lease.export_id).collect();
     assert_eq!(ids, [suspects[0], innocent[0], innocent[1]]);
     let first = claimed.remove(0);
     queue.settle(first, exportbox::job::StopReason::Shutdown.into()).await.unwrap();
     world.sql(&format!("update exportbox.job set run_at = now() + interval '1 hour' where export_id = '{}'", suspects[0])).await;
-    queue.be_thorough();
-    let next = queue.cycle(Room { exports: 1, deliveries: 0 }).await.unwrap().leases;
+    queue.request_full_scan();
+    let next = queue.cycle(FreeSlots { exports: 1, deliveries: 0 }).await.unwrap().leases;
     assert_eq!(next[0].export_id, suspects[1], "the next has its turn when the first is over");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use exportbox::queue::{Listener, Mark, Queue};
+use exportbox::queue::{Listener, Queue, WaitState};
 
 use crate::harness::{GATED, World};
 
@@ -109,7 +109,7 @@ async fn a_request_that_was_inserted_before_the_worker_slept_and_committed_after
 async fn a_request_that_was_rolled_back_wakes_nobody() {
     let world = sleepy().await;
     let (queue, listener) = listening(&world, "one").await;
-    assert_eq!(queue.wait(POLL).await, Ok(Mark::New));
+    assert_eq!(queue.wait(POLL).await, Ok(WaitState::FromNow));
     world.app().await.batch_execute(&format!("begin; {REQUEST}; rollback")).await.unwrap();
     assert_eq!(woken(&world, &[&listener]).await, [false]);
 }
@@ -132,7 +132,7 @@ async fn a_snapshot_from_before_the_worker_slept_wakes_it_all_the_same() {
     let (queue, listener) = listening(&world, "one").await;
     let app = world.app().await;
     app.batch_execute("begin isolation level repeatable read; select 1").await.unwrap();
-    assert_eq!(queue.wait(POLL).await, Ok(Mark::New));
+    assert_eq!(queue.wait(POLL).await, Ok(WaitState::FromNow));
     assert!(queue.requests_in_flight().await.unwrap().is_empty(), "it cannot be seen coming");
     app.batch_execute(&format!("{REQUEST}; commit")).await.unwrap();
     assert_eq!(woken(&world, &[&listener]).await, [true]);
@@ -144,7 +144,7 @@ async fn one_insert_wakes_one_of_those_that_sleep() {
     let (first, hears_first) = listening(&world, "first").await;
     let (second, hears_second) = listening(&world, "second").await;
     for queue in [&first, &second] {
-        assert_eq!(queue.wait(POLL).await, Ok(Mark::New));
+        assert_eq!(queue.wait(POLL).await, Ok(WaitState::FromNow));
     }
     world.request_many(20, "select 1").await;
     let woken_by_one = woken(&world, &[&hears_first, &hears_second]).await;
@@ -163,8 +163,8 @@ async fn an_insert_pays_no_notify_when_nobody_sleeps() {
     queue.awake().await.unwrap();
     world.request("select 1", &[]).await;
     assert_eq!(woken(&world, &[&listener]).await, [false], "it is awake");
-    assert_eq!(queue.wait(POLL).await, Ok(Mark::New));
-    assert_eq!(queue.wait(POLL).await, Ok(Mark::Held));
+    assert_eq!(queue.wait(POLL).await, Ok(WaitState::FromNow));
+    assert_eq!(queue.wait(POLL).await, Ok(WaitState::Already));
     world.request("select 1", &[]).await;
     assert_eq!(woken(&world, &[&listener]).await, [true]);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use exportbox::queue::Room;
+use exportbox::queue::FreeSlots;
 
 use crate::harness::World;
 use crate::harness::explain::{nodes, pages_of, plan};
@@ -62,7 +62,7 @@ async fn what_a_running_job_costs_stays_flat_under_an_old_snapshot() {
     world.churn(&queue, 2, 500).await;
     let figures = async || {
         world.plant_due(1).await;
-        let lease = queue.cycle(Room { exports: 1, deliveries: 0 }).await.unwrap().leases.pop().unwrap();
+        let lease = queue.cycle(FreeSlots { exports: 1, deliveries: 0 }).await.unwrap().leases.pop().unwrap();
         let of_lease = format!("({}, '{}'", lease.job_id, lease.token);
         let beat = format!("(array[{}]::bigint[], array['{}']::uuid[], '{{1}}', '{{2}}', 90000, 'one')", lease.job_id, lease.token);
         let heartbeat = pages_of(&world.admin, "heartbeat", &beat).await;
@@ -126,7 +126,7 @@ async fn what_came_to_lie_behind_the_last_look_is_found_by_the_next_thorough_one
     let mut world = World::new().await;
     world.may_leave_running = true;
     let queue = world.queue("one");
-    let room = Room { exports: 4, deliveries: 4 };
+    let room = FreeSlots { exports: 4, deliveries: 4 };
     // A thorough look that takes long: the next is due after twenty times as long.
     let locker = world.superuser().await;
     locker.batch_execute("begin; lock table exportbox.control in access exclusive mode").await.unwrap();
@@ -141,17 +141,17 @@ async fn what_came_to_lie_behind_the_last_look_is_found_by_the_next_thorough_one
         )
         .await;
     locker.batch_execute("commit").await.unwrap();
-    assert_eq!(first.await.unwrap().thorough_in, None);
+    assert_eq!(first.await.unwrap().full_scan_in, None);
 
     let straggler = world.request_with("select 1", &[], "run_at => now() - interval '1 hour'").await;
     let fresh = world.request("select 1", &[]).await;
     let cycle = queue.cycle(room).await.unwrap();
     assert_eq!(cycle.leases.iter().map(|lease| lease.export_id).collect::<Vec<_>>(), [fresh]);
-    assert!(cycle.thorough_in.is_some_and(|soon| soon > Duration::ZERO), "and the worker knows when to look again");
-    queue.be_thorough();
+    assert!(cycle.full_scan_in.is_some_and(|soon| soon > Duration::ZERO), "and the worker knows when to look again");
+    queue.request_full_scan();
     let cycle = queue.cycle(room).await.unwrap();
     assert_eq!(cycle.leases.iter().map(|lease| lease.export_id).collect::<Vec<_>>(), [straggler]);
-    assert_eq!(cycle.thorough_in, None);
+    assert_eq!(cycle.full_scan_in, None);
 }
 
 #[tokio::test]

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use exportbox::job::{Failure, FailureClass, Kind, Lease, Outcome, Verdict};
-use exportbox::queue::{Queue, Room};
+use exportbox::queue::{FreeSlots, Queue};
 use uuid::Uuid;
 
 use crate::harness::World;
 
-const ONE_EXPORT: Room = Room { exports: 1, deliveries: 0 };
+const ONE_EXPORT: FreeSlots = FreeSlots { exports: 1, deliveries: 0 };
 
 /// Fail for a while, as a source or a provider that says "not now" does.
 async fn fail(queue: &Queue, lease: Lease, class: FailureClass) {
@@ -41,7 +41,7 @@ async fn requests_that_fail_again_and_again_go_behind_those_that_wait() {
         let mut turns = 0;
         loop {
             let Some(lease) = queue.cycle(ONE_EXPORT).await.unwrap().leases.pop() else {
-                queue.be_thorough();
+                queue.request_full_scan();
                 continue;
             };
             if lease.export_id == good {
@@ -64,7 +64,7 @@ async fn fifty_mails_to_a_domain_that_throttles_do_not_hold_up_another_mail() {
     let queue = world.queue("one");
     let finish = async |recipients: &[&str]| -> Uuid {
         let id = world.request("select 1", recipients).await;
-        queue.be_thorough();
+        queue.request_full_scan();
         let lease = queue.cycle(ONE_EXPORT).await.unwrap().leases.pop().unwrap();
         let manifest = world.made_by(&lease);
         queue.settle(lease, Outcome::Exported(manifest)).await.unwrap();
@@ -74,7 +74,7 @@ async fn fifty_mails_to_a_domain_that_throttles_do_not_hold_up_another_mail() {
     let quick = finish(&["ann@example.com"]).await;
     let mut throttled = 0;
     let lease = loop {
-        let mut leases = queue.cycle(Room { exports: 0, deliveries: 8 }).await.unwrap().leases;
+        let mut leases = queue.cycle(FreeSlots { exports: 0, deliveries: 8 }).await.unwrap().leases;
         let found = leases.iter().position(|lease| lease.export_id == quick).map(|at| leases.remove(at));
         for lease in leases {
             assert_eq!(lease.export_id, slow);
@@ -98,14 +98,14 @@ async fn a_kind_on_hold_does_not_block_the_other() {
     queue.settle(lease, Outcome::Exported(manifest)).await.unwrap();
     world.request_many(100, "select 1").await;
     world.sql("insert into exportbox.control (scope, error_class, reason) values ('export', 'store_config', 'why')").await;
-    let leases = queue.cycle(Room { exports: 4, deliveries: 4 }).await.unwrap().leases;
+    let leases = queue.cycle(FreeSlots { exports: 4, deliveries: 4 }).await.unwrap().leases;
     assert_eq!(leases.iter().map(|lease| lease.kind).collect::<Vec<_>>(), [Kind::Delivery]);
     for lease in leases {
         queue.settle(lease, exportbox::job::StopReason::Shutdown.into()).await.unwrap();
     }
     world.sql("delete from exportbox.control").await;
-    queue.be_thorough();
-    let leases = queue.cycle(Room { exports: 4, deliveries: 0 }).await.unwrap().leases;
+    queue.request_full_scan();
+    let leases = queue.cycle(FreeSlots { exports: 4, deliveries: 0 }).await.unwrap().leases;
     assert_eq!(leases.len(), 4, "what was held is taken up again");
     for lease in leases {
         queue.settle(lease, exportbox::job::StopReason::Shutdown.into()).await.unwrap();
@@ -147,7 +147,7 @@ async fn a_reap_that_somebody_holds_up_keeps_nobody_from_claiming() {
     let somebody = world.another_admin().await;
     let held = format!("begin; select from exportbox.attempt where lease_token = '{}' for update", lost.token.0);
     somebody.batch_execute(&held).await.unwrap();
-    let cycle = world.queue("one").cycle(Room { exports: 1, deliveries: 0 }).await.unwrap();
+    let cycle = world.queue("one").cycle(FreeSlots { exports: 1, deliveries: 0 }).await.unwrap();
     assert_eq!((cycle.reaped.len(), cycle.leases.len()), (0, 1));
     somebody.batch_execute("rollback").await.unwrap();
     assert_eq!(world.reap().await.len(), 1);

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 /// Each room and what it may import; itself is understood. The sandbox stands beside them all, and only commands know it.
 const ROOMS: [(&str, &[&str]); 20] = [
     ("cli", &["daemon", "config", "doctor", "telemetry", "worker", "queue", "source", "database", "failpoint", "secret", "sandbox"]),
-    ("daemon", &["config", "worker", "http", "doctor", "export", "delivery", "queue", "source", "store", "mail", "database"]),
+    ("daemon", &["config", "worker", "http", "doctor", "export", "message", "queue", "source", "store", "mail", "database"]),
     ("config", &["worker", "export", "queue", "source", "mail", "database", "secret"]),
-    ("http", &["queue", "figures"]),
-    ("worker", &["figures", "export", "delivery", "queue", "source", "store", "job"]),
+    ("http", &["queue", "metrics"]),
+    ("worker", &["metrics", "export", "message", "queue", "source", "store", "job"]),
     ("doctor", &["export", "queue", "source", "store", "mail", "job", "database"]),
     ("export", &["source", "store", "job"]),
-    ("delivery", &["store", "mail", "job", "secret"]),
+    ("message", &["store", "mail", "job", "secret"]),
     ("queue", &["job", "database", "sql"]),
     ("source", &["job", "database", "sql"]),
     ("store", &["job", "secret"]),
@@ -19,7 +19,7 @@ const ROOMS: [(&str, &[&str]); 20] = [
     ("job", &["secret"]),
     ("database", &[]),
     ("sql", &[]),
-    ("figures", &[]),
+    ("metrics", &[]),
     ("secret", &[]),
     ("telemetry", &[]),
     ("failpoint", &[]),
@@ -184,6 +184,92 @@ fn nothing_that_ships_panics_by_design() {
         }
     }
     assert_none("panics and allowances", &wrong);
+}
+
+/// What the code of `src/` declares with one of these words before the name: path, line number, name.
+fn declared(keywords: &[&str]) -> Vec<(String, usize, String)> {
+    let mut found = Vec::new();
+    for (name, text) in files("src", "rs") {
+        for (number, line) in code(&text) {
+            for keyword in keywords {
+                let Some((before, after)) = line.split_once(&format!("{keyword} ")) else { continue };
+                let declares = before
+                    .trim()
+                    .split(' ')
+                    .all(|word| matches!(word, "" | "pub" | "async" | "const" | "unsafe" | "pub(super)" | "pub(crate)"));
+                let declared: String = after.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+                if declares && !declared.is_empty() {
+                    found.push((name.clone(), number, declared));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn no_two_public_types_share_a_name() {
+    let keywords = ["pub struct", "pub enum", "pub trait", "pub type", "pub union"];
+    let types = declared(&keywords);
+    let mut wrong = Vec::new();
+    for (at, (name, number, declared)) in types.iter().enumerate() {
+        if let Some((other, ..)) = types[..at].iter().find(|(.., known)| known == declared) {
+            wrong.push(format!("{name}:{number}: {declared} is also in {other}"));
+        }
+    }
+    assert_none("types of one name", &wrong);
+    assert!(types.len() > 100, "only {} types were found", types.len());
+}
+
+/// Words that the house has another word for: not in the name of a module, a type or a function.
+const RULED_OUT: [&str; 27] = [
+    "ack",
+    "acquire",
+    "acquired",
+    "dequeue",
+    "dequeued",
+    "discard",
+    "discarded",
+    "enqueue",
+    "enqueued",
+    "fetch",
+    "fetched",
+    "figure",
+    "figures",
+    "look",
+    "looked",
+    "looks",
+    "marked",
+    "nack",
+    "notification",
+    "redrive",
+    "renew",
+    "rescue",
+    "thorough",
+    "together",
+    "touch",
+    "touched",
+    "utils",
+];
+
+#[test]
+fn names_are_made_of_the_words_of_the_house() {
+    let mut wrong = Vec::new();
+    let names = declared(&["mod", "struct", "enum", "trait", "type", "fn"]);
+    for (name, number, declared) in &names {
+        let mut words = String::new();
+        for c in declared.chars() {
+            if c.is_ascii_uppercase() {
+                words.push('_');
+            }
+            words.push(c.to_ascii_lowercase());
+        }
+        if let Some(word) = words.split('_').find(|word| RULED_OUT.contains(word)) {
+            wrong.push(format!("{name}:{number}: {declared} says \"{word}\""));
+        }
+    }
+    assert_none("names", &wrong);
+    assert!(names.len() > 500, "only {} names were found", names.len());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Large exports: 10 million rows, over 1 GB, in each of the forms, against `psql -c "COPY (the same query) TO STDOUT" > /dev/null`.
 //!
-//! Figure and floor are whole processes, from start to end; an export's is one `exportbox drain` with one request before it. The lines with a
+//! Reading and floor are whole processes, from start to end; an export's is one `exportbox drain` with one request before it. The lines with a
 //! goal go to a sink: on two processors, a store that signs, hashes and writes a gigabyte of its own in the same second would be measured
 //! instead of the program. What the S3 stand-in makes of it is told beside it, with the CPU that either store takes. Gzip and the
 //! in-database path have the plain CSV as their floor; JSON Lines has a floor that makes the same JSON. CPU is told per megabyte of the file

@@ -65,7 +65,7 @@ pub(super) async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
         () = stop.cancelled() => return Ok(ExitCode::FAILURE),
     };
     if args.keep {
-        keep(&sandbox, &app_url, &stop).await?;
+        serve(&sandbox, &app_url, &stop).await?;
     }
     sandbox.stop().await?;
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -109,7 +109,7 @@ async fn play(args: &DemoArgs) -> anyhow::Result<(Sandbox, String, bool)> {
     Ok((sandbox, app_url, holds))
 }
 
-async fn keep(sandbox: &Sandbox, app_url: &str, stop: &CancellationToken) -> anyhow::Result<()> {
+async fn serve(sandbox: &Sandbox, app_url: &str, stop: &CancellationToken) -> anyhow::Result<()> {
     let daemon = daemon::Process::start(sandbox, DATABASE)?;
     eprintln!(
         "\nStill running, until Ctrl-C:\n  psql as superuser  {}\n  as the application psql '{app_url}'\n  mailbox            {}/\n  daemon's log       {}\n  Try: select * from exportbox.exports;",

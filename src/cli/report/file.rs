@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::queue::Definition;
+use crate::queue::ReportDefinition;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,16 +57,16 @@ struct Declaration {
 }
 
 /// Read a file. Errors name the file, the line and the key.
-pub(super) fn read(path: &Path) -> anyhow::Result<Definition> {
+pub(super) fn read(path: &Path) -> anyhow::Result<ReportDefinition> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     parse(&text).with_context(|| path.display().to_string())
 }
 
-fn parse(text: &str) -> anyhow::Result<Definition> {
+fn parse(text: &str) -> anyhow::Result<ReportDefinition> {
     // The message ends with a line break of its own.
     let file: File = toml::from_str(text).map_err(|error| anyhow!("{}", error.to_string().trim_end()))?;
     let params: Map<String, Value> = file.params.into_iter().map(|(name, param)| (name, declared(param))).collect();
-    Ok(Definition {
+    Ok(ReportDefinition {
         name: file.name,
         description: file.description,
         query: file.query,

@@ -10,12 +10,12 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use self::rehearse::TestArgs;
-use super::look::queue;
+use self::rehearse::TestReportArgs;
+use super::health::queue;
 use super::print::{field, printable, table};
 use super::usage;
 use crate::config::{DatabaseArgs, SourceArgs, SourceSettings};
-use crate::queue::{Definition, Queue, QueueError};
+use crate::queue::{Queue, QueueError, ReportDefinition};
 
 #[derive(Subcommand)]
 pub(super) enum ReportCommand {
@@ -24,19 +24,19 @@ pub(super) enum ReportCommand {
     /// The same file again changes nothing.
     ///
     /// Exit codes: 1 a report is refused; 2 a file, a setting or a grant is wrong.
-    Add(AddArgs),
+    Add(AddReportArgs),
     /// List the reports that this login may see
-    List(JsonArgs),
+    List(ListReportsArgs),
     /// Show one report with its parameters, limits and query
-    Show(ShowArgs),
+    Show(ShowReportArgs),
     /// Take no new requests for a report; `report add` enables it again
-    Disable(NameArgs),
+    Disable(ReportNameArgs),
     /// Try a report without exporting: its columns, its plan and its first rows
-    Test(TestArgs),
+    Test(TestReportArgs),
 }
 
 #[derive(Args)]
-pub(super) struct AddArgs {
+pub(super) struct AddReportArgs {
     /// Files that hold one report each
     #[arg(required = true, value_name = "FILE.toml")]
     files: Vec<PathBuf>,
@@ -51,14 +51,14 @@ pub(super) struct AddArgs {
 }
 
 #[derive(Args)]
-pub(super) struct JsonArgs {
+pub(super) struct ListReportsArgs {
     /// Print as one line of JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Args)]
-pub(super) struct NameArgs {
+pub(super) struct ReportNameArgs {
     /// Name of the report
     name: String,
     /// Print as one line of JSON
@@ -67,7 +67,7 @@ pub(super) struct NameArgs {
 }
 
 #[derive(Args)]
-pub(super) struct ShowArgs {
+pub(super) struct ShowReportArgs {
     /// Name of the report
     name: String,
     /// An older version; default: the current one
@@ -96,16 +96,16 @@ fn sources(database: &DatabaseArgs, args: &SourceArgs) -> anyhow::Result<SourceS
 }
 
 /// A refusal that says which file it is about.
-fn refused(definitions: &[(PathBuf, Definition)], (name, error): (String, QueueError)) -> anyhow::Error {
+fn refused(definitions: &[(PathBuf, ReportDefinition)], (name, error): (String, QueueError)) -> anyhow::Error {
     match definitions.iter().find(|(_, definition)| definition.name == name) {
         Some((path, _)) => anyhow::Error::new(error).context(path.display().to_string()),
         None => error.into(),
     }
 }
 
-async fn add(database: &DatabaseArgs, queue: &Queue, args: &AddArgs) -> anyhow::Result<ExitCode> {
+async fn add(database: &DatabaseArgs, queue: &Queue, args: &AddReportArgs) -> anyhow::Result<ExitCode> {
     let sources = crate::daemon::sources(&sources(database, &args.sources)?);
-    let mut read: Vec<(PathBuf, Definition)> = Vec::new();
+    let mut read: Vec<(PathBuf, ReportDefinition)> = Vec::new();
     for path in &args.files {
         let definition = file::read(path).map_err(usage)?;
         if let Some((other, _)) = read.iter().find(|(_, known)| known.name == definition.name) {
@@ -113,7 +113,7 @@ async fn add(database: &DatabaseArgs, queue: &Queue, args: &AddArgs) -> anyhow::
         }
         read.push((path.clone(), definition));
     }
-    let definitions: Vec<Definition> = read.iter().map(|(_, definition)| definition.clone()).collect();
+    let definitions: Vec<ReportDefinition> = read.iter().map(|(_, definition)| definition.clone()).collect();
     // The words of the database first: what is wrong in a file is told before anything is planned.
     queue.register_reports(&definitions, true).await.map_err(|error| refused(&read, error))?;
     for (path, definition) in &read {
@@ -142,7 +142,7 @@ async fn add(database: &DatabaseArgs, queue: &Queue, args: &AddArgs) -> anyhow::
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(queue: &Queue, args: &JsonArgs) -> anyhow::Result<ExitCode> {
+async fn list(queue: &Queue, args: &ListReportsArgs) -> anyhow::Result<ExitCode> {
     let reports = queue.reports().await?;
     if args.json {
         println!("{}", json!({ "reports": reports }));
@@ -196,7 +196,7 @@ const SHOWN: [(&str, &str); 16] = [
     ("split by", "split_key"),
 ];
 
-async fn show(queue: &Queue, args: &ShowArgs) -> anyhow::Result<ExitCode> {
+async fn show(queue: &Queue, args: &ShowReportArgs) -> anyhow::Result<ExitCode> {
     let report = queue.report(&args.name, args.version).await?.with_context(|| no_such_report(&args.name))?;
     if args.json {
         println!("{report}");
@@ -239,7 +239,7 @@ async fn show(queue: &Queue, args: &ShowArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn disable(queue: &Queue, args: &NameArgs) -> anyhow::Result<ExitCode> {
+async fn disable(queue: &Queue, args: &ReportNameArgs) -> anyhow::Result<ExitCode> {
     let version = queue.disable_report(&args.name).await?;
     if args.json {
         println!("{}", json!({"report": args.name, "version": version, "result": "disabled"}));

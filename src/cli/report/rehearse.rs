@@ -12,14 +12,14 @@ use super::super::print::{count, printable, table};
 use super::super::{is_file, usage};
 use super::{file, no_such_report};
 use crate::config::{DatabaseArgs, SourceArgs};
-use crate::queue::{Definition, Queue};
+use crate::queue::{Queue, ReportDefinition};
 use crate::source::{DEFAULT_SOURCE, Rehearsal, Rehearsed, Sources};
 
 /// Planning takes moments, unless a lock is in the way.
 const PLANNING: Duration = Duration::from_secs(60);
 
 #[derive(Args)]
-pub(in super::super) struct TestArgs {
+pub(in super::super) struct TestReportArgs {
     /// A file, or the name of a registered report
     #[arg(value_name = "FILE.toml|NAME")]
     what: String,
@@ -40,7 +40,7 @@ pub(in super::super) struct TestArgs {
 }
 
 /// Refuse a query that cannot run: on its source, with the rights of its role, its parameters unset.
-pub(super) async fn plan(sources: &Sources, definition: &Definition) -> anyhow::Result<()> {
+pub(super) async fn plan(sources: &Sources, definition: &ReportDefinition) -> anyhow::Result<()> {
     let rehearsal = Rehearsal {
         query: definition.query.clone(),
         run_as: definition.run_as.clone(),
@@ -62,7 +62,7 @@ async fn rehearse(sources: &Sources, source: Option<&str>, rehearsal: &Rehearsal
     source.rehearse(rehearsal).await.map_err(said)
 }
 
-pub(super) async fn test(database: &DatabaseArgs, queue: &Queue, args: &TestArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn test(database: &DatabaseArgs, queue: &Queue, args: &TestReportArgs) -> anyhow::Result<ExitCode> {
     let sources = crate::daemon::sources(&super::sources(database, &args.sources)?);
     let given = given(&args.params).map_err(usage)?;
     let definition = find(queue, &args.what).await?;
@@ -135,7 +135,7 @@ fn given(params: &[String]) -> anyhow::Result<Value> {
 }
 
 /// A file is checked as `report add` would; a name is looked up.
-async fn find(queue: &Queue, what: &str) -> anyhow::Result<Definition> {
+async fn find(queue: &Queue, what: &str) -> anyhow::Result<ReportDefinition> {
     if is_file(what) {
         let definition = file::read(Path::new(what)).map_err(usage)?;
         let checked = queue.register_reports(std::slice::from_ref(&definition), true).await;
@@ -144,13 +144,13 @@ async fn find(queue: &Queue, what: &str) -> anyhow::Result<Definition> {
     }
     let report = queue.report(what, None).await?.with_context(|| no_such_report(what))?;
     let word = |name: &str| report[name].as_str().map(ToString::to_string);
-    Ok(Definition {
+    Ok(ReportDefinition {
         name: what.to_string(),
         query: word("query").context("the query is for members of exportbox_operator: ask as one of them")?,
         run_as: word("run_as").unwrap_or_default(),
         params: report["params"].clone(),
         source: word("source"),
         split_key: word("split_key"),
-        ..Definition::default()
+        ..ReportDefinition::default()
     })
 }

@@ -10,7 +10,7 @@ use crate::queue::Timetable;
 
 /// A schedule as its file says.
 #[derive(Debug)]
-pub(super) struct Definition {
+pub(super) struct ScheduleDefinition {
     /// What it is called.
     pub name: String,
     /// When it is due.
@@ -46,12 +46,12 @@ struct File {
 }
 
 /// Read a file. Errors name the file, the line and the key.
-pub(super) fn read(path: &Path) -> anyhow::Result<Definition> {
+pub(super) fn read(path: &Path) -> anyhow::Result<ScheduleDefinition> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     parse(&text).with_context(|| path.display().to_string())
 }
 
-fn parse(text: &str) -> anyhow::Result<Definition> {
+fn parse(text: &str) -> anyhow::Result<ScheduleDefinition> {
     // The message ends with a line break of its own.
     let file: File = toml::from_str(text).map_err(|error| anyhow!("{}", error.to_string().trim_end()))?;
     let timetable = Timetable::new(&file.cron, &file.time_zone)?;
@@ -82,7 +82,7 @@ fn parse(text: &str) -> anyhow::Result<Definition> {
     .into_iter()
     .filter_map(|(name, value)| Some((name.to_string(), value?)))
     .collect();
-    Ok(Definition { name: file.name, timetable, arguments: Value::Object(arguments) })
+    Ok(ScheduleDefinition { name: file.name, timetable, arguments: Value::Object(arguments) })
 }
 
 /// Dates and odd floats become text, which PostgreSQL reads.

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::look::queue;
+use super::health::queue;
 use super::print::{counted, field, printable, table};
 use super::{is_file, usage};
 use crate::config::DatabaseArgs;
@@ -23,23 +23,23 @@ pub(super) enum ScheduleCommand {
     /// The same file again changes nothing.
     ///
     /// Exit codes: 1 a schedule is refused; 2 a file, a setting or a grant is wrong.
-    Add(AddArgs),
+    Add(AddScheduleArgs),
     /// List the schedules that this login may see
-    List(JsonArgs),
+    List(ListSchedulesArgs),
     /// Show one schedule, and what it asks for
-    Show(NameArgs),
+    Show(ScheduleNameArgs),
     /// Say when a schedule is due next: one that is registered, or a file
-    Next(NextArgs),
+    Next(NextDatesArgs),
     /// Request nothing from now on
-    Disable(NameArgs),
+    Disable(ScheduleNameArgs),
     /// Request again from the next instant on; what was due meanwhile is not caught up
-    Enable(NameArgs),
+    Enable(ScheduleNameArgs),
     /// Forget a schedule; what it has requested stays
-    Remove(NameArgs),
+    Remove(ScheduleNameArgs),
 }
 
 #[derive(Args)]
-pub(super) struct AddArgs {
+pub(super) struct AddScheduleArgs {
     /// Files that hold one schedule each
     #[arg(required = true, value_name = "FILE.toml")]
     files: Vec<PathBuf>,
@@ -52,14 +52,14 @@ pub(super) struct AddArgs {
 }
 
 #[derive(Args)]
-pub(super) struct JsonArgs {
+pub(super) struct ListSchedulesArgs {
     /// Print as one line of JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Args)]
-pub(super) struct NameArgs {
+pub(super) struct ScheduleNameArgs {
     /// Name of the schedule
     name: String,
     /// Print as one line of JSON
@@ -68,7 +68,7 @@ pub(super) struct NameArgs {
 }
 
 #[derive(Args)]
-pub(super) struct NextArgs {
+pub(super) struct NextDatesArgs {
     /// A file, or the name of a registered schedule
     #[arg(value_name = "FILE.toml|NAME")]
     what: String,
@@ -111,9 +111,9 @@ async fn find(queue: &Queue, name: &str) -> anyhow::Result<Value> {
     found.with_context(|| format!("there is no schedule \"{name}\", or this login may not see it; list them with: exportbox schedule list"))
 }
 
-async fn add(queue: &Queue, args: &AddArgs) -> anyhow::Result<ExitCode> {
+async fn add(queue: &Queue, args: &AddScheduleArgs) -> anyhow::Result<ExitCode> {
     let now = Utc::now();
-    let mut read: Vec<file::Definition> = Vec::new();
+    let mut read: Vec<file::ScheduleDefinition> = Vec::new();
     for path in &args.files {
         let definition = file::read(path).map_err(usage)?;
         if read.iter().any(|known| known.name == definition.name) {
@@ -162,7 +162,7 @@ fn on_the_clock(timetable: &Timetable, at: DateTime<Utc>) -> String {
     at.with_timezone(&timetable.zone()).format("%a %Y-%m-%d %H:%M %Z").to_string()
 }
 
-fn next(what: &str, timetable: &Timetable, args: &NextArgs) -> anyhow::Result<ExitCode> {
+fn next(what: &str, timetable: &Timetable, args: &NextDatesArgs) -> anyhow::Result<ExitCode> {
     let mut found: Vec<DateTime<Utc>> = Vec::new();
     let mut after = Utc::now();
     while let Some(at) = timetable.next_after(after).filter(|_| found.len() < args.count as usize) {
@@ -179,7 +179,7 @@ fn next(what: &str, timetable: &Timetable, args: &NextArgs) -> anyhow::Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(queue: &Queue, args: &JsonArgs) -> anyhow::Result<ExitCode> {
+async fn list(queue: &Queue, args: &ListSchedulesArgs) -> anyhow::Result<ExitCode> {
     let schedules = queue.schedules(None).await?;
     if args.json {
         println!("{}", json!({ "schedules": schedules }));
@@ -214,7 +214,7 @@ const SHOWN: [(&str, &str); 12] = [
     ("disabled", "disabled_at"),
 ];
 
-async fn show(queue: &Queue, args: &NameArgs) -> anyhow::Result<ExitCode> {
+async fn show(queue: &Queue, args: &ScheduleNameArgs) -> anyhow::Result<ExitCode> {
     let schedule = find(queue, &args.name).await?;
     if args.json {
         println!("{schedule}");
@@ -237,7 +237,7 @@ async fn show(queue: &Queue, args: &NameArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn switch(queue: &Queue, args: &NameArgs, switch: Switch, said: &str) -> anyhow::Result<ExitCode> {
+async fn switch(queue: &Queue, args: &ScheduleNameArgs, switch: Switch, said: &str) -> anyhow::Result<ExitCode> {
     let changed = queue.switch_schedule(&args.name, switch).await?;
     if args.json {
         println!("{}", json!({"schedule": args.name, "asked": switch.as_str(), "changed": changed}));

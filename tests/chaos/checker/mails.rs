@@ -90,7 +90,7 @@ pub async fn check(world: &World, tables: &Tables, mailbox: &Mailbox, requests: 
             findings.violation(format_args!("link: job {} stored another death of its link than any mail has", delivery.job_id));
         }
     }
-    let (injected, doubled) = (world.figures.ambiguities(), findings.counts.doubled);
+    let (injected, doubled) = (world.tally.ambiguities(), findings.counts.doubled);
     if doubled as u64 > injected {
         findings.counts.silent += doubled - injected as usize;
         findings.violation(format_args!("silent: {doubled} mails too many, and only {injected} faults that can double one"));

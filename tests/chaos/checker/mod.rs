@@ -32,7 +32,7 @@ pub struct Counts {
 pub struct Findings {
     pub counts: Counts,
     pub violations: Vec<String>,
-    /// Figures that nobody has to worry about.
+    /// Tally that nobody has to worry about.
     pub also: String,
     /// Processes with a wrong clock that have worked.
     pub clocks_off: u64,
@@ -99,7 +99,7 @@ pub async fn check(world: &World, clocks_off: Vec<u32>) -> Findings {
         tables.inside,
         tables.reaped,
         tables.deliveries.values().map(|delivery| delivery.unknown).sum::<i64>(),
-        world.figures.ambiguities()
+        world.tally.ambiguities()
     );
     findings
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use exportbox::database::DatabaseUrl;
-use exportbox::doctor::{Limits, Status};
+use exportbox::doctor::{CheckLimits, CheckStatus};
 use exportbox::export::ExporterSetting;
 use exportbox::queue::QueueError;
 
@@ -17,12 +17,12 @@ async fn a_set_up_that_works_has_nothing_to_do_and_nothing_of_the_look_stays() {
     let report = world.doctor().await;
     assert_rest_is_fine(&report, &[]);
     for name in ["database", "grants", "schema", "bucket", "sender", "clock", "credentials", "autovacuum"] {
-        assert_found(&report, name, Status::Ok, &[]);
+        assert_found(&report, name, CheckStatus::Ok, &[]);
     }
     for name in ["export_copy", "export_aws_s3"] {
-        assert_found(&report, name, Status::Ok, &["stored, verified and removed"]);
+        assert_found(&report, name, CheckStatus::Ok, &["stored, verified and removed"]);
     }
-    assert_found(&report, "exporter", Status::Ok, &["auto takes aws_s3 for sealed reports"]);
+    assert_found(&report, "exporter", CheckStatus::Ok, &["auto takes aws_s3 for sealed reports"]);
     let counts = world.s3.faults().counts();
     let written: u64 = ["PutObject", "CompleteMultipartUpload"].iter().filter_map(|operation| counts.get(*operation)).sum();
     assert_eq!(written, 2, "each exporter has written once: {counts:?}");
@@ -36,7 +36,7 @@ async fn a_right_that_was_taken_away_is_named_with_the_statements_that_need_it()
     let world = World::new().await;
     world.sql("revoke select on exportbox.object from exportbox_worker").await;
     let report = world.doctor().await;
-    assert_found(&report, "grants", Status::Fail, &["permission denied for table object", "load_manifest", "grant exportbox_worker"]);
+    assert_found(&report, "grants", CheckStatus::Fail, &["permission denied for table object", "load_manifest", "grant exportbox_worker"]);
     // What needs the same right says so, too.
     assert_rest_is_fine(&report, &["grants", "orphans"]);
 }
@@ -49,12 +49,12 @@ async fn a_role_that_the_login_may_not_become_is_named() {
         .sql(&format!("create role {role}; select exportbox.register_report('sales', 'select 1 as one', '{{}}', '{role}', plan => false)"))
         .await;
     let report = world.doctor().await;
-    assert_found(&report, "roles", Status::Fail, &[&format!("may not become {role}"), &format!("grant {role} to")]);
+    assert_found(&report, "roles", CheckStatus::Fail, &[&format!("may not become {role}"), &format!("grant {role} to")]);
     assert_rest_is_fine(&report, &["roles"]);
     world.sql(&format!("grant {role} to exportbox_daemon")).await;
     let report = world.doctor().await;
     world.sql(&format!("revoke {role} from exportbox_daemon")).await;
-    assert_found(&report, "roles", Status::Ok, &["all 1"]);
+    assert_found(&report, "roles", CheckStatus::Ok, &["all 1"]);
 }
 
 #[tokio::test]
@@ -64,15 +64,15 @@ async fn a_standby_is_no_place_for_an_outbox() {
     let url = DatabaseUrl::parse(&standby.url("exportbox_daemon", "exportbox_daemon", &world.database)).unwrap();
     world.settings.database = url.clone();
     let report = world.doctor().await;
-    assert_found(&report, "primary", Status::Fail, &["standby", "EXPORTBOX_DATABASE_URL", "writer"]);
+    assert_found(&report, "primary", CheckStatus::Fail, &["standby", "EXPORTBOX_DATABASE_URL", "writer"]);
     assert_eq!(report.refused, Some(QueueError::ReadOnly));
     assert_rest_is_fine(&report, &["primary"]);
     // As a source it is welcome.
     world.settings.database = DatabaseUrl::parse(&world.daemon_url()).unwrap();
     world.settings.source = url;
     let report = world.doctor().await;
-    assert_found(&report, "source", Status::Ok, &["standby"]);
-    assert_found(&report, "export_copy", Status::Ok, &["removed"]);
+    assert_found(&report, "source", CheckStatus::Ok, &["standby"]);
+    assert_found(&report, "export_copy", CheckStatus::Ok, &["removed"]);
     assert_rest_is_fine(&report, &[]);
 }
 
@@ -86,13 +86,13 @@ async fn a_pooler_that_nobody_has_told_of_is_found_and_one_that_is_known_is_told
         let report = world.doctor().await;
         // One refuses the session's options, the other one loses them.
         let name = if more.is_empty() { "database" } else { "pooler" };
-        assert_found(&report, name, Status::Fail, &["EXPORTBOX_POOLED=true"]);
+        assert_found(&report, name, CheckStatus::Fail, &["EXPORTBOX_POOLED=true"]);
         world.settings.database = url.behind_pooler(true);
         let report = world.doctor().await;
-        assert_found(&report, "pooler", Status::Warn, &["no wake", "EXPORTBOX_DIRECT_URL"]);
-        assert_found(&report, "grants", Status::Ok, &[]);
+        assert_found(&report, "pooler", CheckStatus::Warn, &["no wake", "EXPORTBOX_DIRECT_URL"]);
+        assert_found(&report, "grants", CheckStatus::Ok, &[]);
         world.settings.direct = Some(DatabaseUrl::parse(&world.daemon_url()).unwrap());
-        assert_found(&world.doctor().await, "pooler", Status::Ok, &["past it"]);
+        assert_found(&world.doctor().await, "pooler", CheckStatus::Ok, &["past it"]);
         world.settings.direct = None;
     }
 }
@@ -100,11 +100,11 @@ async fn a_pooler_that_nobody_has_told_of_is_found_and_one_that_is_known_is_told
 #[tokio::test]
 async fn an_old_snapshot_is_named_with_who_holds_it() {
     let world = World::new().await;
-    let limits = Limits { snapshot: Duration::from_millis(1), ..Limits::default() };
+    let limits = CheckLimits { snapshot: Duration::from_millis(1), ..CheckLimits::default() };
     let reader = world.old_snapshot().await;
     let report = world.doctor_with(limits.clone()).await;
-    assert_found(&report, "snapshots", Status::Warn, &["an old reader", "pg_terminate_backend"]);
-    assert_found(&world.doctor().await, "snapshots", Status::Ok, &[]);
+    assert_found(&report, "snapshots", CheckStatus::Warn, &["an old reader", "pg_terminate_backend"]);
+    assert_found(&world.doctor().await, "snapshots", CheckStatus::Ok, &[]);
     reader.batch_execute("rollback").await.unwrap();
 }
 
@@ -113,7 +113,7 @@ async fn a_table_that_autovacuum_passes_over_is_named() {
     let world = World::new().await;
     world.sql("alter table exportbox.job set (autovacuum_enabled = off)").await;
     let report = world.doctor().await;
-    assert_found(&report, "autovacuum", Status::Warn, &["off for job", "reset (autovacuum_enabled)"]);
+    assert_found(&report, "autovacuum", CheckStatus::Warn, &["off for job", "reset (autovacuum_enabled)"]);
     assert_rest_is_fine(&report, &["autovacuum"]);
 }
 
@@ -123,9 +123,9 @@ async fn a_login_with_fewer_connections_than_a_process_needs_is_told_both_number
     world.sql(&format!("alter role {}_daemon connection limit 5", world.database)).await;
     world.settings.work.slots = 4;
     let report = world.doctor().await;
-    assert_found(&report, "connections", Status::Fail, &["6", "5", "EXPORTBOX_SLOTS"]);
+    assert_found(&report, "connections", CheckStatus::Fail, &["6", "5", "EXPORTBOX_SLOTS"]);
     world.settings.work.slots = 2;
-    assert_found(&world.doctor().await, "connections", Status::Ok, &["of 5 are in use"]);
+    assert_found(&world.doctor().await, "connections", CheckStatus::Ok, &["of 5 are in use"]);
 }
 
 #[tokio::test]
@@ -134,9 +134,9 @@ async fn what_is_on_hold_and_what_is_dead_is_told() {
     let id = world.request("select no_such_column", &[]).await;
     world.drain().await;
     assert_eq!(world.state(id).await, "dead");
-    assert_found(&world.doctor().await, "work", Status::Warn, &["1 dead", "exportbox requeue"]);
+    assert_found(&world.doctor().await, "work", CheckStatus::Warn, &["1 dead", "exportbox requeue"]);
     world.sql("insert into exportbox.control (scope, error_class, reason) values ('delivery', 'mail_config', 'Planted.')").await;
-    assert_found(&world.doctor().await, "work", Status::Warn, &["delivery: Planted."]);
+    assert_found(&world.doctor().await, "work", CheckStatus::Warn, &["delivery: Planted."]);
 }
 
 #[tokio::test]
@@ -144,18 +144,18 @@ async fn an_exporter_that_is_asked_for_and_not_there_is_told_and_one_that_is_rul
     let mut world = World::new().await;
     world.settings.exporter = ExporterSetting::AwsS3;
     let report = world.doctor().await;
-    assert_found(&report, "aws_s3", Status::Fail, &["no aws_s3", "EXPORTBOX_EXPORTER=copy"]);
-    assert_found(&report, "exporter", Status::Fail, &["EXPORTBOX_EXPORTER=auto"]);
+    assert_found(&report, "aws_s3", CheckStatus::Fail, &["no aws_s3", "EXPORTBOX_EXPORTER=copy"]);
+    assert_found(&report, "exporter", CheckStatus::Fail, &["EXPORTBOX_EXPORTER=auto"]);
     assert_rest_is_fine(&report, &["aws_s3", "exporter"]);
     let mut world = World::with_aws_s3().await;
-    assert_found(&world.doctor().await, "export_aws_s3", Status::Ok, &["removed"]);
+    assert_found(&world.doctor().await, "export_aws_s3", CheckStatus::Ok, &["removed"]);
     world.settings.exporter = ExporterSetting::Copy;
-    assert_found(&world.doctor().await, "export_aws_s3", Status::Skipped, &["EXPORTBOX_EXPORTER=copy"]);
+    assert_found(&world.doctor().await, "export_aws_s3", CheckStatus::Skipped, &["EXPORTBOX_EXPORTER=copy"]);
     world.settings.exporter = ExporterSetting::Auto;
     world.sql(&format!("revoke usage on schema aws_s3 from {}_exporter", world.database)).await;
     let report = world.doctor().await;
-    assert_found(&report, "export_aws_s3", Status::Skipped, &["neither the login nor a role"]);
-    assert_found(&report, "exporter", Status::Ok, &["the login may not call it"]);
+    assert_found(&report, "export_aws_s3", CheckStatus::Skipped, &["neither the login nor a role"]);
+    assert_found(&report, "exporter", CheckStatus::Ok, &["the login may not call it"]);
     assert_rest_is_fine(&report, &[]);
 }
 
@@ -164,9 +164,9 @@ async fn an_old_schema_is_named_and_everything_else_is_looked_at() {
     let world = World::new().await;
     world.sql("delete from exportbox.schema_history where version > 1").await;
     let report = world.doctor().await;
-    assert_found(&report, "schema", Status::Fail, &["version 1", "exportbox migrate"]);
+    assert_found(&report, "schema", CheckStatus::Fail, &["version 1", "exportbox migrate"]);
     assert!(matches!(report.refused, Some(QueueError::Schema(_))));
-    assert_found(&report, "grants", Status::Skipped, &["schema"]);
-    assert_found(&report, "export_copy", Status::Ok, &["removed"]);
+    assert_found(&report, "grants", CheckStatus::Skipped, &["schema"]);
+    assert_found(&report, "export_copy", CheckStatus::Ok, &["removed"]);
     assert_rest_is_fine(&report, &["schema"]);
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use exportbox::delivery::Courier;
 use exportbox::export::{ExportOptions, Exporter};
 use exportbox::job::{Attempt, ExportJob, Lease, LeaseClock, Note, Outcome, Progress, Stop};
 use exportbox::mail::Mailer;
+use exportbox::message::Messenger;
 use exportbox::source::{DEFAULT_SOURCE, Source, Sources};
 
 use super::World;
@@ -32,7 +32,7 @@ impl World {
         let exporter =
             Exporter::new(Sources::new([(DEFAULT_SOURCE.to_string(), Source::new(self.settings.source.clone()))]), self.store(), options);
         let attempt = self.attempt_of(lease);
-        attempt.clock.landed(ago(silent_for));
+        attempt.clock.extend(ago(silent_for));
         exporter.export(&attempt, job).await
     }
 
@@ -43,10 +43,10 @@ impl World {
         let mut attempt = self.attempt_of(lease);
         let clock = attempt.clock.clone();
         attempt.notes = Arc::new(move |_| {
-            clock.landed(ago(stamped_for));
+            clock.extend(ago(stamped_for));
             Box::pin(async { Ok(()) })
         });
-        Courier::new(self.store(), mailer, self.settings.link_ttl).deliver(&attempt, &envelope).await
+        Messenger::new(self.store(), mailer, self.settings.link_ttl).deliver(&attempt, &envelope).await
     }
 
     fn attempt_of(&self, lease: &Lease) -> Attempt {

@@ -1,6 +1,6 @@
 //! A queue with a past: jobs that came and went, and snapshots that keep what they left.
 
-use exportbox::queue::{Queue, Room};
+use exportbox::queue::{FreeSlots, Queue};
 use tokio_postgres::Client;
 
 use super::{World, connect};
@@ -34,10 +34,10 @@ impl World {
             self.plant_due(each).await;
             let mut claimed = 0;
             while claimed < each {
-                let found = queue.cycle(Room { exports: each - claimed, deliveries: 4 }).await.unwrap().leases.len();
+                let found = queue.cycle(FreeSlots { exports: each - claimed, deliveries: 4 }).await.unwrap().leases.len();
                 claimed += found;
                 if found == 0 {
-                    queue.be_thorough();
+                    queue.request_full_scan();
                 }
             }
             // A transaction of its own, as every beat is.

@@ -15,9 +15,9 @@ pub mod dockerfile;
 pub mod doctor;
 pub mod explain;
 pub mod exports;
-pub mod figures;
 pub mod jobs;
 pub mod log;
+pub mod metrics;
 pub mod pooler;
 pub mod process;
 pub mod proxy;
@@ -36,7 +36,7 @@ use exportbox::config::Settings;
 use exportbox::daemon::Daemon;
 use exportbox::database::DatabaseUrl;
 use exportbox::export::{ExporterSetting, SplitOptions};
-use exportbox::queue::{Leftover, Policy, Queue};
+use exportbox::queue::{Policy, Queue, Remaining};
 use exportbox::sandbox::{Postgres, PostgresOptions, S3, S3Options, Ses, SesOptions, StoredMail};
 use exportbox::worker::{Budget, NoticeOptions, Tally, WorkOptions};
 use tokio_postgres::types::ToSql;
@@ -265,7 +265,7 @@ impl World {
     }
 
     /// Work until nothing is due.
-    pub async fn drain(&self) -> (Tally, Leftover) {
+    pub async fn drain(&self) -> (Tally, Remaining) {
         self.daemon().await.drain(Budget::default(), CancellationToken::new()).await.unwrap()
     }
 

@@ -1,6 +1,6 @@
 //! What the mail says.
 
-use exportbox::delivery::compose::{Announcement, Composed, PartLink, compose};
+use exportbox::message::compose::{Announcement, Composed, PartLink, compose};
 use mail_parser::decoders::html::html_to_text;
 
 use super::{announcement, long_link};

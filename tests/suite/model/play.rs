@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use exportbox::job::{Failure, FailureClass, Lease, Note, Outcome, Receipt, StopReason, Verdict};
-use exportbox::queue::{Beat, Cycle, Noted, Queue, Room, Settled};
+use exportbox::queue::{Beat, Cycle, FreeSlots, Noted, Queue, Settled};
 use uuid::Uuid;
 
 use super::Protocol;
@@ -14,7 +14,7 @@ use crate::harness::{World, stale};
 /// A tick of the model. Long, so that no machine is so slow that one passes by itself.
 pub const TICK: Duration = Duration::from_secs(100);
 
-const NOBODY: Room = Room { exports: 0, deliveries: 0 };
+const NOBODY: FreeSlots = FreeSlots { exports: 0, deliveries: 0 };
 
 /// The job tables in the words of the model, for one export.
 const TABLES: &str = "
@@ -62,8 +62,8 @@ impl<'a> Player<'a> {
     }
 
     /// A thorough look, as the model's are.
-    async fn cycle(queue: &Queue, room: Room) -> Cycle {
-        queue.be_thorough();
+    async fn cycle(queue: &Queue, room: FreeSlots) -> Cycle {
+        queue.request_full_scan();
         queue.cycle(room).await.unwrap()
     }
 
@@ -78,7 +78,7 @@ impl<'a> Player<'a> {
 
     async fn claim(&mut self, worker: usize, job: usize, heard: bool) {
         self.world.let_back_offs_end().await;
-        let room = Room { exports: usize::from(job == EXPORT), deliveries: usize::from(job == MAIL) };
+        let room = FreeSlots { exports: usize::from(job == EXPORT), deliveries: usize::from(job == MAIL) };
         let mut leases = Player::cycle(&self.workers[worker], room).await.leases;
         assert_eq!(leases.len(), 1);
         self.held[worker] = leases.pop().filter(|_| heard);
@@ -133,7 +133,7 @@ impl<'a> Player<'a> {
                 let noted = self.workers[worker].note(self.lease(worker).token, &Note::Sending).await.unwrap();
                 lost = noted == Noted::LeaseLost;
                 let expected = match after.workers[worker].run.unwrap().step {
-                    Step::Stamped => Noted::Kept,
+                    Step::Stamped => Noted::Recorded,
                     Step::Ended { end: End::Cancelled, .. } => Noted::Cancelled,
                     _ => Noted::LeaseLost,
                 };

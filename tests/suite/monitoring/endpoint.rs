@@ -1,7 +1,7 @@
 //! The real program with `EXPORTBOX_HTTP`.
 
-use exportbox::figures::{METRICS, Shape};
-use exportbox::queue::Room;
+use exportbox::metrics::{METRICS, MetricKind};
+use exportbox::queue::FreeSlots;
 
 use crate::harness::canary::leak_in;
 use crate::harness::process::{assert_gave_up, signal};
@@ -15,14 +15,14 @@ const DELIVERY: (&str, &str) = ("kind", "delivery");
 async fn every_metric_is_shown_from_the_start_with_every_value_of_its_labels() {
     let world = World::new().await;
     let watched = world.watched(&[]).await;
-    let page = watched.until_figure("exportbox_slots", &[EXPORT], 4.0).await;
+    let page = watched.until_metric("exportbox_slots", &[EXPORT], 4.0).await;
     let names: Vec<String> = page.declared().into_iter().collect();
     let mut expected: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
     expected.sort_unstable();
     assert_eq!(names, expected, "{}", page.0);
     for metric in METRICS {
         let expected: usize = metric.labels.iter().map(|(_, values)| values.len()).product();
-        let counted = if metric.shape == Shape::Histogram { format!("{}_count", metric.name) } else { metric.name.to_string() };
+        let counted = if metric.kind == MetricKind::Histogram { format!("{}_count", metric.name) } else { metric.name.to_string() };
         let shown = page.series().filter(|(name, ..)| *name == counted).count();
         assert_eq!(shown, expected, "{}: {}", metric.name, page.0);
     }
@@ -37,12 +37,12 @@ async fn an_export_and_its_mails_are_counted() {
     let gate = world.gate().await;
     let id = world.request(&format!("{GATED} union all select generate_series(1, 41)"), &["ann@example.com", "bob@example.com"]).await;
     world.until_at_gate(id).await;
-    let page = watched.until_figure("exportbox_jobs", &[EXPORT, ("state", "running")], 1.0).await;
+    let page = watched.until_metric("exportbox_jobs", &[EXPORT, ("state", "running")], 1.0).await;
     assert_eq!(page.of("exportbox_busy_slots", &[EXPORT]), Some(1.0));
     gate.open().await;
     world.until_state(id, "completed").await;
     // It counts what is written.
-    let page = watched.until_figure("exportbox_mails_total", &[("status", "accepted")], 2.0).await;
+    let page = watched.until_metric("exportbox_mails_total", &[("status", "accepted")], 2.0).await;
     for (name, labels, value) in [
         ("exportbox_claimed_jobs_total", vec![EXPORT], 1.0),
         ("exportbox_claimed_jobs_total", vec![DELIVERY], 2.0),
@@ -55,7 +55,7 @@ async fn an_export_and_its_mails_are_counted() {
         assert_eq!(page.of(name, &labels), Some(value), "{name} {labels:?}: {}", page.0);
     }
     assert!(page.of("exportbox_heartbeats_total", &[("outcome", "landed")]) > Some(0.0), "{}", page.0);
-    watched.until_figure("exportbox_busy_slots", &[EXPORT], 0.0).await;
+    watched.until_metric("exportbox_busy_slots", &[EXPORT], 0.0).await;
 }
 
 #[tokio::test]
@@ -66,11 +66,11 @@ async fn what_fails_is_counted_by_its_class_and_what_the_provider_said() {
     let watched = world.watched(&[]).await;
     world.request("select no_such_column", &[]).await;
     world.request("select 1 as one", &["ann@example.com"]).await;
-    let page = watched.until_figure("exportbox_mails_total", &[("status", "rejected")], 1.0).await;
+    let page = watched.until_metric("exportbox_mails_total", &[("status", "rejected")], 1.0).await;
     assert_eq!(page.of("exportbox_failures_total", &[DELIVERY, ("class", "mail_rejected")]), Some(1.0));
-    let page = watched.until_figure("exportbox_failures_total", &[EXPORT, ("class", "query")], 1.0).await;
+    let page = watched.until_metric("exportbox_failures_total", &[EXPORT, ("class", "query")], 1.0).await;
     assert_eq!(page.of("exportbox_attempts_total", &[EXPORT, ("outcome", "dead")]), Some(1.0), "{}", page.0);
-    watched.until_figure("exportbox_jobs", &[EXPORT, ("state", "dead")], 1.0).await;
+    watched.until_metric("exportbox_jobs", &[EXPORT, ("state", "dead")], 1.0).await;
 }
 
 #[tokio::test]
@@ -82,18 +82,18 @@ async fn what_waits_is_shown_with_its_age_and_its_hold() {
     let watched = world.watched(&[]).await;
     world.until_state(id, "delivering").await;
     world.sql("update exportbox.job set run_at = now() - interval '1 hour' where kind = 'delivery'").await;
-    let page = watched.until_figure("exportbox_jobs", &[DELIVERY, ("state", "due")], 1.0).await;
+    let page = watched.until_metric("exportbox_jobs", &[DELIVERY, ("state", "due")], 1.0).await;
     assert_eq!(page.of("exportbox_jobs", &[EXPORT, ("state", "waiting")]), Some(1.0), "{}", page.0);
     assert_eq!((page.of("exportbox_on_hold", &[DELIVERY]), page.of("exportbox_on_hold", &[EXPORT])), (Some(1.0), Some(0.0)));
     assert_eq!((page.of("exportbox_workers", &[]), page.of("exportbox_oldest_due_age_seconds", &[EXPORT])), (Some(1.0), Some(0.0)));
     // A page may be a few seconds old.
     let aged = |age: Option<f64>| age.is_some_and(|age| (3600.0..7200.0).contains(&age));
-    while !aged(watched.figures().await.of("exportbox_oldest_due_age_seconds", &[DELIVERY])) {
+    while !aged(watched.metrics().await.of("exportbox_oldest_due_age_seconds", &[DELIVERY])) {
         tokio::task::yield_now().await;
     }
     // More processes would not start what somebody has paused.
     world.sql("select exportbox.pause('deliveries')").await;
-    let page = watched.until_figure("exportbox_jobs", &[DELIVERY, ("state", "due")], 0.0).await;
+    let page = watched.until_metric("exportbox_jobs", &[DELIVERY, ("state", "due")], 0.0).await;
     assert_eq!(page.of("exportbox_oldest_due_age_seconds", &[DELIVERY]), Some(0.0), "{}", page.0);
 }
 
@@ -103,17 +103,17 @@ async fn while_the_database_is_away_the_page_says_so_and_the_counters_go_on() {
     let proxy = Proxy::start(postgres().port()).await;
     let url = proxy.url(&world.daemon_url());
     let watched = world.watched(&[("EXPORTBOX_DATABASE_URL", url.as_str())]).await;
-    watched.until_figure("exportbox_database_up", &[], 1.0).await;
+    watched.until_metric("exportbox_database_up", &[], 1.0).await;
     assert_eq!(watched.page("/ready").await.0, 200);
     proxy.refuse("57P03");
-    let page = watched.until_figure("exportbox_database_up", &[], 0.0).await;
+    let page = watched.until_metric("exportbox_database_up", &[], 0.0).await;
     assert!(page.declared().contains("exportbox_claimed_jobs_total"));
     for metric in METRICS.iter().filter(|metric| metric.is_of_tables) {
         assert!(!page.declared().contains(metric.name), "{} is shown though nobody knows it", metric.name);
     }
     assert_eq!((watched.page("/health").await.0, watched.page("/ready").await.0), (200, 503));
     proxy.resume();
-    watched.until_figure("exportbox_database_up", &[], 1.0).await;
+    watched.until_metric("exportbox_database_up", &[], 1.0).await;
     assert_eq!(watched.page("/ready").await.0, 200);
 }
 
@@ -148,7 +148,7 @@ async fn no_page_says_anything_of_a_request() {
     let id = world.request_canaries("select 'canary-7431' as one").await;
     world.request_canaries("select 'canary-7431'::int as one").await;
     world.until_state(id, "completed").await;
-    let page = watched.until_figure("exportbox_jobs", &[EXPORT, ("state", "dead")], 1.0).await;
+    let page = watched.until_metric("exportbox_jobs", &[EXPORT, ("state", "dead")], 1.0).await;
     for text in [page.0, watched.page("/ready").await.1, watched.page("/health").await.1] {
         assert_eq!(leak_in(&text), None);
         assert!(!text.contains(&id.to_string()), "an id is a series of its own: {text}");
@@ -159,14 +159,14 @@ async fn no_page_says_anything_of_a_request() {
 async fn what_is_taken_back_from_a_lost_worker_and_what_is_too_late_is_counted() {
     let world = World::new().await;
     let id = world.request("select 1 as one", &[]).await;
-    assert_eq!(world.queue("lost").cycle(Room { exports: 1, deliveries: 0 }).await.unwrap().leases.len(), 1);
+    assert_eq!(world.queue("lost").cycle(FreeSlots { exports: 1, deliveries: 0 }).await.unwrap().leases.len(), 1);
     world.let_leases_lapse().await;
     world.request_with("select 2 as two", &[], "run_at => now() + interval '1 hour', not_after => now() + interval '2 hours'").await;
     world.sql("update exportbox.job set not_after = now() - interval '1 s' where not_after is not null").await;
     let watched = world.watched(&[]).await;
-    let page = watched.until_figure("exportbox_reaped_jobs_total", &[("state", "pending")], 1.0).await;
+    let page = watched.until_metric("exportbox_reaped_jobs_total", &[("state", "pending")], 1.0).await;
     assert_eq!(page.of("exportbox_reaped_jobs_total", &[("state", "dead")]), Some(0.0));
-    watched.until_figure("exportbox_expired_jobs_total", &[], 1.0).await;
+    watched.until_metric("exportbox_expired_jobs_total", &[], 1.0).await;
     world.let_back_offs_end().await;
     world.until_state(id, "completed").await;
 }
@@ -188,9 +188,9 @@ async fn a_process_that_cannot_beat_counts_what_it_misses_and_what_it_loses() {
     let id = world.request(GATED, &[]).await;
     world.until_at_gate(id).await;
     proxy.refuse("57P03");
-    let page = watched.until_figure("exportbox_lost_leases_total", &[], 1.0).await;
+    let page = watched.until_metric("exportbox_lost_leases_total", &[], 1.0).await;
     assert!(page.of("exportbox_heartbeats_total", &[("outcome", "missed")]) > Some(0.0), "{}", page.0);
-    while watched.figures().await.of("exportbox_database_errors_total", &[]) == Some(0.0) {
+    while watched.metrics().await.of("exportbox_database_errors_total", &[]) == Some(0.0) {
         tokio::task::yield_now().await;
     }
     proxy.resume();
@@ -198,6 +198,6 @@ async fn a_process_that_cannot_beat_counts_what_it_misses_and_what_it_loses() {
     world.until_state(id, "pending").await;
     world.let_back_offs_end().await;
     world.until_state(id, "completed").await;
-    let page = watched.until_figure("exportbox_attempts_total", &[EXPORT, ("outcome", "completed")], 1.0).await;
+    let page = watched.until_metric("exportbox_attempts_total", &[EXPORT, ("outcome", "completed")], 1.0).await;
     assert_eq!(page.of("exportbox_attempts_total", &[EXPORT, ("outcome", "lease_lost")]), Some(1.0), "{}", page.0);
 }

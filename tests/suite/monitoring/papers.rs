@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use exportbox::figures::{METRICS, Shape};
+use exportbox::metrics::{METRICS, MetricKind};
 use serde_json::Value;
 
 use crate::tidy::{code, files};
@@ -22,11 +22,11 @@ fn every_metric_is_in_the_table_with_its_labels_and_its_meaning() {
     let expected: Vec<Vec<String>> = METRICS
         .iter()
         .map(|metric| {
-            let shape = match metric.shape {
-                Shape::Counter => "counter",
-                Shape::Histogram => "histogram",
-                Shape::Gauge if metric.is_of_tables => "gauge, tables",
-                Shape::Gauge => "gauge",
+            let shape = match metric.kind {
+                MetricKind::Counter => "counter",
+                MetricKind::Histogram => "histogram",
+                MetricKind::Gauge if metric.is_of_tables => "gauge, tables",
+                MetricKind::Gauge => "gauge",
             };
             let labels: Vec<&str> = metric.labels.iter().map(|(name, _)| *name).collect();
             let labels = if labels.is_empty() { "-".to_string() } else { labels.join(", ") };
@@ -56,7 +56,8 @@ fn metrics_in(expression: &str) -> BTreeSet<String> {
     words
         .map(|word| {
             let plain = ["_bucket", "_sum", "_count"].into_iter().find_map(|ending| word.strip_suffix(ending));
-            let histogram = plain.filter(|plain| METRICS.iter().any(|metric| metric.name == *plain && metric.shape == Shape::Histogram));
+            let histogram =
+                plain.filter(|plain| METRICS.iter().any(|metric| metric.name == *plain && metric.kind == MetricKind::Histogram));
             histogram.unwrap_or(word).to_string()
         })
         .collect()

@@ -87,8 +87,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a process does not notice that a pause has ended",
-        file: "src/queue/look.rs",
-        search: "if !thorough && self.pauses.iter()",
+        file: "src/queue/cursor.rs",
+        search: "if !is_full_scan && self.pauses.iter()",
         replace: "if thorough && self.pauses.iter()",
         tests: &["pause::what_a_pause_kept_behind_the_marks_of_a_process_is_looked_for_once_it_is_resumed"],
     },
@@ -215,8 +215,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         tests: &["guards::an_attempt_that_hangs_in_the_store_ends_at_its_deadline"],
     },
     Mutation {
-        name: "the courier calls before it stamps",
-        file: "src/delivery/mod.rs",
+        name: "the messenger calls before it stamps",
+        file: "src/message/mod.rs",
         search: "attempt.note(Note::Sending).await",
         replace: "Ok::<(), Failure>(drop(Note::Sending))",
         tests: &["guards::while_a_provider_is_being_called_the_delivery_says_that_it_may_be_sent"],
@@ -243,11 +243,11 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         tests: &["lease::a_late_worker_changes_nothing_of_an_export"],
     },
     Mutation {
-        name: "the courier does not look at its clock after the stamp",
-        file: "src/delivery/mod.rs",
+        name: "the messenger does not look at its clock after the stamp",
+        file: "src/message/mod.rs",
         search: "if !attempt.clock.is_held() {",
         replace: "if false {",
-        tests: &["guards::a_courier_whose_stamp_came_back_after_its_own_clock_had_run_out_sends_nothing"],
+        tests: &["guards::a_messenger_whose_stamp_came_back_after_its_own_clock_had_run_out_sends_nothing"],
     },
     Mutation {
         name: "a schedule is requested whatever was planned",

@@ -92,7 +92,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "texts are not escaped in mails",
-        file: "src/delivery/compose.rs",
+        file: "src/message/compose.rs",
         search: "    templates.set_undefined_behavior(UndefinedBehavior::Strict);",
         replace: "    templates.set_undefined_behavior(UndefinedBehavior::Strict);\n    templates.set_auto_escape_callback(|_| minijinja::AutoEscape::None);",
         tests: &[

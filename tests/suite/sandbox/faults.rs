@@ -131,7 +131,7 @@ async fn an_error_afterwards_has_done_its_work() {
 async fn a_full_store_refuses_what_does_not_fit_and_keeps_nothing_of_it() {
     let world = S3World::start().await;
     let put = |key: &str, size: usize| world.client.put_object().bucket("exports").key(key).body(vec![1; size].into()).send();
-    world.s3.set_room(Some(150_000));
+    world.s3.set_capacity(Some(150_000));
     put("fits", 100_000).await.unwrap();
     assert_eq!(refusal(put("large", 400_000).await), ("XMinioStorageFull".into(), 507));
     let id = world.begin("upload").await;
@@ -139,7 +139,7 @@ async fn a_full_store_refuses_what_does_not_fit_and_keeps_nothing_of_it() {
     assert_eq!(refusal(part.send().await), ("XMinioStorageFull".into(), 507));
     assert_eq!(world.s3.refused_for_want_of_room(), 2);
     assert_eq!(world.s3.objects("exports").await.unwrap(), [("fits".to_owned(), 100_000)]);
-    world.s3.set_room(None);
+    world.s3.set_capacity(None);
     put("large", 400_000).await.unwrap();
 }
 

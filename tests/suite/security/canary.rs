@@ -7,7 +7,7 @@ use exportbox::telemetry::{LogArgs, LogFormat, init};
 
 use crate::harness::World;
 use crate::harness::canary::{ADDRESS, FILENAME, PASSWORD, leak_in};
-use crate::harness::figures::{address_in, page};
+use crate::harness::metrics::{address_in, page};
 use crate::harness::process::{code, signal, stderr, stdout};
 use crate::mail::smtp_server::{SmtpServer, Step, Turn};
 

@@ -11,7 +11,7 @@ use crate::sql;
 
 /// The figures of a drain that has ended.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Drained {
+pub struct DrainCounts {
     /// Jobs claimed.
     pub claimed: usize,
     /// Exports stored.
@@ -28,7 +28,7 @@ pub struct Drained {
 
 /// What a drain leaves behind.
 #[derive(Debug, Clone)]
-pub struct Leftover {
+pub struct Remaining {
     /// Jobs that could start now.
     pub due: i64,
     /// Those of them whose report usually takes longer than the time that was left.
@@ -50,7 +50,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn drained(&self, drained: &Drained) -> Result<Leftover, QueueError> {
+    pub async fn record_drain(&self, drained: &DrainCounts) -> Result<Remaining, QueueError> {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let [claimed, exported, mailed, dead] = [drained.claimed, drained.exported, drained.mailed, drained.dead].map(number);
         let (time_left_ms, max_runtime_ms) = (drained.time_left.map(ms), drained.max_runtime.map(ms));
@@ -58,7 +58,7 @@ impl Queue {
             [&self.worker, &time_left_ms, &claimed, &exported, &mailed, &dead, &max_runtime_ms, &self.policy.source_slots];
         let row = self.query_opt(sql::DRAINED, &params).await?;
         let row = row.ok_or_else(|| QueueError::Statement("no row of counts".into()))?;
-        Ok(Leftover {
+        Ok(Remaining {
             due: row.get("due"),
             too_long: row.get("too_long"),
             waiting: row.get("waiting"),

@@ -8,7 +8,7 @@ use crate::queue::QueueError;
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Status {
+pub enum CheckStatus {
     /// Nothing to do.
     Ok,
     /// It does not apply, or what it builds on is missing.
@@ -25,7 +25,7 @@ pub struct Finding {
     /// The check; stable, for programs.
     pub name: &'static str,
     /// How it ended.
-    pub status: Status,
+    pub status: CheckStatus,
     /// What is.
     pub finding: String,
     /// What to do.
@@ -34,16 +34,16 @@ pub struct Finding {
 
 /// All findings, in the order in which things build on each other.
 #[derive(Debug)]
-pub struct Report {
+pub struct Diagnosis {
     /// One for each check.
     pub findings: Vec<Finding>,
     /// Why a daemon with these settings would not even start.
     pub refused: Option<QueueError>,
 }
 
-impl Report {
+impl Diagnosis {
     /// How many ended so.
-    pub fn count(&self, status: Status) -> usize {
+    pub fn count(&self, status: CheckStatus) -> usize {
         self.findings.iter().filter(|finding| finding.status == status).count()
     }
 
@@ -55,19 +55,19 @@ impl Report {
 
 impl Finding {
     pub(super) fn ok(name: &'static str, finding: impl Into<String>) -> Finding {
-        Finding { name, status: Status::Ok, finding: finding.into(), fix: None }
+        Finding { name, status: CheckStatus::Ok, finding: finding.into(), fix: None }
     }
 
     pub(super) fn skipped(name: &'static str, why: impl Into<String>) -> Finding {
-        Finding { name, status: Status::Skipped, finding: why.into(), fix: None }
+        Finding { name, status: CheckStatus::Skipped, finding: why.into(), fix: None }
     }
 
     pub(super) fn warn(name: &'static str, finding: impl Into<String>, fix: impl Into<String>) -> Finding {
-        Finding { name, status: Status::Warn, finding: finding.into(), fix: Some(fix.into()) }
+        Finding { name, status: CheckStatus::Warn, finding: finding.into(), fix: Some(fix.into()) }
     }
 
     pub(super) fn fail(name: &'static str, finding: impl Into<String>, fix: impl Into<String>) -> Finding {
-        Finding { name, status: Status::Fail, finding: finding.into(), fix: Some(fix.into()) }
+        Finding { name, status: CheckStatus::Fail, finding: finding.into(), fix: Some(fix.into()) }
     }
 
     /// What the job tables refused.
@@ -121,7 +121,7 @@ mod tests {
             QueueError::Statement("no".into()),
         ] {
             let finding = Finding::refused("database", &error);
-            assert!(finding.status == Status::Fail && finding.fix.is_some_and(|fix| fix.len() > 10), "{error}");
+            assert!(finding.status == CheckStatus::Fail && finding.fix.is_some_and(|fix| fix.len() > 10), "{error}");
         }
         let refused = Finding::refused("database", &QueueError::Unavailable("connect: refused (os error 111)".into()));
         assert_eq!(refused.finding, "the database cannot be reached (connect: refused (os error 111))");

@@ -17,49 +17,49 @@ type Answer<R> = Result<R, QueueError>;
 type Act<T, R> = fn(Queue, Vec<T>) -> BoxFuture<'static, Vec<Answer<R>>>;
 
 /// One kind of thing that is done together.
-pub(super) struct Together<T, R> {
-    line: Arc<Mutex<Line<T, R>>>,
+pub(super) struct Batcher<T, R> {
+    backlog: Arc<Mutex<Backlog<T, R>>>,
 }
 
-struct Line<T, R> {
+struct Backlog<T, R> {
     waiting: Vec<(T, oneshot::Sender<Answer<R>>)>,
     is_running: bool,
 }
 
-impl<T, R> Default for Together<T, R> {
-    fn default() -> Together<T, R> {
-        Together { line: Arc::new(Mutex::new(Line { waiting: Vec::new(), is_running: false })) }
+impl<T, R> Default for Batcher<T, R> {
+    fn default() -> Batcher<T, R> {
+        Batcher { backlog: Arc::new(Mutex::new(Backlog { waiting: Vec::new(), is_running: false })) }
     }
 }
 
-impl<T: Send + 'static, R: Send + 'static> Together<T, R> {
+impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
     /// Have it done, and hear what became of it.
     pub(super) async fn ask(&self, queue: &Queue, what: T, act: Act<T, R>) -> Answer<R> {
         let (tell, told) = oneshot::channel();
         let starts = {
-            let mut line = locked(&self.line);
-            line.waiting.push((what, tell));
-            !std::mem::replace(&mut line.is_running, true)
+            let mut backlog = locked(&self.backlog);
+            backlog.waiting.push((what, tell));
+            !std::mem::replace(&mut backlog.is_running, true)
         };
         if starts {
             // A task of its own: whoever asked first may be gone before the others are served.
-            tokio::spawn(serve(self.line.clone(), queue.clone(), act));
+            tokio::spawn(serve(self.backlog.clone(), queue.clone(), act));
         }
         told.await.unwrap_or_else(|_| Err(QueueError::Unavailable("the statement was given up".into())))
     }
 }
 
 /// Until nobody waits.
-async fn serve<T: Send, R: Send>(line: Arc<Mutex<Line<T, R>>>, queue: Queue, act: Act<T, R>) {
+async fn serve<T: Send, R: Send>(backlog: Arc<Mutex<Backlog<T, R>>>, queue: Queue, act: Act<T, R>) {
     loop {
         let (all, tell): (Vec<T>, Vec<_>) = {
-            let mut line = locked(&line);
-            if line.waiting.is_empty() {
-                line.is_running = false;
+            let mut backlog = locked(&backlog);
+            if backlog.waiting.is_empty() {
+                backlog.is_running = false;
                 return;
             }
-            let most = line.waiting.len().min(MOST);
-            line.waiting.drain(..most).unzip()
+            let most = backlog.waiting.len().min(MOST);
+            backlog.waiting.drain(..most).unzip()
         };
         // After a panic their ends are dropped, which tells them; those behind are served.
         let Ok(answers) = std::panic::AssertUnwindSafe(act(queue.clone(), all)).catch_unwind().await else { continue };
@@ -69,6 +69,6 @@ async fn serve<T: Send, R: Send>(line: Arc<Mutex<Line<T, R>>>, queue: Queue, act
     }
 }
 
-fn locked<T, R>(line: &Mutex<Line<T, R>>) -> MutexGuard<'_, Line<T, R>> {
-    line.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T, R>(backlog: &Mutex<Backlog<T, R>>) -> MutexGuard<'_, Backlog<T, R>> {
+    backlog.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,7 +7,7 @@ use crate::sql;
 
 /// One figure of the tables.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Figure {
+pub struct Reading {
     /// Of which metric.
     pub metric: String,
     /// Of which kind of job, if of one.
@@ -29,19 +29,19 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked, or does not answer in time.
-    pub async fn figures(&self, patience: Duration) -> Result<Vec<Figure>, QueueError> {
+    pub async fn metrics(&self, patience: Duration) -> Result<Vec<Reading>, QueueError> {
         let busy = |_| QueueError::Unavailable("no connection in time".into());
         let connection = tokio::time::timeout(patience, self.connection()).await.map_err(busy)??;
         let rows = match tokio::time::timeout(patience, self.ask(&connection, sql::FIGURES, &[])).await {
             Ok(rows) => rows?,
             Err(_) => return Err(self.give_up(connection)),
         };
-        let figure = |row: &tokio_postgres::Row| Figure {
+        let reading = |row: &tokio_postgres::Row| Reading {
             metric: row.get("metric"),
             kind: row.get("kind"),
             state: row.get("state"),
             value: row.get("value"),
         };
-        Ok(rows.iter().map(figure).collect())
+        Ok(rows.iter().map(reading).collect())
     }
 }

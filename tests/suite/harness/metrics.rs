@@ -46,17 +46,17 @@ impl Watched {
     }
 
     /// The figures.
-    pub async fn figures(&self) -> Page {
+    pub async fn metrics(&self) -> Page {
         let (status, text) = self.page("/metrics").await;
         assert_eq!(status, 200);
         Page(text)
     }
 
     /// Wait until a figure stands at this value, and return the page.
-    pub async fn until_figure(&self, name: &str, labels: &[(&str, &str)], value: f64) -> Page {
+    pub async fn until_metric(&self, name: &str, labels: &[(&str, &str)], value: f64) -> Page {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
-            let page = self.figures().await;
+            let page = self.metrics().await;
             if page.of(name, labels) == Some(value) {
                 return page;
             }

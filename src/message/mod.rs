@@ -16,16 +16,16 @@ use crate::mail::{Mailer, Message, Quota};
 use crate::store::{Link, Store};
 
 /// Sends mails.
-pub struct Courier {
+pub struct Messenger {
     store: Store,
     mailer: Mailer,
     link_ttl: Duration,
 }
 
-impl Courier {
-    /// A courier; `link_ttl` is how long links live unless the request says otherwise.
-    pub fn new(store: Store, mailer: Mailer, link_ttl: Duration) -> Courier {
-        Courier { store, mailer, link_ttl }
+impl Messenger {
+    /// A messenger; `link_ttl` is how long links live unless the request says otherwise.
+    pub fn new(store: Store, mailer: Mailer, link_ttl: Duration) -> Messenger {
+        Messenger { store, mailer, link_ttl }
     }
 
     /// What is left of the provider's daily quota. `None`: it has none. An error is the provider's code for why it does not tell.

@@ -5,21 +5,21 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Row;
 
 use super::pool::ms;
-use super::{Queue, QueueError, Room};
+use super::{FreeSlots, Queue, QueueError};
 use crate::sql;
 
 /// What lies ahead, by the database's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ahead {
-    /// Until something is due that the room could take, or that has to be ended. Zero: now. `None`: nothing is ahead.
+pub struct NextDue {
+    /// Until something is due that the room could take, or that has to be ended. Zero: now. `None`: nothing is next_due.
     pub due_in: Option<Duration>,
     /// Until something is to be cleaned up: what a losing attempt left, or a chore.
     pub clean_in: Option<Duration>,
     /// This process is marked as asleep for the coming nap, and has been all the time: whatever was requested since its mark was set wakes it.
-    pub is_marked: bool,
+    pub is_waiting: bool,
 }
 
-impl Ahead {
+impl NextDue {
     /// Whether a look at everything would find nothing, and nothing is to be cleaned up.
     pub fn is_quiet(&self) -> bool {
         self.due_in != Some(Duration::ZERO) && self.clean_in != Some(Duration::ZERO)
@@ -31,7 +31,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn ahead(&self, room: Room, longest_nap: Option<Duration>) -> Result<Ahead, QueueError> {
+    pub async fn next_due(&self, room: FreeSlots, longest_nap: Option<Duration>) -> Result<NextDue, QueueError> {
         let asked = Instant::now();
         let (exports, deliveries, grace_ms) = (room.exports > 0, room.deliveries > 0, ms(self.policy.lease));
         let row = self
@@ -39,8 +39,8 @@ impl Queue {
             .await?
             .ok_or_else(|| QueueError::Statement("no row of what lies ahead".into()))?;
         // It begins at the start as well.
-        self.looks().took(asked.elapsed(), Instant::now());
-        Ok(Ahead { due_in: duration(&row, "sleep_ms"), clean_in: duration(&row, "clean_ms"), is_marked: row.get("is_marked") })
+        self.cursors().set_scan_time(asked.elapsed(), Instant::now());
+        Ok(NextDue { due_in: duration(&row, "sleep_ms"), clean_in: duration(&row, "clean_ms"), is_waiting: row.get("is_marked") })
     }
 }
 

@@ -4,12 +4,12 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use metrics::{counter, gauge, histogram};
+use ::metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// How a metric behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
+pub enum MetricKind {
     /// Only grows; starts at 0 with the process.
     Counter,
     /// Goes up and down.
@@ -24,7 +24,7 @@ pub struct Metric {
     /// Its name, with its unit.
     pub name: &'static str,
     /// How it behaves.
-    pub shape: Shape,
+    pub kind: MetricKind,
     /// Its labels, each with every value that it may have.
     pub labels: &'static [(&'static str, &'static [&'static str])],
     /// What it says.
@@ -112,19 +112,19 @@ names! {
 }
 
 const fn counts(name: &'static str, labels: &'static [Label], help: &'static str) -> Metric {
-    Metric { name, shape: Shape::Counter, labels, help, is_of_tables: false }
+    Metric { name, kind: MetricKind::Counter, labels, help, is_of_tables: false }
 }
 
 const fn measures(name: &'static str, labels: &'static [Label], help: &'static str) -> Metric {
-    Metric { name, shape: Shape::Histogram, labels, help, is_of_tables: false }
+    Metric { name, kind: MetricKind::Histogram, labels, help, is_of_tables: false }
 }
 
 const fn stands_at(name: &'static str, labels: &'static [Label], help: &'static str) -> Metric {
-    Metric { name, shape: Shape::Gauge, labels, help, is_of_tables: false }
+    Metric { name, kind: MetricKind::Gauge, labels, help, is_of_tables: false }
 }
 
 const fn of_tables(name: &'static str, labels: &'static [Label], help: &'static str) -> Metric {
-    Metric { name, shape: Shape::Gauge, labels, help, is_of_tables: true }
+    Metric { name, kind: MetricKind::Gauge, labels, help, is_of_tables: true }
 }
 
 /// Every metric.
@@ -160,8 +160,8 @@ pub const METRICS: &[Metric] = &[
 ///
 /// # Panics
 /// Never: the buckets are not empty.
-pub fn keep() -> PrometheusHandle {
-    static KEPT: OnceLock<PrometheusHandle> = OnceLock::new();
+pub fn install() -> PrometheusHandle {
+    static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
     let start = || {
         let recorder = [(ATTEMPT_SECONDS, &SECONDS[..]), (EXPORT_BYTES, &BYTES[..]), (EXPORT_ROWS, &ROWS[..])]
             .into_iter()
@@ -171,34 +171,34 @@ pub fn keep() -> PrometheusHandle {
             .build_recorder();
         let handle = recorder.handle();
         // Another recorder would be a program around us that counts by itself; then it gets our figures.
-        let _ = metrics::set_global_recorder(recorder);
+        let _ = ::metrics::set_global_recorder(recorder);
         METRICS.iter().filter(|metric| !metric.is_of_tables).for_each(begin);
         gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         handle
     };
-    KEPT.get_or_init(start).clone()
+    INSTALLED.get_or_init(start).clone()
 }
 
 /// Describe a metric, and let each of its series start at 0: a rate has a beginning then.
 fn begin(metric: &Metric) {
-    let mut series: Vec<Vec<metrics::Label>> = vec![Vec::new()];
+    let mut series: Vec<Vec<::metrics::Label>> = vec![Vec::new()];
     for (name, values) in metric.labels {
-        let with = |labels: &Vec<metrics::Label>| {
-            let longer = values.iter().map(|value| [labels.clone(), vec![metrics::Label::new(*name, *value)]].concat());
+        let with = |labels: &Vec<::metrics::Label>| {
+            let longer = values.iter().map(|value| [labels.clone(), vec![::metrics::Label::new(*name, *value)]].concat());
             longer.collect::<Vec<_>>()
         };
         series = series.iter().flat_map(with).collect();
     }
-    match metric.shape {
-        Shape::Counter => metrics::describe_counter!(metric.name, metric.help),
-        Shape::Gauge => metrics::describe_gauge!(metric.name, metric.help),
-        Shape::Histogram => metrics::describe_histogram!(metric.name, metric.help),
+    match metric.kind {
+        MetricKind::Counter => ::metrics::describe_counter!(metric.name, metric.help),
+        MetricKind::Gauge => ::metrics::describe_gauge!(metric.name, metric.help),
+        MetricKind::Histogram => ::metrics::describe_histogram!(metric.name, metric.help),
     }
     for labels in series {
-        match metric.shape {
-            Shape::Counter => counter!(metric.name, labels).increment(0),
-            Shape::Gauge => gauge!(metric.name, labels).set(0.0),
-            Shape::Histogram => drop(histogram!(metric.name, labels)),
+        match metric.kind {
+            MetricKind::Counter => counter!(metric.name, labels).increment(0),
+            MetricKind::Gauge => gauge!(metric.name, labels).set(0.0),
+            MetricKind::Histogram => drop(histogram!(metric.name, labels)),
         }
     }
 }
@@ -207,11 +207,11 @@ fn begin(metric: &Metric) {
 pub fn read(name: &str, kind: Option<&str>, state: Option<&str>, value: f64) {
     let metric = METRICS.iter().find(|metric| metric.is_of_tables && metric.name == name);
     let Some(metric) = metric else { return };
-    let labels: Vec<metrics::Label> = [("kind", kind), ("state", state)]
+    let labels: Vec<::metrics::Label> = [("kind", kind), ("state", state)]
         .into_iter()
-        .filter_map(|(name, value)| Some(metrics::Label::new(name, value?.to_string())))
+        .filter_map(|(name, value)| Some(::metrics::Label::new(name, value?.to_string())))
         .collect();
-    metrics::describe_gauge!(metric.name, metric.help);
+    ::metrics::describe_gauge!(metric.name, metric.help);
     gauge!(metric.name, labels).set(value);
 }
 

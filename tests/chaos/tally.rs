@@ -10,15 +10,15 @@ use std::time::Instant;
 use crate::schedule::{KINDS, Kind};
 
 /// Counts of faults that hit, and the round's log.
-pub struct Figures {
+pub struct Tally {
     hits: Mutex<BTreeMap<Kind, u64>>,
     log: Mutex<File>,
     began: Instant,
 }
 
-impl Figures {
-    pub fn new(log: &Path) -> Figures {
-        Figures { hits: Mutex::default(), log: Mutex::new(File::create(log).unwrap()), began: Instant::now() }
+impl Tally {
+    pub fn new(log: &Path) -> Tally {
+        Tally { hits: Mutex::default(), log: Mutex::new(File::create(log).unwrap()), began: Instant::now() }
     }
 
     /// A fault hit somebody, so often.

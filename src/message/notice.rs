@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use minijinja::{Value, context};
 
-use super::Courier;
+use super::Messenger;
 use super::compose::{Composed, TEMPLATES as TEXTS, counted, instant};
 use crate::job::{DigestLine, FailedExport, Failure, News, Notice, NoticeReceipt};
 use crate::mail::{Message, single_line};
@@ -21,7 +21,7 @@ const FAILURE_FOOTER: &str = "You get this mail because your address was named a
     and told in one mail.";
 const DIGEST_FOOTER: &str = "You get this mail because your address is in EXPORTBOX_OPERATORS. No mail comes when nothing has died.";
 
-impl Courier {
+impl Messenger {
     /// Send a notice, once. `None`: there is nothing to tell.
     pub async fn notify(&self, notice: &Notice) -> Option<Result<NoticeReceipt, Failure>> {
         let news = notice.news.as_ref()?;

@@ -6,7 +6,7 @@ use s3s::{S3Error, S3ErrorCode};
 
 /// The room that is left. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Room(Arc<Mutex<Left>>);
+pub(super) struct Capacity(Arc<Mutex<Left>>);
 
 #[derive(Debug, Default)]
 struct Left {
@@ -14,7 +14,7 @@ struct Left {
     refused: u64,
 }
 
-impl Room {
+impl Capacity {
     /// From now on so many bytes fit; none: as many as the disk holds. What is deleted makes no room: set it anew.
     pub(super) fn set(&self, bytes: Option<u64>) {
         self.left().bytes = bytes;
@@ -28,8 +28,8 @@ impl Room {
     /// Takes room for a piece of a body, or says how a full MinIO refuses it. A body is refused once.
     pub(super) fn take(&self, bytes: usize) -> Result<(), S3Error> {
         let mut left = self.left();
-        let Some(room) = left.bytes else { return Ok(()) };
-        match room.checked_sub(bytes as u64) {
+        let Some(capacity) = left.bytes else { return Ok(()) };
+        match capacity.checked_sub(bytes as u64) {
             Some(rest) => {
                 left.bytes = Some(rest);
                 Ok(())

@@ -36,7 +36,7 @@ pub struct RunsAs {
 
 /// The oldest snapshot.
 #[derive(Debug, Clone)]
-pub struct Snapshot {
+pub struct OldestSnapshot {
     /// Who holds it.
     pub holder: String,
     /// Transactions since.
@@ -119,9 +119,9 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn oldest_snapshot(&self, alarm: Duration) -> Result<Option<Snapshot>, QueueError> {
+    pub async fn oldest_snapshot(&self, alarm: Duration) -> Result<Option<OldestSnapshot>, QueueError> {
         let row = self.query_opt(sql::EXAMINE_SNAPSHOT, &[&ms(alarm)]).await?;
-        Ok(row.map(|row| Snapshot { holder: row.get("holder"), transactions: row.get("transactions"), alarm: row.get("alarm") }))
+        Ok(row.map(|row| OldestSnapshot { holder: row.get("holder"), transactions: row.get("transactions"), alarm: row.get("alarm") }))
     }
 
     /// How many of these objects, each with the lease token in its key, belong to nothing.

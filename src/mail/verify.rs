@@ -8,7 +8,7 @@ use crate::job::Failure;
 
 /// What a transport says of itself.
 #[derive(Debug)]
-pub enum Examined {
+pub enum TransportCheck {
     /// SES: the account, and whether the sender is a verified identity of it (none: it is no identity at all).
     Ses(Result<SesAccount, Failure>, Result<Option<bool>, Failure>),
     /// The mail server takes the login.
@@ -34,14 +34,14 @@ pub struct SesAccount {
 
 impl Mailer {
     /// Ask the transport whether it would take a mail.
-    pub async fn examine(&self) -> Examined {
+    pub async fn verify(&self) -> TransportCheck {
         match &self.provider {
             Provider::Ses(ses) => {
                 let account = ses.account().await;
-                Examined::Ses(account, ses.is_verified(self.sender.address(), self.sender.domain()).await)
+                TransportCheck::Ses(account, ses.is_verified(self.sender.address(), self.sender.domain()).await)
             }
-            Provider::Smtp(smtp) => Examined::Smtp(smtp.examine(self.timeout).await),
-            Provider::File(directory) => Examined::File(directory.examine(self.timeout).await),
+            Provider::Smtp(smtp) => TransportCheck::Smtp(smtp.verify(self.timeout).await),
+            Provider::File(directory) => TransportCheck::File(directory.verify(self.timeout).await),
         }
     }
 }

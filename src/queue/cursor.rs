@@ -1,0 +1,242 @@
+//! Where the looks of one process begin, and how often one begins at the start. Pure bookkeeping of one process; no statement.
+//!
+//! A claim leaves a dead entry at the low end of its index. While any snapshot is older than that, nothing can remove the entry, and every look
+//! that begins at the start steps over all of them. So most looks begin behind the last job that this process has claimed, level by level, and
+//! cost the same whatever lies before. Correctness does not rest on that: a thorough look begins at the start, finds what came to lie behind a
+//! mark (a transaction that stayed open, a job given back or paused, an instant in the past), reaps and expires. It is due again after twenty times as
+//! long as it took, and after half a minute at the latest: at once in a healthy database, seldom under a long snapshot.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::job::{Kind, LeaseToken};
+
+/// Thorough looks take at most one part in so many of the time.
+const SHARE: u32 = 20;
+/// But one that had to wait for somebody's lock must not put off the next one for long.
+const LONGEST: Duration = Duration::from_secs(30);
+/// An empty level is passed over up to this long before the look: whatever a short transaction is about to commit lies behind that.
+const OPEN_TRANSACTIONS_MS: i64 = 1000;
+const LEVELS: usize = 10;
+
+/// The last job seen of a level: `run_at` and id.
+type Cursor = (DateTime<Utc>, i64);
+
+/// What one process remembers from look to look.
+#[derive(Debug, Default)]
+pub(super) struct Cursors {
+    cursors: [Option<Cursor>; 2 * LEVELS],
+    full_scan_at: Option<Instant>,
+    pauses: Vec<i64>,
+    last_chances: HashMap<LeaseToken, Instant>,
+}
+
+/// A job as a look found it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ClaimedJob {
+    pub kind: Kind,
+    pub priority: i16,
+    pub run_at: Option<DateTime<Utc>>,
+    pub id: i64,
+    /// The next crash would bury it. Others like it may have been found and left alone.
+    pub on_last_chance: bool,
+}
+
+fn first_level(kind: Kind) -> usize {
+    match kind {
+        Kind::Export => 0,
+        Kind::Delivery => LEVELS,
+    }
+}
+
+impl Cursors {
+    /// Whether the next look begins at the start.
+    pub(super) fn is_full_scan_due(&self, now: Instant) -> bool {
+        self.full_scan_at.is_none_or(|at| at <= now)
+    }
+
+    /// How long until a thorough look is due.
+    pub(super) fn full_scan_in(&self, now: Instant) -> Duration {
+        self.full_scan_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
+    }
+
+    /// The next look begins at the start, whatever it costs.
+    pub(super) fn request_full_scan(&mut self) {
+        self.full_scan_at = None;
+    }
+
+    /// What was paused for this look. Where a pause is gone, what it kept back may lie before the cursors: the next look begins at the start,
+    /// unless this one did.
+    pub(super) fn set_pauses(&mut self, pauses: Vec<i64>, is_full_scan: bool) {
+        if !is_full_scan && self.pauses.iter().any(|known| !pauses.contains(known)) {
+            self.request_full_scan();
+        }
+        self.pauses = pauses;
+    }
+
+    /// Something that begins at the start took so long.
+    pub(super) fn set_scan_time(&mut self, took: Duration, now: Instant) {
+        let at = self.full_scan_at.map_or(now, |at| at.max(now)) + took.saturating_mul(SHARE);
+        self.full_scan_at = Some(at.min(now + LONGEST));
+    }
+
+    /// Where a look begins: `run_at` and id for each level of exports, then of deliveries.
+    pub(super) fn starts(&self, is_full_scan: bool) -> (Vec<Option<DateTime<Utc>>>, Vec<i64>) {
+        self.cursors.iter().map(|cursor| cursor.filter(|_| !is_full_scan).map_or((None, 0), |(run_at, id)| (Some(run_at), id))).unzip()
+    }
+
+    /// Move the marks of one kind to what a look with so many slots has found, in its order. A look that went back to a straggler stays there:
+    /// there may be more of them behind it. A thorough look that had no room for the kind has not looked: the next one with room begins at the
+    /// start in its place.
+    pub(super) fn advance(&mut self, kind: Kind, is_full_scan: bool, slots: usize, scanned_at: DateTime<Utc>, claimed: &[ClaimedJob]) {
+        if slots == 0 {
+            if is_full_scan {
+                self.cursors[first_level(kind)..][..LEVELS].fill(None);
+            }
+            return;
+        }
+        let of_kind = || claimed.iter().filter(|job| job.kind == kind);
+        let levels = &mut self.cursors[first_level(kind)..][..LEVELS];
+        let level = |job: &ClaimedJob| usize::try_from(job.priority).unwrap_or_default().min(LEVELS - 1);
+        let passed = (scanned_at - TimeDelta::milliseconds(OPEN_TRANSACTIONS_MS), 0);
+        for job in of_kind() {
+            levels[level(job)] = job.run_at.map(|run_at| (run_at, job.id).min(passed));
+        }
+        // Fewer than asked for: all levels are empty. Else those that come before the last one are. Unless some were found and left alone.
+        let empty = match of_kind().next_back() {
+            _ if claimed.iter().any(|job| job.on_last_chance) => 0,
+            _ if of_kind().count() < slots => LEVELS,
+            last => last.map_or(0, level),
+        };
+        for cursor in &mut levels[..empty] {
+            *cursor = (*cursor).max(Some(passed));
+        }
+    }
+
+    /// Whether this process runs no job that the next crash would bury.
+    pub(super) fn may_take_last_chance(&mut self, now: Instant) -> bool {
+        self.last_chances.retain(|_, deadline| *deadline > now);
+        self.last_chances.is_empty()
+    }
+
+    /// It runs one now.
+    pub(super) fn begin_last_chance(&mut self, token: LeaseToken, deadline: Instant) {
+        self.last_chances.insert(token, deadline);
+    }
+
+    /// It has come to an end.
+    pub(super) fn end_last_chance(&mut self, token: LeaseToken) {
+        self.last_chances.remove(&token);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_000_000 + second, 0).unwrap()
+    }
+
+    fn export(priority: i16, second: i64, id: i64) -> ClaimedJob {
+        ClaimedJob { kind: Kind::Export, priority, run_at: Some(at(second)), id, on_last_chance: false }
+    }
+
+    #[test]
+    fn a_full_scan_is_due_at_first_and_then_after_twenty_times_what_it_took() {
+        let (mut cursors, now) = (Cursors::default(), Instant::now());
+        assert!(cursors.is_full_scan_due(now));
+        cursors.set_scan_time(Duration::from_millis(50), now);
+        assert!(!cursors.is_full_scan_due(now + Duration::from_millis(999)));
+        assert_eq!(cursors.full_scan_in(now), Duration::from_secs(1));
+        assert!(cursors.is_full_scan_due(now + Duration::from_secs(1)));
+        cursors.set_scan_time(Duration::from_millis(1), now);
+        assert_eq!(cursors.full_scan_in(now), Duration::from_millis(1020), "what else was read from the start counts, too");
+        cursors.set_scan_time(Duration::from_secs(10), now);
+        assert_eq!(cursors.full_scan_in(now), Duration::from_secs(30), "but not for longer than that");
+        cursors.request_full_scan();
+        assert!(cursors.is_full_scan_due(now));
+    }
+
+    #[test]
+    fn a_claim_begins_behind_the_last_job_of_each_level_and_a_full_scan_at_the_start() {
+        let mut cursors = Cursors::default();
+        cursors.advance(Kind::Export, false, 3, at(100), &[export(2, 10, 7), export(5, 3, 1), export(5, 4, 2)]);
+        let (run_at, id) = cursors.starts(false);
+        assert_eq!((run_at[5], id[5]), (Some(at(4)), 2));
+        assert_eq!(run_at[2], Some(at(99)), "what comes before a level that was reached is empty, but for the last second");
+        assert_eq!((run_at[6], run_at[10..].iter().flatten().count()), (None, 0), "what was not looked at is unknown");
+        assert_eq!(cursors.starts(true).0, vec![None; 20]);
+    }
+
+    #[test]
+    fn an_empty_kind_is_passed_over_up_to_a_second_ago_and_never_back() {
+        let mut cursors = Cursors::default();
+        cursors.advance(Kind::Delivery, false, 1, at(100), &[]);
+        assert_eq!(cursors.starts(false).0, [vec![None; 10], vec![Some(at(99)); 10]].concat());
+        cursors.advance(Kind::Delivery, false, 1, at(50), &[]);
+        assert_eq!(cursors.starts(false).0[10], Some(at(99)));
+        cursors.advance(Kind::Delivery, false, 0, at(200), &[]);
+        assert_eq!(cursors.starts(false).0[10], Some(at(99)), "without a slot nothing was looked at");
+    }
+
+    #[test]
+    fn a_cursor_goes_back_to_a_straggler_so_that_those_behind_it_follow() {
+        let mut cursors = Cursors::default();
+        cursors.advance(Kind::Export, false, 1, at(100), &[export(5, 90, 9)]);
+        cursors.advance(Kind::Export, false, 1, at(101), &[export(5, 1, 3)]);
+        assert_eq!((cursors.starts(false).0[5], cursors.starts(false).1[5]), (Some(at(1)), 3));
+    }
+
+    #[test]
+    fn a_cursor_stays_a_second_behind_so_that_commits_out_of_order_are_not_passed_over() {
+        let mut cursors = Cursors::default();
+        cursors.advance(Kind::Export, false, 1, at(100), &[export(5, 100, 9)]);
+        assert_eq!(cursors.starts(false).0[5], Some(at(99)));
+    }
+
+    #[test]
+    fn where_jobs_were_left_alone_no_level_counts_as_empty() {
+        let mut cursors = Cursors::default();
+        cursors.advance(Kind::Export, false, 4, at(100), &[ClaimedJob { on_last_chance: true, ..export(5, 10, 1) }]);
+        assert_eq!(cursors.starts(false).0.iter().flatten().collect::<Vec<_>>(), [&at(10)]);
+    }
+
+    #[test]
+    fn a_full_scan_without_a_free_slot_for_a_kind_leaves_it_to_the_next_one_with_a_slot() {
+        let mut cursors = Cursors::default();
+        cursors.advance(Kind::Export, false, 1, at(100), &[]);
+        cursors.advance(Kind::Delivery, false, 1, at(100), &[]);
+        cursors.advance(Kind::Export, true, 0, at(200), &[]);
+        cursors.advance(Kind::Delivery, true, 1, at(200), &[]);
+        assert_eq!(cursors.starts(false).0, [vec![None; 10], vec![Some(at(199)); 10]].concat());
+    }
+
+    #[test]
+    fn a_claim_that_misses_a_pause_is_followed_by_a_full_scan() {
+        let (mut cursors, now) = (Cursors::default(), Instant::now());
+        cursors.set_scan_time(Duration::from_millis(50), now);
+        cursors.set_pauses(vec![3, 4], false);
+        cursors.set_pauses(vec![3, 4, 5], false);
+        assert!(!cursors.is_full_scan_due(now), "more is paused than before");
+        cursors.set_pauses(vec![3, 5], true);
+        assert!(!cursors.is_full_scan_due(now), "it began at the start itself");
+        cursors.set_pauses(vec![5, 6], false);
+        assert!(cursors.is_full_scan_due(now), "3 is gone, whatever has come");
+    }
+
+    #[test]
+    fn a_process_has_one_job_on_its_last_chance_at_a_time() {
+        let (mut cursors, now) = (Cursors::default(), Instant::now());
+        let token = LeaseToken(uuid::Uuid::nil());
+        assert!(cursors.may_take_last_chance(now));
+        cursors.begin_last_chance(token, now + Duration::from_secs(9));
+        assert!(!cursors.may_take_last_chance(now));
+        assert!(cursors.may_take_last_chance(now + Duration::from_secs(9)), "past its deadline it is nobody's");
+        cursors.begin_last_chance(token, now + Duration::from_secs(9));
+        cursors.end_last_chance(token);
+        assert!(cursors.may_take_last_chance(now));
+    }
+}
