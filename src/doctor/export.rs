@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::{Doctor, Finding, Known};
 use crate::export::{ExportOptions, Exporter, ExporterSetting};
 use crate::job::{
-    Attempt, Compression, ExportJob, Failure, FailureClass, Format, FormatOptions, LeaseClock, LeaseToken, Manifest, ObjectKey, Outcome,
-    Progress, Stop, StopReason, Terms, Verdict,
+    Attempt, Compression, ExportJob, Failure, FailureClass, Format, FormatOptions, LeaseClock, LeaseToken, Manifest, Notes, ObjectKey,
+    Outcome, Progress, Stop, StopReason, Terms, Verdict,
 };
 
 /// Where its files lie, below the daemon's prefix.
@@ -140,7 +140,7 @@ fn attempt(time: Duration) -> (Attempt, tokio_util::task::AbortOnDropHandle<()>)
         stop,
         progress: Arc::new(Progress::default()),
         clock: Arc::new(LeaseClock::new(Instant::now(), LEASE)),
-        notes: Arc::new(|_| Box::pin(async { Ok(()) })),
+        notes: Notes::nowhere(),
     };
     (attempt, tokio_util::task::AbortOnDropHandle::new(timer))
 }

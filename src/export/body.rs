@@ -12,13 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256};
 
 use self::buffer::{Hashed, Task, grow, hash, join, reclaim, task};
 use self::gzip::{BLOCK, Gzip};
-use crate::job::{Compression, Failure, FailureClass, Progress, Terms, Verdict};
+use crate::job::{Compression, Failure, FailureClass, Notes, Progress, Terms, Verdict};
 use crate::store::{NewObject, PartPlan, Store, Upload, UploadedPart};
 
 /// An abort that takes longer is left to the sweep.
@@ -63,17 +61,15 @@ impl From<Failure> for Unfinished {
     }
 }
 
-type OnUpload<'a> = Box<dyn FnOnce(String) -> BoxFuture<'a, Result<(), Failure>> + Send + 'a>;
-
 /// An object that is being written.
-pub struct Body<'a> {
+pub struct Body {
     store: Store,
     object: Arc<NewObject>,
     plan: PartPlan,
     terms: Terms,
     taken: i64,
     progress: Arc<Progress>,
-    on_upload: Option<OnUpload<'a>>,
+    notes: Notes,
     gzip: Option<Gzip>,
     buffer: Vec<u8>,
     spare: Vec<u8>,
@@ -93,13 +89,10 @@ struct Landed {
     hashed: Hashed,
 }
 
-impl<'a> Body<'a> {
-    /// Nothing is sent yet. `on_upload` gets the id of the multipart upload, should there be one, and is awaited before its first part is
-    /// sent: what it records lets a sweep find the upload after a crash. Rows are counted by the caller, bytes here.
-    pub fn new<F>(store: &Store, options: BodyOptions, progress: Arc<Progress>, on_upload: impl FnOnce(String) -> F + Send + 'a) -> Body<'a>
-    where
-        F: Future<Output = Result<(), Failure>> + Send + 'a,
-    {
+impl Body {
+    /// Nothing is sent yet. Should there be a multipart upload, its id is noted before its first part is sent: so a sweep finds the upload after a
+    /// crash. Rows are counted by the caller, bytes here.
+    pub fn new(store: &Store, options: BodyOptions, progress: Arc<Progress>, notes: Notes) -> Body {
         Body {
             store: store.clone(),
             object: Arc::new(options.object),
@@ -107,7 +100,7 @@ impl<'a> Body<'a> {
             terms: options.terms,
             taken: 0,
             progress,
-            on_upload: Some(Box::new(|id| on_upload(id).boxed())),
+            notes,
             gzip: (options.compression == Compression::Gzip).then(Gzip::new),
             buffer: Vec::new(),
             spare: Vec::new(),
@@ -305,12 +298,9 @@ impl<'a> Body<'a> {
         self.beginning = None;
         let upload = begun?;
         step!("export.began_upload");
-        let id = upload.id().to_string();
-        self.upload = Some(upload);
-        if let Some(on_upload) = self.on_upload.take() {
-            on_upload(id).await?;
-            step!("export.noted_upload");
-        }
+        let upload = self.upload.insert(upload);
+        self.notes.store(self.store.bucket(), &self.object.key, Some(upload.id())).await?;
+        step!("export.noted_upload");
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ use self::select::Selected;
 use self::split::{Channels, Split};
 use crate::job::format::download_name;
 use crate::job::{
-    Attempt, ExportJob, Failure, FailureClass, Manifest, ManifestPart, Note, ObjectKey, Outcome, StopReason, Verdict, safe_filename,
+    Attempt, ExportJob, Failure, FailureClass, Manifest, ManifestPart, ObjectKey, Outcome, StopReason, Verdict, safe_filename,
 };
 use crate::source::aws_s3::{Target, Uploaded};
 use crate::source::{Sealed, Session, Snapshot, Source, Sources};
@@ -115,15 +115,14 @@ impl Exporter {
             // It tells no progress that could be compared. And nothing of a sealed report runs outside of its function, not even to plan it.
             Selected::AwsS3(_) => None,
         };
-        let (pid, started_at, exporter_name) = (session.backend_pid, session.backend_start, exporter.as_str());
-        attempt.note(Note::Backend { pid, started_at, exporter: exporter_name, expected_rows }).await?;
+        attempt.notes.backend(session.backend, exporter.as_str(), expected_rows).await?;
         step!("export.noted_backend");
 
         let filename = safe_filename(&download_name(job.filename.as_deref(), job.report.as_deref(), job.format, job.compression));
         let prefix = format!("{}/{}", self.options.prefix, job.terms.prefix.as_deref().unwrap_or_default());
         let key = ObjectKey::new(&prefix, attempt.export_id, attempt.token, &filename);
         // Before anything is stored: whoever has to clean up after this attempt must know where.
-        attempt.note(self.place(&key, None)).await?;
+        attempt.notes.store(self.store.bucket(), &key.full(), None).await?;
         step!("export.noted_store");
 
         let (rows, parts) = match &exporter {
@@ -139,10 +138,6 @@ impl Exporter {
             filename,
             as_of: session.as_of,
         })
-    }
-
-    fn place(&self, key: &ObjectKey, upload_id: Option<&str>) -> Note {
-        Note::Store { bucket: self.store.bucket().to_string(), key: key.full(), upload_id: upload_id.map(ToString::to_string) }
     }
 
     async fn by_copy(
@@ -168,8 +163,7 @@ impl Exporter {
             plan: PartPlan::new(self.options.part_size),
             terms: job.terms.clone(),
         };
-        let on_upload = |upload_id: String| attempt.note(self.place(key, Some(&upload_id)));
-        let mut body = Body::new(&self.store, options, attempt.progress.clone(), on_upload);
+        let mut body = Body::new(&self.store, options, attempt.progress.clone(), attempt.notes.clone());
         let making = async {
             match &split {
                 Some(split) => split.run(attempt, &job, &mut channels, &mut body).await,
@@ -247,7 +241,7 @@ impl Exporter {
 }
 
 /// Rows from the database into the body, one line at a time; returns the data rows and what is stored.
-async fn pump(attempt: &Attempt, job: &ExportJob, session: &Session, body: &mut Body<'_>) -> Result<(i64, Stored), Unfinished> {
+async fn pump(attempt: &Attempt, job: &ExportJob, session: &Session, body: &mut Body) -> Result<(i64, Stored), Unfinished> {
     let mut rows = session.copy(job).await?;
     step!("export.copying");
     let header = i64::from(job.format.has_header(&job.options));

@@ -4,10 +4,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use super::{Failure, LeaseToken, Note, Stop};
+use super::{LeaseToken, Notes, Stop};
 
 /// How far an export is; read by the heartbeat.
 #[derive(Debug, Default)]
@@ -63,9 +62,6 @@ impl LeaseClock {
     }
 }
 
-/// Has the queue remember something about a running attempt. An error means that the attempt must end.
-pub type Notes = Arc<dyn Fn(Note) -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>;
-
 /// One attempt as its handler sees it.
 #[derive(Clone)]
 pub struct Attempt {
@@ -94,13 +90,5 @@ impl Attempt {
     /// Whether what it made may still be published.
     pub fn may_publish(&self) -> bool {
         self.stop.reason().is_none() && self.clock.is_held()
-    }
-
-    /// Have the queue remember something.
-    ///
-    /// # Errors
-    /// The attempt must end: its lease is gone, or the queue cannot be asked.
-    pub async fn note(&self, note: Note) -> Result<(), Failure> {
-        (self.notes)(note).await
     }
 }

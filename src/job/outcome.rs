@@ -81,32 +81,3 @@ impl From<StopReason> for Outcome {
         Outcome::Stopped { reason, maybe_sent: false }
     }
 }
-
-/// What a running attempt has the queue remember, so that others can clean up after it.
-#[derive(Debug, Clone)]
-pub enum Note {
-    /// The provider is about to be called: from here on the mail may have been sent.
-    Sending,
-    /// The server process that runs the query.
-    Backend {
-        /// Its pid on the source.
-        pid: i32,
-        /// Its start: with the pid it names one backend and never a stranger's.
-        started_at: DateTime<Utc>,
-        /// `aws_s3` or `copy`.
-        exporter: &'static str,
-        /// What the source's planner expects of the query.
-        expected_rows: Option<i64>,
-    },
-    /// The other server processes that will export slices of the file: pid and start of each.
-    Helpers(Vec<(i32, DateTime<Utc>)>),
-    /// Where something is about to be stored.
-    Store {
-        /// The bucket.
-        bucket: String,
-        /// The key of its first file.
-        key: String,
-        /// The multipart upload, once there is one.
-        upload_id: Option<String>,
-    },
-}

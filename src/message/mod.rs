@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use self::compose::{Announcement, PartLink, compose};
-use crate::job::{Attempt, Envelope, Failure, FailureClass, Note, Outcome, Receipt, StopReason, Verdict};
+use crate::job::{Attempt, Envelope, Failure, FailureClass, Outcome, Receipt, StopReason, Verdict};
 use crate::mail::{Mailer, Message, Quota};
 use crate::store::{Link, Store};
 
@@ -46,7 +46,7 @@ impl Messenger {
         }
         step!("delivery.prepared");
         // From here on a crash leaves a mail that may have been sent, and the row says so.
-        if let Err(failure) = attempt.note(Note::Sending).await {
+        if let Err(failure) = attempt.notes.sending().await {
             return failure.into();
         }
         if !attempt.clock.is_held() {

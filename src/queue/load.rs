@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Queue, QueueError};
 use crate::job::{
-    Compression, Envelope, ExportJob, Format, FormatOptions, Lease, LeaseToken, Manifest, ManifestPart, Note, Recipient, Terms,
+    Backend, Compression, Envelope, ExportJob, Format, FormatOptions, Lease, LeaseToken, Manifest, ManifestPart, Note, Recipient, Terms,
 };
 use crate::sql;
 
@@ -108,11 +108,12 @@ impl Queue {
     pub async fn note(&self, token: LeaseToken, note: &Note) -> Result<Noted, QueueError> {
         let rows = match note {
             Note::Sending => self.query(sql::RECORD_SENDING, &[&token.0]).await?,
-            Note::Backend { pid, started_at, exporter, expected_rows } => {
+            Note::Backend { backend: Backend { pid, started_at }, exporter, expected_rows } => {
                 self.query(sql::RECORD_BACKEND, &[&token.0, pid, started_at, exporter, expected_rows]).await?
             }
             Note::Helpers(backends) => {
-                let (pids, starts): (Vec<i32>, Vec<DateTime<Utc>>) = backends.iter().copied().unzip();
+                let (pids, starts): (Vec<i32>, Vec<DateTime<Utc>>) =
+                    backends.iter().map(|backend| (backend.pid, backend.started_at)).unzip();
                 self.query(sql::RECORD_HELPERS, &[&token.0, &pids, &starts]).await?
             }
             Note::Store { bucket, key, upload_id } => self.query(sql::RECORD_STORE, &[&token.0, bucket, key, upload_id]).await?,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::next_due::duration;
 use super::pool::ms;
 use super::{Queue, QueueError};
-use crate::job::LeaseToken;
+use crate::job::{Backend, LeaseToken};
 use crate::sql;
 
 /// What a losing attempt may have left.
@@ -17,8 +17,8 @@ use crate::sql;
 pub struct Unswept {
     /// The attempt.
     pub token: LeaseToken,
-    /// The server processes of a lost worker's query, on the source: while one runs it may store more.
-    pub backends: Vec<(i32, DateTime<Utc>)>,
+    /// The transactions of a lost worker's query, on the source: while one runs it may store more.
+    pub backends: Vec<Backend>,
     /// Where it may have stored something.
     pub stored: Option<StoredAt>,
 }
@@ -51,9 +51,10 @@ impl Queue {
         };
         let attempt = |row: &Row| {
             let (pids, starts): (Option<Vec<i32>>, Option<Vec<DateTime<Utc>>>) = (row.get("pids"), row.get("starts"));
+            let backends = pids.unwrap_or_default().into_iter().zip(starts.unwrap_or_default());
             Some(Unswept {
                 token: LeaseToken(row.get::<_, Option<Uuid>>("lease_token")?),
-                backends: pids.unwrap_or_default().into_iter().zip(starts.unwrap_or_default()).collect(),
+                backends: backends.map(|(pid, started_at)| Backend { pid, started_at }).collect(),
                 stored: place(row),
             })
         };

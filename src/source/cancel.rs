@@ -16,7 +16,7 @@ impl Session {
 
     /// Cancel what runs, wait until the backend has rolled back, and if it does not, terminate it.
     pub async fn end(self) {
-        let (source, cancel, pid, started_at) = (self.source.clone(), self.cancel.clone(), self.backend_pid, self.backend_start);
+        let (source, cancel, backend) = (self.source.clone(), self.cancel.clone(), self.backend);
         let (client, serving) = self.into_parts();
         // The cancel request is a message of its own protocol; RDS Proxy does not pass it on, so what follows does not rely on it.
         let asked = tokio::time::timeout(OBEY, source.database().cancel(&cancel)).await;
@@ -25,10 +25,10 @@ impl Session {
         let obeyed = asked == Ok(true) && tokio::time::timeout(OBEY, &mut serving).await.is_ok();
         if !obeyed {
             serving.abort();
-            match source.end_backend(pid, started_at).await {
-                Ok(ended) => tracing::info!(backend.pid = pid, ended, "terminated a query that did not obey a cancel"),
+            match source.end_backend(backend).await {
+                Ok(ended) => tracing::info!(backend.pid = backend.pid, ended, "terminated a query that did not obey a cancel"),
                 Err(failure) => {
-                    tracing::warn!(backend.pid = pid, error.class = %failure.class, "could not end a query; its server notices within seconds that nobody listens")
+                    tracing::warn!(backend.pid = backend.pid, error.class = %failure.class, "could not end a query; its server notices within seconds that nobody listens")
                 }
             }
         }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error};
@@ -13,7 +12,7 @@ use tokio_postgres::{Client, Error};
 use super::classify::{self, Phase};
 use super::idle::{Connection, IdlePool};
 use crate::database::{ConnectionLimits, DatabaseUrl};
-use crate::job::{Failure, FailureClass, Verdict};
+use crate::job::{Backend, Failure, FailureClass, Verdict};
 use crate::sql;
 
 /// The sources that this process serves, by name.
@@ -41,10 +40,10 @@ impl Sources {
     ///
     /// # Errors
     /// When a source cannot be asked, and none of the others had it.
-    pub async fn end_backend(&self, pid: i32, started_at: DateTime<Utc>) -> Result<bool, Failure> {
+    pub async fn end_backend(&self, backend: Backend) -> Result<bool, Failure> {
         let mut missed = None;
         for source in self.0.values() {
-            match source.end_backend(pid, started_at).await {
+            match source.end_backend(backend).await {
                 Ok(true) => return Ok(true),
                 Ok(false) => {}
                 Err(failure) => missed = Some(failure),
@@ -112,13 +111,13 @@ impl Source {
     ///
     /// # Errors
     /// When the source cannot be asked, this login may not end it, or it has not ended within 10 s.
-    pub async fn end_backend(&self, pid: i32, started_at: DateTime<Utc>) -> Result<bool, Failure> {
+    pub async fn end_backend(&self, backend: Backend) -> Result<bool, Failure> {
         let _one_at_a_time = self.ending.lock().await;
-        let mut ended = end_over(&self.database, pid, started_at).await;
+        let mut ended = end_over(&self.database, backend).await;
         // Which login ran it is not noted; each may end its own.
         for database in self.for_roles.values() {
             if matches!(&ended, Ok(None)) || ended.as_ref().is_err_and(|failure| failure.class == FailureClass::Permission) {
-                ended = end_over(database, pid, started_at).await;
+                ended = end_over(database, backend).await;
             }
         }
         let powerless = match ended {
@@ -129,7 +128,7 @@ impl Source {
         };
         if !self.said_powerless.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                backend.pid = pid,
+                backend.pid = backend.pid,
                 "this login may not end the queries that another login left running; use one login, or grant it pg_signal_backend and \
                  pg_read_all_stats"
             );
@@ -150,9 +149,9 @@ impl Source {
 }
 
 /// End a query over this login. `None`: it may not see whose it is.
-async fn end_over(database: &DatabaseUrl, pid: i32, started_at: DateTime<Utc>) -> Result<Option<bool>, Failure> {
+async fn end_over(database: &DatabaseUrl, backend: Backend) -> Result<Option<bool>, Failure> {
     over_own_connection(database, "exportbox end query", async |client| {
-        let params: [&(dyn ToSql + Sync); 2] = [&pid, &started_at];
+        let params: [&(dyn ToSql + Sync); 2] = [&backend.pid, &backend.started_at];
         let mut was_there = false;
         // A backend obeys at its next look; until then it may still write.
         while let Some(row) = client.query_typed_opt(sql::END_BACKEND, &sql::typed(sql::END_BACKEND, &params)).await? {

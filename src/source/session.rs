@@ -12,7 +12,7 @@ use super::Source;
 use super::classify::{self, Phase};
 use super::idle::Connection;
 use super::snapshot::Snapshot;
-use crate::job::{ExportJob, Failure, FailureClass, Verdict};
+use crate::job::{Backend, ExportJob, Failure, FailureClass, Verdict};
 use crate::sql;
 
 /// An open transaction on the source, set up for one export. Dropping it closes the connection, which rolls back.
@@ -27,10 +27,8 @@ pub struct Session {
     is_reusable: bool,
     opened: Instant,
     serving: Option<JoinHandle<()>>,
-    /// The server process.
-    pub backend_pid: i32,
-    /// Start of its transaction: with the pid it names one export's work and never a stranger's.
-    pub backend_start: DateTime<Utc>,
+    /// Its transaction on the server.
+    pub backend: Backend,
     /// The instant whose data the snapshot shows; on a replica its last replayed transaction.
     pub as_of: DateTime<Utc>,
 }
@@ -128,10 +126,11 @@ impl Session {
         begun?;
         let path = path?.get("path");
         let row = row?;
-        let (backend_pid, backend_start, as_of) = (row.get("backend_pid"), row.get("backend_start"), row.get("as_of"));
+        let backend = Backend { pid: row.get("backend_pid"), started_at: row.get("backend_start") };
+        let as_of = row.get("as_of");
         let (is_reusable, role) = (is_reusable(source, job), job.run_as.clone());
         let (source, serving) = (source.clone(), Some(serving));
-        Ok(Session { client, cancel, source, path, role, is_reusable, opened, serving, backend_pid, backend_start, as_of })
+        Ok(Session { client, cancel, source, path, role, is_reusable, opened, serving, backend, as_of })
     }
 
     /// Check that the text is one statement by itself, and see its columns. What parses alone cannot break out of the parentheses of COPY.

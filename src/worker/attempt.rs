@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use async_trait::async_trait;
 use tracing::Instrument;
 
 use super::Worker;
 use super::handler::Handler;
 use super::heartbeat::RunningAttempt;
 use crate::job::{
-    Attempt, Failure, FailureClass, Kind, Lease, LeaseClock, Note, Notes, Outcome, Progress, State, Stop, StopReason, Verdict,
+    Attempt, Failure, FailureClass, Kind, Lease, LeaseClock, LeaseToken, Note, NoteTaker, Notes, Outcome, Progress, State, Stop,
+    StopReason, Verdict,
 };
 use crate::metrics;
 use crate::queue::{Noted, Queue, QueueError, Settled};
@@ -32,7 +34,7 @@ impl Worker {
             stop: stop.clone(),
             progress: Arc::new(Progress::default()),
             clock: Arc::new(LeaseClock::new(asked, queue.policy().lease)),
-            notes: notes(queue.clone(), &lease, stop.clone()),
+            notes: Notes::new(AttemptRow { queue: queue.clone(), token: lease.token, stop: stop.clone() }),
         };
         // Kept from the moment of the claim on, so that not even the first beat can miss it.
         let running = RunningAttempt { job_id: lease.job_id, stop, clock: attempt.clock.clone(), progress: attempt.progress.clone() };
@@ -90,29 +92,32 @@ async fn handle(queue: &Queue, handler: &dyn Handler, lease: &Lease, attempt: &A
     }
 }
 
-/// Notes go to the attempt's row; without the row the lease is gone. What must not go on stops.
-fn notes(queue: Queue, lease: &Lease, stop: Stop) -> Notes {
-    let token = lease.token;
-    Arc::new(move |note: Note| {
-        let (queue, stop) = (queue.clone(), stop.clone());
-        Box::pin(async move {
-            match queue.note(token, &note).await {
-                Ok(Noted::Recorded) => Ok(()),
-                Ok(Noted::Cancelled) => {
-                    stop.ask(StopReason::Cancelled);
-                    Err(Failure::new(FailureClass::Internal, Verdict::Retry, "The export was cancelled."))
-                }
-                Ok(Noted::LeaseLost) => {
-                    stop.ask(StopReason::LeaseLost);
-                    Err(Failure::new(FailureClass::Internal, Verdict::Retry, "The lease is gone."))
-                }
-                Err(error) => {
-                    let sentence = "The attempt could not be noted in the job tables.";
-                    Err(Failure::new(FailureClass::SourceUnavailable, Verdict::Postpone, sentence).with_detail(error))
-                }
+/// Writes notes into the attempt's row. Without that row the lease is gone, and what must not go on is stopped.
+struct AttemptRow {
+    queue: Queue,
+    token: LeaseToken,
+    stop: Stop,
+}
+
+#[async_trait]
+impl NoteTaker for AttemptRow {
+    async fn take(&self, note: Note) -> Result<(), Failure> {
+        match self.queue.note(self.token, &note).await {
+            Ok(Noted::Recorded) => Ok(()),
+            Ok(Noted::Cancelled) => {
+                self.stop.ask(StopReason::Cancelled);
+                Err(Failure::new(FailureClass::Internal, Verdict::Retry, "The export was cancelled."))
             }
-        })
-    })
+            Ok(Noted::LeaseLost) => {
+                self.stop.ask(StopReason::LeaseLost);
+                Err(Failure::new(FailureClass::Internal, Verdict::Retry, "The lease is gone."))
+            }
+            Err(error) => {
+                let sentence = "The attempt could not be noted in the job tables.";
+                Err(Failure::new(FailureClass::SourceUnavailable, Verdict::Postpone, sentence).with_detail(error))
+            }
+        }
+    }
 }
 
 /// What the log says of an outcome: no path, no address, no text of others.

@@ -119,10 +119,10 @@ impl Cleaner {
     }
 
     async fn sweep(&self, attempt: &Unswept) -> Result<(), String> {
-        for (pid, started_at) in &attempt.backends {
+        for backend in &attempt.backends {
             // First: a query that still runs may be what stores (aws_s3), and would go on to write.
-            match self.sources.end_backend(*pid, *started_at).await {
-                Ok(true) => tracing::info!(lease.token = %attempt.token, backend.pid = pid, "ended the query of a lost attempt"),
+            match self.sources.end_backend(*backend).await {
+                Ok(true) => tracing::info!(lease.token = %attempt.token, backend.pid = backend.pid, "ended the query of a lost attempt"),
                 Ok(false) => {}
                 // Said once by the source. What is stored goes all the same, and is looked for once more later.
                 Err(failure) if failure.class == FailureClass::Permission => {}

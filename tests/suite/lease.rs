@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use exportbox::job::{Failure, FailureClass, Lease, Note, Outcome, Receipt, State, StopReason, Verdict};
+use exportbox::job::{Backend, Failure, FailureClass, Lease, Note, Outcome, Receipt, State, StopReason, Verdict};
 use exportbox::queue::{Beat, Noted, Settled};
 use exportbox::source::Source;
 
@@ -27,7 +27,9 @@ async fn assert_changes_nothing(world: &World, late: &Lease) {
         assert_eq!(queue.settle(stale(late), outcome).await, Ok(Settled::LeaseLost));
     }
     let store = Note::Store { bucket: "exports".into(), key: "late".into(), upload_id: None };
-    for note in [Note::Sending, Note::Backend { pid: 1, started_at: Utc::now(), exporter: "copy", expected_rows: None }, store] {
+    for note in
+        [Note::Sending, Note::Backend { backend: Backend { pid: 1, started_at: Utc::now() }, exporter: "copy", expected_rows: None }, store]
+    {
         assert_eq!(queue.note(late.token, &note).await, Ok(Noted::LeaseLost));
     }
     let beat = Beat { job_id: late.job_id, token: late.token, rows: 7, bytes: 7 };
@@ -231,11 +233,15 @@ async fn a_reaped_exports_query_is_ended_on_its_server_and_a_strangers_is_not() 
     let (pid, started_at): (i32, DateTime<Utc>) = (backend.get(0), backend.get(1));
 
     let source = Source::new(world.settings.source.clone());
-    assert_eq!(source.end_backend(pid, started_at + TimeDelta::microseconds(1)).await, Ok(false), "the pid alone is not enough");
+    assert_eq!(
+        source.end_backend(Backend { pid, started_at: started_at + TimeDelta::microseconds(1) }).await,
+        Ok(false),
+        "the pid alone is not enough"
+    );
     left_behind.batch_execute("select 1").await.unwrap();
 
     let lease = world.claimed("one", &[]).await;
-    let note = Note::Backend { pid, started_at, exporter: "copy", expected_rows: Some(7) };
+    let note = Note::Backend { backend: Backend { pid, started_at }, exporter: "copy", expected_rows: Some(7) };
     assert_eq!(world.queue("one").note(lease.token, &note).await, Ok(Noted::Recorded));
     world.let_leases_lapse().await;
     let running = world.start().await;

@@ -18,7 +18,7 @@ use self::channel::Worker;
 use self::slicer::Slicer;
 use super::Place;
 use super::body::{Body, Stored, Unfinished};
-use crate::job::{Attempt, Compression, ExportJob, Failure, FailureClass, Note, Verdict};
+use crate::job::{Attempt, Compression, ExportJob, Failure, FailureClass, Verdict};
 use crate::source::shape::bare;
 use crate::source::{Cut, Session, Snapshot, Source, Splitting};
 
@@ -112,8 +112,8 @@ impl Prepared {
             return Ok((self.job, None));
         }
         // Before any of them begins: whoever takes over from a lost worker ends them all.
-        let backends = sessions.iter().skip(1).map(|helper| (helper.backend_pid, helper.backend_start)).collect();
-        attempt.note(Note::Helpers(backends)).await?;
+        let backends = sessions.iter().skip(1).map(|helper| helper.backend).collect();
+        attempt.notes.helpers(backends).await?;
         tracing::debug!(backends = sessions.len(), "exporting over several backends");
         Ok((job, Some(Split { splitting, sessions, options, _places: places })))
     }
@@ -134,7 +134,7 @@ impl Split {
         attempt: &Attempt,
         job: &Arc<ExportJob>,
         channels: &mut Channels,
-        body: &mut Body<'_>,
+        body: &mut Body,
     ) -> Result<(i64, Stored), Unfinished> {
         let Splitting { cut, histogram, estimate, columns } = &self.splitting;
         #[expect(clippy::cast_precision_loss, reason = "a handful")]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use exportbox::job::Backend;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -96,9 +97,9 @@ async fn whoever_ends_a_lost_query_leaves_what_its_connection_serves_now() {
     let second = world.request_report("gated", json!({}), "").await;
     world.until_at_gate(second).await;
     let lost = "select backend_start from exportbox.attempt where backend_pid = $1 order by started_at limit 1";
-    let began = world.row(lost, &[&pid]).await.get(0);
+    let started_at = world.row(lost, &[&pid]).await.get(0);
     let source = exportbox::source::Source::new(world.settings.source.clone());
-    assert_eq!(source.end_backend(pid, began).await, Ok(false), "that work is over");
+    assert_eq!(source.end_backend(Backend { pid, started_at }).await, Ok(false), "that work is over");
     gate.open().await;
     assert_eq!(pid_of(&world, second).await, pid);
     running.stop().await;

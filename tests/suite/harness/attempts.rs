@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use exportbox::export::{ExportOptions, Exporter};
-use exportbox::job::{Attempt, ExportJob, Lease, LeaseClock, Note, Outcome, Progress, Stop};
+use exportbox::job::{Attempt, ExportJob, Failure, Lease, LeaseClock, Note, NoteTaker, Notes, Outcome, Progress, Stop};
 use exportbox::mail::Mailer;
 use exportbox::message::Messenger;
 use exportbox::source::{DEFAULT_SOURCE, Source, Sources};
@@ -41,11 +42,7 @@ impl World {
         let mailer = Mailer::file(self.dir().join("by-hand"), self.settings.sender.clone());
         let envelope = self.queue("one").load_delivery(lease).await.unwrap().unwrap();
         let mut attempt = self.attempt_of(lease);
-        let clock = attempt.clock.clone();
-        attempt.notes = Arc::new(move |_| {
-            clock.extend(ago(stamped_for));
-            Box::pin(async { Ok(()) })
-        });
+        attempt.notes = Notes::new(LateStamp { clock: attempt.clock.clone(), stamped_for });
         Messenger::new(self.store(), mailer, self.settings.link_ttl).deliver(&attempt, &envelope).await
     }
 
@@ -57,8 +54,22 @@ impl World {
             stop: Stop::new(),
             progress: Arc::new(Progress::default()),
             clock: Arc::new(LeaseClock::new(Instant::now(), self.settings.policy.lease)),
-            notes: Arc::new(|_| Box::pin(async { Ok(()) })),
+            notes: Notes::nowhere(),
         }
+    }
+}
+
+/// Writes nothing down, and comes back after the lease was last heard of so long ago.
+struct LateStamp {
+    clock: Arc<LeaseClock>,
+    stamped_for: Duration,
+}
+
+#[async_trait]
+impl NoteTaker for LateStamp {
+    async fn take(&self, _: Note) -> Result<(), Failure> {
+        self.clock.extend(ago(self.stamped_for));
+        Ok(())
     }
 }
 

@@ -217,8 +217,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "the messenger calls before it stamps",
         file: "src/message/mod.rs",
-        search: "attempt.note(Note::Sending).await",
-        replace: "Ok::<(), Failure>(drop(Note::Sending))",
+        search: "attempt.notes.sending().await",
+        replace: "Ok::<(), Failure>(())",
         tests: &["guards::while_a_provider_is_being_called_the_delivery_says_that_it_may_be_sent"],
     },
     Mutation {

@@ -2,14 +2,14 @@
 
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use exportbox::export::body::{Body, BodyOptions, Stored, Unfinished};
-use exportbox::job::Progress;
-use exportbox::job::{Compression, Failure, FailureClass, LeaseToken, ObjectKey, Terms, Verdict};
+use exportbox::job::{Compression, Failure, FailureClass, LeaseToken, Note, NoteTaker, Notes, ObjectKey, Progress, Terms, Verdict};
 use exportbox::store::{MIN_PART, NewObject, PartPlan, Store};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -25,8 +25,35 @@ fn options(compression: Compression) -> BodyOptions {
     BodyOptions { object, compression, plan: PartPlan::default(), terms: Terms::default() }
 }
 
-fn body(store: &Store, options: &BodyOptions) -> Body<'static> {
-    Body::new(store, options.clone(), Arc::default(), |_| async { Ok(()) })
+fn body(store: &Store, options: &BodyOptions) -> Body {
+    Body::new(store, options.clone(), Arc::default(), Notes::nowhere())
+}
+
+/// Bucket, key and upload of each note, and how many parts had been sent by then.
+type Places = Arc<Mutex<Vec<(String, String, String, usize)>>>;
+
+struct Recorder {
+    noted: Places,
+    s3: FakeS3,
+}
+
+#[async_trait]
+impl NoteTaker for Recorder {
+    async fn take(&self, note: Note) -> Result<(), Failure> {
+        if let Note::Store { bucket, key, upload_id } = note {
+            self.noted.lock().unwrap().push((bucket, key, upload_id.unwrap_or_default(), self.s3.count(Call::Part)));
+        }
+        Ok(())
+    }
+}
+
+struct Refuser;
+
+#[async_trait]
+impl NoteTaker for Refuser {
+    async fn take(&self, _: Note) -> Result<(), Failure> {
+        Err(Failure::new(FailureClass::Internal, Verdict::Retry, "not recorded"))
+    }
 }
 
 fn noise(bytes: usize) -> Bytes {
@@ -37,7 +64,7 @@ fn noise(bytes: usize) -> Bytes {
 }
 
 /// Written in uneven pieces, as COPY does.
-async fn write(body: &mut Body<'_>, data: &Bytes) {
+async fn write(body: &mut Body, data: &Bytes) {
     let mut rest = data.clone();
     while !rest.is_empty() {
         let piece = rest.split_to(rest.len().min(61_003));
@@ -106,7 +133,7 @@ async fn progress_counts_stored_bytes() {
     for compression in [Compression::None, Compression::Gzip] {
         for bytes in [1000, 2 * PART + 1] {
             let (options, progress) = (options(compression), Arc::new(Progress::default()));
-            let mut body = Body::new(&s3.store(), options, Arc::clone(&progress), |_| async { Ok(()) });
+            let mut body = Body::new(&s3.store(), options, Arc::clone(&progress), Notes::nowhere());
             write(&mut body, &noise(bytes)).await;
             let stored = body.finish(|| true).await.unwrap();
             assert_eq!(progress.read().1.unsigned_abs(), stored.bytes);
@@ -117,20 +144,18 @@ async fn progress_counts_stored_bytes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_upload_id_is_recorded_before_the_first_part_is_sent() {
     let s3 = s3().await;
-    let (parts_at_hook, id) = (std::sync::Mutex::new(None), std::sync::Mutex::new(String::new()));
-    let mut body = Body::new(&s3.store(), options(Compression::None), Arc::default(), |upload_id| {
-        *parts_at_hook.lock().unwrap() = Some(s3.count(Call::Part));
-        *id.lock().unwrap() = upload_id;
-        async { Ok(()) }
-    });
+    let noted = Arc::new(Mutex::new(Vec::new()));
+    let notes = Notes::new(Recorder { noted: noted.clone(), s3: s3.clone() });
+    let options = options(Compression::None);
+    let mut body = Body::new(&s3.store(), options.clone(), Arc::default(), notes);
     write(&mut body, &noise(2 * PART)).await;
     body.finish(|| true).await.unwrap();
-    drop(body);
-    assert_eq!(parts_at_hook.into_inner().unwrap(), Some(0));
-    assert!(!id.into_inner().unwrap().is_empty());
+    let noted = std::mem::take(&mut *noted.lock().unwrap());
+    let [(bucket, key, id, parts)] = &noted[..] else { panic!("{noted:?}") };
+    assert_eq!((bucket.as_str(), key, *parts), (s3.store().bucket(), &options.object.key, 0));
+    assert!(!id.is_empty());
 
-    let failing = |_| async { Err(Failure::new(FailureClass::Internal, Verdict::Retry, "not recorded")) };
-    let mut body = Body::new(&s3.store(), options(Compression::None), Arc::default(), failing);
+    let mut body = Body::new(&s3.store(), options, Arc::default(), Notes::new(Refuser));
     let parts = s3.count(Call::Part);
     assert_eq!(body.write(noise(PART + 1)).await.unwrap_err().sentence, "not recorded");
     body.abort().await.unwrap();
