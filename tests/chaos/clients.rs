@@ -49,7 +49,7 @@ impl Clients {
 async fn watch(world: Arc<World>, stop: Arc<AtomicBool>, unfinished: Arc<AtomicI64>) {
     while !stop.load(Ordering::Relaxed) {
         if let Some(admin) = connect(&world.admin_url).await {
-            let count = admin.query_one("select count(*) from exportbox.job where state in ('pending', 'running')", &[]).await;
+            let count = admin.query_one("select count(*) from exportbox.jobs where state in ('pending', 'running')", &[]).await;
             if let Ok(count) = count {
                 unfinished.store(count.get(0), Ordering::Relaxed);
             }

@@ -50,7 +50,7 @@ pub async fn until_final(world: &World) -> Settled {
         let row = admin
             .query_one(
                 "select count(*) filter (where state in ('pending', 'running')), count(*) filter (where state = 'completed')
-                 from exportbox.job",
+                 from exportbox.jobs",
                 &[],
             )
             .await
@@ -79,7 +79,7 @@ async fn requeue(world: &World, admin: &Client) -> usize {
         .filter(|request| request.fate == Fate::Committed && matches!(request.wish, Wish::File | Wish::Soon))
         .map(|request| request.id)
         .collect();
-    let dead = "select distinct export_id, error_class from exportbox.job where state = 'dead' and error_class = any($1)";
+    let dead = "select distinct export_id, error_class from exportbox.jobs where state = 'dead' and error_class = any($1)";
     let dead = admin.query(dead, &[&INJECTED.as_slice()]).await.unwrap();
     let mut requeued = 0;
     for row in dead.iter().filter(|row| ours.contains(&row.get(0))) {

@@ -142,7 +142,7 @@ async fn assert_not_visible(world: &World, id: uuid::Uuid, class: &str) {
     let export = world.export(id).await;
     assert_eq!((&export["state"], &export["error_class"]), (&"pending".into(), &class.into()), "{export}");
     assert_eq!(world.exporters(id).await, ["aws_s3"]);
-    assert_eq!(world.count("select (select count(*) from exportbox.object) + (select count(*) from exportbox.delivery)").await, 0);
+    assert_eq!(world.count("select (select count(*) from exportbox.objects) + (select count(*) from exportbox.deliveries)").await, 0);
     assert!(world.mails().is_empty());
     assert_eq!(world.s3.objects("exports").await.unwrap(), []);
     world.assert_store_is_clean().await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::harness::process::{code, signal, stderr};
 use crate::harness::proxy::Proxy;
+use crate::harness::rows::lock_jobs;
 use crate::harness::{GATED, World, postgres};
 
 /// A worker that hangs while it runs a gated export. Its connections stay open, so that no server notices by itself.
@@ -65,10 +66,10 @@ async fn a_backend_with_the_same_pid_and_another_start_is_never_ended() {
     let world = World::new().await;
     let gate = world.gate().await;
     let (mut process, id) = hanging(&world, "").await;
-    world.sql("update exportbox.attempt set backend_start = backend_start - interval '1 microsecond'").await;
+    world.set_attempts("backend_start = backend_start - interval '1 microsecond'", "true").await;
     world.let_leases_lapse().await;
     let running = world.start().await;
-    world.until("select state = 'pending' from exportbox.job").await;
+    world.until("select state = 'pending' from exportbox.jobs").await;
     // Stopping waits for the clean-up.
     assert_eq!(running.stop().await.reaped, 1);
     assert_eq!(world.backends_of(id).await, 1);
@@ -92,7 +93,8 @@ async fn a_reaper_that_may_not_end_the_queries_of_others_says_so_once_and_goes_o
     assert!(said.contains("pg_signal_backend"), "{said}");
     assert_eq!((world.backends_of(first).await, world.backends_of(second).await), (1, 1));
     // Seen but not touched: the same.
-    world.sql(&format!("grant pg_read_all_stats to {login}; update exportbox.job set state = 'running', lease_token = (select lease_token from exportbox.attempt where job_id = job.id), worker = 'lost', lease_expires_at = now() - interval '1 s', deadline_at = now() + interval '1 h'; update exportbox.attempt set finished_at = null, outcome = null, error_class = null, error = null, sweep_after = '-infinity'")).await;
+    world.sql(&format!("grant pg_read_all_stats to {login}")).await;
+    world.lose_again().await;
     let seeing = world.run_with(&["drain"], &[(weak[0].0, &weak[0].1)]).await;
     assert_eq!(stderr(&seeing).matches("may not end the queries").count(), 1, "{}", stderr(&seeing));
     assert_eq!((world.backends_of(first).await, world.backends_of(second).await), (1, 1));
@@ -118,11 +120,11 @@ async fn a_query_ends_at_its_time_limit_on_the_server_although_its_worker_hangs_
     let aborted = "state = 'idle in transaction (aborted)'";
     let of_export = format!("from pg_stat_activity where application_name = 'exportbox export {id}'");
     world.until(&format!("select bool_and({aborted}) {of_export}")).await;
-    world.sql("update exportbox.job set deadline_at = now() - interval '91 seconds'").await;
+    world.set_jobs("deadline_at = now() - interval '91 seconds'", "true").await;
     let running = world.start().await;
     world.until_query_is_gone(id).await;
     assert_eq!(running.stop().await.reaped, 1);
-    assert_eq!(world.text("select error_class from exportbox.job").await, "timeout");
+    assert_eq!(world.text("select error_class from exportbox.jobs").await, "timeout");
     process.kill().await.unwrap();
     gate.open().await;
 }
@@ -137,8 +139,8 @@ async fn a_bookkeeping_statement_that_waits_too_long_for_a_lock_is_given_up_and_
     world.until_state(id, "completed").await;
     world.until_asleep(&running.worker).await;
     let locker = crate::harness::connect(&postgres().superuser_url_for(&world.database)).await;
-    locker.batch_execute("begin; lock table exportbox.job in access exclusive mode").await.unwrap();
-    world.sql(&format!("select pg_notify(channel, '') from exportbox.worker where id = '{}'", running.worker)).await;
+    lock_jobs(&locker).await;
+    world.notify("").await;
     let name = format!("left('exportbox {}', 63)", running.worker);
     world.until(&format!("select bool_or(wait_event_type = 'Lock') from pg_stat_activity where application_name = {name}")).await;
     // Given up by the server, before the worker loses patience with it after half a lease, while the lock is still held.

@@ -7,6 +7,7 @@ use exportbox::queue::Settled;
 use exportbox::sandbox::{Action, Rule};
 use uuid::Uuid;
 
+use crate::harness::rows::TAKEN;
 use crate::harness::{GATED, World, connect, postgres, stale};
 
 /// 12 MB: a multipart upload.
@@ -24,7 +25,7 @@ async fn a_pending_export_is_cancelled_at_once_and_never_starts() {
     let export = world.export(id).await;
     assert_eq!((export["state"].as_str(), export["error_class"].as_str()), (Some("cancelled"), Some("cancelled")));
     assert_eq!(world.drain().await.0.claimed, 0);
-    let actors = world.text("select string_agg(kind || ' by ' || actor, ', ') from exportbox.event").await;
+    let actors = world.text("select string_agg(kind || ' by ' || actor, ', ') from exportbox.events").await;
     assert_eq!(actors, "cancelled by app");
 }
 
@@ -42,8 +43,8 @@ async fn cancelling_ends_a_running_query_within_seconds_although_the_next_heartb
         world.until_state(id, "cancelled").await;
     };
     tokio::time::timeout(Duration::from_secs(10), soon).await.expect("within seconds");
-    assert_eq!(world.text("select outcome from exportbox.attempt").await, "cancelled");
-    let actors = "select string_agg(kind || ' by ' || actor, ', ' order by id) from exportbox.event";
+    assert_eq!(world.text("select outcome from exportbox.attempts").await, "cancelled");
+    let actors = "select string_agg(kind || ' by ' || actor, ', ' order by id) from exportbox.events";
     assert_eq!(world.text(actors).await, "cancel_requested by app, cancelled by exportbox_daemon");
     gate.open().await;
     assert_eq!(running.stop().await.cancelled, 1);
@@ -76,11 +77,11 @@ async fn an_export_that_was_cancelled_just_before_it_was_done_mails_nothing_and_
     let running = world.start().await;
     tokio::time::timeout(Duration::from_secs(20), world.s3.faults().until_hit("PutObject", 1)).await.unwrap();
     // As cancel does, but the message to the worker is lost.
-    world.sql("update exportbox.job set cancel_requested_at = now()").await;
+    world.set_jobs("cancel_requested_at = now()", "true").await;
     world.until_state(id, "cancelled").await;
     assert_eq!(running.stop().await.cancelled, 1);
-    assert_eq!(world.text("select outcome from exportbox.attempt").await, "cancelled");
-    assert_eq!(world.count("select count(*) from exportbox.delivery").await, 0);
+    assert_eq!(world.text("select outcome from exportbox.attempts").await, "cancelled");
+    assert_eq!(world.count("select count(*) from exportbox.deliveries").await, 0);
     assert_eq!(world.history(id).await, ["cancelled"]);
     world.assert_store_is_clean().await;
 }
@@ -96,7 +97,7 @@ async fn cancelling_a_delivering_export_stops_the_mails_that_wait_and_not_those_
     world.let_back_offs_end().await;
     world.ses.faults().clear();
     assert_eq!(world.drain().await.0.claimed, 0);
-    let statuses = "select string_agg(recipient || ' ' || status, ', ' order by recipient) from exportbox.delivery";
+    let statuses = "select string_agg(recipient || ' ' || status, ', ' order by recipient) from exportbox.deliveries";
     assert_eq!(world.text(statuses).await, "ann@example.com accepted, bob@example.com cancelled");
     let export = world.export(id).await;
     assert_eq!((export["state"].as_str(), export["undelivered"].as_i64()), (Some("completed"), Some(1)));
@@ -138,10 +139,10 @@ async fn a_cancel_that_comes_while_a_lost_lease_is_judged_is_not_overlooked() {
         .sql(
             "create function public.stand_still() returns boolean language plpgsql as
                 'begin perform pg_advisory_xact_lock_shared(1); return true; end';
-             alter table exportbox.job enable row level security;
-             create policy still on exportbox.job using (public.stand_still())",
+",
         )
         .await;
+    world.guard_jobs(Some("public.stand_still()")).await;
     let gate = world.gate().await;
     let cancelling = async {
         world
@@ -152,16 +153,15 @@ async fn a_cancel_that_comes_while_a_lost_lease_is_judged_is_not_overlooked() {
     };
     let (reaped, ()) = tokio::join!(world.reap(), cancelling);
     assert_eq!(reaped[0].state, "cancelled");
-    world.sql("alter table exportbox.job disable row level security").await;
+    world.guard_jobs(None).await;
 }
 
 #[tokio::test]
 async fn a_job_that_goes_back_to_pending_while_it_is_cancelled_is_cancelled_all_the_same() {
     let world = World::new().await;
     let lease = world.claimed("one", &[]).await;
-    let back =
-        "begin; update exportbox.job set state = 'pending', lease_token = null, lease_expires_at = null, deadline_at = null, worker = null";
-    world.sql(back).await;
+    world.sql("begin").await;
+    world.set_jobs(TAKEN, "true").await;
     let settling = async {
         let waits = "select count(*) > 0 from pg_stat_activity where usename = 'app' and wait_event_type = 'Lock'";
         let looking = connect(&postgres().superuser_url_for(&world.database)).await;
@@ -215,7 +215,7 @@ async fn a_cancelled_export_is_requeued_and_runs_to_its_end() {
     cancel(&world, id).await;
     world.queue("one").settle(lease, StopReason::Cancelled.into()).await.unwrap();
     assert_eq!(world.queue("operator").requeue(id).await, Ok(1));
-    let job = world.job(1).await;
+    let job = world.export_job(id).await;
     assert_eq!((job["state"].as_str(), job["attempt"].as_i64(), job["error"].as_str()), (Some("pending"), Some(0), None));
     let (tally, _) = world.drain().await;
     assert_eq!((tally.exported, tally.mailed, world.state(id).await.as_str()), (1, 1, "completed"));
@@ -235,11 +235,11 @@ async fn a_dead_export_is_requeued_with_all_its_attempts() {
     }
     assert_eq!(world.state(id).await, "dead");
     assert_eq!(world.queue("operator").requeue(id).await, Ok(1));
-    let job = world.job(1).await;
+    let job = world.export_job(id).await;
     assert_eq!((job["attempt"].as_i64(), job["crashes"].as_i64(), job["leases"].as_i64()), (Some(0), Some(0), Some(2)));
     assert_eq!(world.drain().await.0.exported, 1);
     assert_eq!(
-        world.text("select string_agg(number || ' ' || outcome, ', ' order by number) from exportbox.attempt").await,
+        world.text("select string_agg(number || ' ' || outcome, ', ' order by number) from exportbox.attempts").await,
         "1 reaped, 2 reaped, 3 completed"
     );
 }
@@ -273,7 +273,7 @@ async fn a_login_that_became_one_tenant_acts_for_that_tenant_alone() {
     let refused = world.admin.batch_execute(&format!("set role {one}; {cancel}")).await.unwrap_err();
     assert_eq!(refused.code().unwrap().code(), "EB061");
     world.sql(&format!("reset role; set role {two}; {cancel}; reset role")).await;
-    assert_eq!(world.text("select string_agg(actor || ' ' || kind, ', ') from exportbox.event").await, format!("{two} cancelled"));
+    assert_eq!(world.text("select string_agg(actor || ' ' || kind, ', ') from exportbox.events").await, format!("{two} cancelled"));
     world.sql(&format!("drop owned by {one}, {two}; drop role {one}, {two}")).await;
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 use exportbox::job::{Kind, StopReason};
 use exportbox::queue::FreeSlots;
 
+use crate::harness::rows::WORKERS;
 use crate::harness::{GATED, World};
 
-const RUNNING: &str = "select count(*) from exportbox.job where state = 'running' and kind = 'export'";
+const RUNNING: &str = "select count(*) from exportbox.jobs where state = 'running' and kind = 'export'";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn claims_at_once_never_take_more_than_the_cap_together_and_all_of_it_is_used() {
@@ -68,14 +69,14 @@ async fn two_daemons_under_a_cap_of_one_do_all_exports_one_after_the_other() {
     let daemons = [world.start().await, world.start().await];
     world.until(&format!("({RUNNING}) = 1")).await;
     for daemon in &daemons {
-        world.until(&format!("exists (select from exportbox.worker where id = '{}')", daemon.worker)).await;
+        world.until(&format!("exists (select from {WORKERS} where id = '{}')", daemon.worker)).await;
     }
     gate.open().await;
     for id in ids {
         world.until_state(id, "completed").await;
     }
-    let overlaps = "select count(*) from exportbox.attempt as one join exportbox.attempt as other
-        on one.lease_token < other.lease_token and one.started_at < other.finished_at and other.started_at < one.finished_at";
+    let overlaps = "select count(*) from exportbox.attempts as one join exportbox.attempts as other
+        on (one.job_id, one.number) < (other.job_id, other.number) and one.started_at < other.finished_at and other.started_at < one.finished_at";
     assert_eq!(world.count(overlaps).await, 0);
     for daemon in daemons {
         daemon.stop().await;

@@ -9,6 +9,7 @@ use exportbox::job::Kind;
 use exportbox::queue::FreeSlots;
 
 use crate::harness::World;
+use crate::harness::rows::{ATTEMPTS, JOBS, hold_jobs};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sixteen_workers_claim_every_job_once() {
@@ -38,9 +39,11 @@ async fn sixteen_workers_claim_every_job_once() {
     assert_eq!(leases.iter().map(|lease| lease.export_id).collect::<HashSet<_>>(), requested);
     let tokens: HashSet<_> = leases.iter().map(|lease| lease.token).collect();
     assert_eq!(tokens.len(), 400);
-    let opened = "select count(*) from exportbox.attempt join exportbox.job using (lease_token)
-        where attempt.job_id = job.id and attempt.number = 1 and attempt.outcome is null and attempt.worker = job.worker";
-    assert_eq!(world.count(opened).await, 400, "each claim opens one attempt");
+    let opened = format!(
+        "select count(*) from {ATTEMPTS} join {JOBS} using (lease_token)
+        where attempt.job_id = job.id and attempt.number = 1 and attempt.outcome is null and attempt.worker = job.worker"
+    );
+    assert_eq!(world.count(&opened).await, 400, "each claim opens one attempt");
 }
 
 #[tokio::test]
@@ -73,7 +76,7 @@ async fn a_job_is_not_claimed_before_its_instant() {
 async fn a_request_that_was_not_started_by_its_not_after_is_cancelled_and_is_no_failure() {
     let world = World::new().await;
     let id = world.request_with("select 1", &["ann@example.com"], "not_after => now() + interval '1 hour'").await;
-    world.sql("update exportbox.job set not_after = now() - interval '1 second'").await;
+    world.set_jobs("not_after = now() - interval '1 second'", "true").await;
     let (tally, left) = world.drain().await;
     assert_eq!((tally.expired, tally.claimed, tally.dead, tally.cancelled, left.due), (1, 0, 0, 0, 0));
     let export = world.export(id).await;
@@ -117,15 +120,13 @@ async fn a_held_kind_gets_nothing_but_one_probe_at_its_instant() {
     let mut world = World::new().await;
     world.may_leave_running = true;
     world.request_many(3, "select 1").await;
-    let hold = "insert into exportbox.control (scope, error_class, reason, probe_at) values ('export', 'store_config', 'why', now() + interval '1 hour')";
-    world.sql(hold).await;
+    world.hold("export", "store_config", "why", "now() + interval '1 hour'").await;
     assert!(world.claim("one", 4, 4).await.is_empty());
-    let probe_is_due = "update exportbox.control set probe_at = now() - interval '1 second'";
-    world.sql(probe_is_due).await;
+    world.set_probes("now() - interval '1 second'").await;
     let probes = world.claim("one", 4, 4).await;
     assert!(probes.len() == 1 && probes[0].is_probe);
     assert_eq!(world.claim("two", 4, 4).await.len(), 0, "the next probe has an instant of its own");
-    world.sql("update exportbox.control set probe_at = null").await;
+    world.set_probes("null").await;
     assert_eq!(world.claim("two", 4, 4).await.len(), 0, "what a person holds is not probed");
 }
 
@@ -134,7 +135,7 @@ async fn a_row_that_somebody_holds_is_stepped_over_without_waiting() {
     let mut world = World::new().await;
     world.may_leave_running = true;
     let ids = world.request_many(2, "select 1").await;
-    world.sql(&format!("begin; select from exportbox.job where export_id = '{}' for update", ids[0])).await;
+    hold_jobs(&world.admin, &format!("export_id = '{}'", ids[0])).await;
     let leases = world.claim("one", 4, 0).await;
     assert_eq!(leases.iter().map(|lease| lease.export_id).collect::<Vec<_>>(), [ids[1]]);
     world.sql("commit").await;
@@ -150,13 +151,15 @@ async fn the_deadline_is_the_requests_timeout_or_the_setting_and_the_daemons_own
     world.request("select 1", &[]).await;
     for seconds in [90u32, 1000] {
         let lease = world.claim("one", 1, 0).await.pop().unwrap();
-        let claimed = "select exists (select from exportbox.job join exportbox.attempt using (lease_token)
+        let claimed = format!(
+            "select exists (select from {JOBS} join {ATTEMPTS} using (lease_token)
             where job.id = $1 and deadline_at = attempt.started_at + $2::bigint * interval '1 second'
-            and lease_expires_at = attempt.started_at + interval '90 seconds')";
-        assert!(world.row(claimed, &[&lease.job_id, &i64::from(seconds)]).await.get::<_, bool>(0));
+            and lease_expires_at = attempt.started_at + interval '90 seconds')"
+        );
+        assert!(world.row(&claimed, &[&lease.job_id, &i64::from(seconds)]).await.get::<_, bool>(0));
         let left: i64 = world
             .row(
-                "select (extract(epoch from deadline_at - clock_timestamp()) * 1e6)::bigint from exportbox.job where id = $1",
+                "select (extract(epoch from deadline_at - clock_timestamp()) * 1e6)::bigint from exportbox.jobs where id = $1",
                 &[&lease.job_id],
             )
             .await
@@ -183,17 +186,15 @@ async fn a_worker_is_told_the_next_instant_at_which_there_is_something_to_do() {
     world.request_with("select 1", &[], "run_at => now() + interval '3000 seconds', priority => 9::smallint").await;
     assert_eq!(next_due(&world, 1, 0).await, Some(3000), "the levels are compared, not looked through in turn");
     world.request_with("select 1", &[], "run_at => now() + interval '5000 seconds', not_after => now() + interval '6000 seconds'").await;
-    world.sql("update exportbox.job set not_after = now() + interval '2000 seconds' where not_after is not null").await;
+    world.set_jobs("not_after = now() + interval '2000 seconds'", "not_after is not null").await;
     assert_eq!(next_due(&world, 1, 0).await, Some(2000), "an expiry");
-    world.sql("update exportbox.job set run_at = now() where not_after is null and priority = 9").await;
+    world.set_jobs("run_at = now()", "not_after is null and priority = 9").await;
     assert_eq!(next_due(&world, 1, 0).await, Some(0));
     world.claim("one", 1, 0).await;
     assert_eq!(next_due(&world, 1, 0).await, Some(90), "the end of a lease");
-    let overrun = "update exportbox.job set deadline_at = now() - interval '20 seconds', lease_expires_at = now() + interval '1 hour' where state = 'running'";
-    world.sql(overrun).await;
+    world.set_jobs("deadline_at = now() - interval '20 seconds', lease_expires_at = now() + interval '1 hour'", "state = 'running'").await;
     assert_eq!(next_due(&world, 1, 0).await, Some(70), "a deadline and the time that a live worker has to say so");
-    let hold = "insert into exportbox.control (scope, error_class, reason, probe_at) values ('export', 'store_config', 'why', now() + interval '10 seconds')";
-    world.sql(hold).await;
+    world.hold("export", "store_config", "why", "now() + interval '10 seconds'").await;
     assert_eq!(next_due(&world, 1, 0).await, Some(10), "a probe");
     assert_eq!(next_due(&world, 0, 1).await, Some(70), "which takes a free slot of its kind");
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::harness::log::Logged;
 use crate::harness::process::{assert_gave_up, code, json, signal, stderr};
+use crate::harness::rows::WORKERS;
 use crate::harness::{World, postgres};
 
 const ROLES: &str = "exportbox_requester, exportbox_worker, exportbox_operator, exportbox_reader";
@@ -40,8 +41,8 @@ async fn ten_daemons_two_drains_and_a_migration_started_at_once_serve_each_reque
     }
     world.until("select count(*) = 200 from exportbox.exports where state = 'completed'").await;
     stop(daemons).await;
-    assert_eq!(world.count("select count(*) from exportbox.attempt").await, 400, "an export and a mail each, once");
-    assert_eq!(world.count("select count(*) from exportbox.attempt where outcome <> 'completed'").await, 0);
+    assert_eq!(world.count("select count(*) from exportbox.attempts").await, 400, "an export and a mail each, once");
+    assert_eq!(world.count("select count(*) from exportbox.attempts where outcome <> 'completed'").await, 0);
     let mails = world.mails();
     let links: BTreeSet<String> = mails.iter().flat_map(|mail| crate::harness::read_mail(&mail.raw).links).collect();
     assert_eq!((mails.len(), links.len()), (200, 200));
@@ -88,8 +89,8 @@ async fn who_starts_before_the_schema_is_there_says_so_and_who_starts_while_it_c
     daemons.retain_mut(|daemon| daemon.child.try_wait().unwrap().is_none());
     assert_eq!(daemons.len(), up);
     daemons.extend(spawn_many(&world, 10 - up, &["run"], &url));
-    let working = "select count(*) from exportbox.worker where listener_pid is not null";
-    while empty.query_one(working, &[]).await.unwrap().get::<_, i64>(0) < 10 {
+    let working = format!("select count(*) from {WORKERS} where listener_pid is not null");
+    while empty.query_one(&working, &[]).await.unwrap().get::<_, i64>(0) < 10 {
         tokio::task::yield_now().await;
     }
     let app = crate::harness::connect(&postgres().url("app", "app", &name)).await;

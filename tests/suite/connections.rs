@@ -4,6 +4,7 @@ use exportbox::database::DatabaseUrl;
 use exportbox::sandbox::PostgresOptions;
 
 use crate::harness::process::{assert_gave_up, code, stderr};
+use crate::harness::rows::JOBS;
 use crate::harness::{GATED, World, postgres};
 
 const OF_DAEMONS: &str = "select count(*) from pg_stat_activity where application_name like 'exportbox %' and usename = 'exportbox_daemon'";
@@ -20,7 +21,7 @@ async fn sixteen_busy_workers_fit_on_a_server_of_100_connections() {
         running.push(world.start().await);
     }
     world.until_so_many_at_gate(16 * 3).await;
-    world.until("select count(*) = 16 from exportbox.worker where listener_pid is not null").await;
+    world.until_so_many_listen(16).await;
     assert_eq!(world.count(OF_DAEMONS).await, 16 * (2 + 3));
     gate.open().await;
     world.until("select count(*) = 64 from exportbox.exports where state = 'completed'").await;
@@ -81,13 +82,18 @@ async fn a_source_without_a_free_connection_is_tried_again_and_burns_nothing() {
     let request = "insert into exportbox.outbox (query, recipients, max_attempts) values ('select 1 as one', '{ann@example.com}', 5)";
     taken[0].batch_execute(request).await.unwrap();
     for round in 1..=7 {
-        world.until(&format!("select state = 'pending' and leases = {round} from exportbox.job")).await;
-        assert_eq!(world.text("select error_class from exportbox.job").await, "source_unavailable");
-        world.sql("update exportbox.job set run_at = now(); select exportbox.wake(now())").await;
+        world.until(&format!("select state = 'pending' and leases = {round} from {JOBS}")).await;
+        assert_eq!(world.text("select error_class from exportbox.jobs").await, "source_unavailable");
+        world.set_jobs("run_at = now()", "true").await;
+        world.sql("select exportbox.wake(now())").await;
     }
     drop(taken);
     world.until("select count(*) = 0 from pg_stat_activity where usename = 'app'").await;
-    world.until("select exportbox.wake(now()) is not null and state = 'pending' and leases >= 8 or state = 'completed' from exportbox.job where id = 1").await;
+    world
+        .until(&format!(
+            "select exportbox.wake(now()) is not null and state = 'pending' and leases >= 8 or state = 'completed' from {JOBS} where kind = 'export'"
+        ))
+        .await;
     world.let_back_offs_end().await;
     world.sql("select exportbox.wake(now())").await;
     world.until("select count(*) = 1 from exportbox.exports where state = 'completed'").await;

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use exportbox::queue::FreeSlots;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use crate::harness::World;
 use crate::harness::connections::asked;
 use crate::harness::log::Logged;
 use crate::harness::process::{code, json as said, signal, stderr};
+use crate::harness::{World, history};
 
 /// The summary of a drain, which must tell its exit code.
 async fn drain(world: &World, arguments: &[&str]) -> Value {
@@ -34,12 +35,8 @@ async fn an_export_that_usually_takes_longer_than_what_is_left_is_not_started() 
     }
     world.drain().await;
     // Both of slow have taken ten minutes.
-    world
-        .sql(
-            "update exportbox.attempt set started_at = attempt.finished_at - interval '10 minutes'
-             from exportbox.job where job.id = attempt.job_id and job.report = 'slow'",
-        )
-        .await;
+    let of_slow = "export_id in (select id from exportbox.exports where report = 'slow')";
+    world.set_attempts("started_at = finished_at - interval '10 minutes'", of_slow).await;
     let slow = world.request_report("slow", json!({}), ", recipients => '{ann@example.com}'").await;
     for report in ["quick", "new"] {
         world.request_report(report, json!({}), "").await;
@@ -83,45 +80,41 @@ async fn a_drain_finds_whatever_is_due_and_says_that_nothing_else_is() {
     world.may_leave_running = true;
     let queue = world.queue("looks");
     let room = FreeSlots { exports: 4, deliveries: 8 };
-    let held = "insert into exportbox.control (scope, error_class, reason, probe_at) values ('export', 'store_config', 'why', ";
-    let running = "insert into exportbox.job (export_id, kind, state, lease_token, worker, lease_expires_at, deadline_at)
-        values (gen_random_uuid(), 'export', 'running', gen_random_uuid(), 'w',";
-    let lost = "insert into exportbox.attempt (lease_token, job_id, number, worker, finished_at, outcome, bucket, object_key, sweep_after)
-        values (gen_random_uuid(), 7, 1, 'w', now(), 'reaped', 'exports', 'key',";
-    let schedule = "insert into exportbox.schedule (name, cron, time_zone, requester, report, next_due_at) values ('s', '0 6 * * *', 'UTC', 'app', 'r',";
-    let job = "insert into exportbox.job (export_id, kind, run_at, not_after) values (gen_random_uuid(),";
+    let job = |values: &str| history::job(Uuid::new_v4(), "kind, run_at, not_after", values);
+    let running = |values: &str| {
+        let columns = "kind, state, lease_token, worker, lease_expires_at, deadline_at";
+        history::job(Uuid::new_v4(), columns, &format!("'export', 'running', gen_random_uuid(), 'w', {values}"))
+    };
+    let lost = |sweep_after: &str| {
+        let id = Uuid::new_v4();
+        let columns = "worker, finished_at, outcome, bucket, object_key, sweep_after";
+        history::job(id, "kind, state, finished_at", "'export', 'completed', now()")
+            + &history::attempt(id, columns, &format!("'w', now(), 'reaped', 'exports', 'key', {sweep_after}"))
+    };
+    let schedule = |next_due_at: &str| {
+        format!(
+            "insert into exportbox.schedule (name, cron, time_zone, requester, report, next_due_at) values ('s', '0 6 * * *', 'UTC', 'app', 'r', {next_due_at})"
+        )
+    };
+    let chore = |due_at: &str| format!("update exportbox.chore set due_at = {due_at}");
+    let later = "now() + interval '1 hour'";
     // Now, and the same not yet.
     let cases: [(&str, String, String); 9] = [
-        ("an export", format!("{job} 'export', now(), null)"), format!("{job} 'export', now() + '1 hour', null)")),
-        ("a mail", format!("{job} 'delivery', now(), null)"), format!("{job} 'delivery', now() + '1 hour', null)")),
-        (
-            "what is too late",
-            format!("{job} 'export', now() + '1 hour', now())"),
-            format!("{job} 'export', now() + '1 hour', now() + '2 hours')"),
-        ),
-        ("a lost lease", format!("{running} now(), now() + '1 hour')"), format!("{running} now() + '1 hour', now() + '1 hour')")),
-        ("an overrun", format!("{running} now() + '1 hour', now() - '2 hours'::interval)"), format!("{running} now() + '1 hour', now())")),
-        ("a probe", format!("{held} now())"), format!("{held} now() + '1 hour')")),
-        ("a schedule", format!("{schedule} now())"), format!("{schedule} now() + '1 hour')")),
-        ("something to sweep", format!("{lost} now())"), format!("{lost} now() + '1 hour')")),
-        (
-            "a chore",
-            "update exportbox.chore set due_at = now()".into(),
-            "update exportbox.chore set due_at = now() + interval '1 hour'".into(),
-        ),
+        ("an export", job("'export', now(), null"), job(&format!("'export', {later}, null"))),
+        ("a mail", job("'delivery', now(), null"), job(&format!("'delivery', {later}, null"))),
+        ("what is too late", job(&format!("'export', {later}, now()")), job(&format!("'export', {later}, now() + interval '2 hours'"))),
+        ("a lost lease", running(&format!("now(), {later}")), running(&format!("{later}, {later}"))),
+        ("an overrun", running(&format!("{later}, now() - interval '2 hours'")), running(&format!("{later}, now()"))),
+        ("a probe", history::hold("export", "now()"), history::hold("export", later)),
+        ("a schedule", schedule("now()"), schedule(later)),
+        ("something to sweep", lost("now()"), lost(later)),
+        ("a chore", chore("now()"), chore(later)),
     ];
     for (what, due, not_yet) in cases {
         for (sql, is_quiet) in [(due, false), (not_yet, true)] {
-            world.sql(&format!("set session_replication_role = replica; {sql}; set session_replication_role = origin")).await;
+            world.plant_rows(&sql).await;
             assert_eq!(queue.next_due(room, None).await.unwrap().is_quiet(), is_quiet, "{what}: {sql}");
-            world
-                .sql(
-                    "set session_replication_role = replica;
-                     delete from exportbox.job; delete from exportbox.attempt; delete from exportbox.control; delete from exportbox.schedule;
-                     update exportbox.chore set due_at = now() + interval '1 hour';
-                     set session_replication_role = origin",
-                )
-                .await;
+            world.plant_rows(&format!("{}; {}", history::NOTHING, chore(later))).await;
         }
     }
 }
@@ -153,7 +146,7 @@ async fn ten_drains_that_start_at_once_do_each_job_once_and_all_end_well() {
     let counts = ["claimed", "exported", "mailed", "retried", "dead", "reaped", "lease_lost"].map(|name| totals[name]);
     assert_eq!(counts, [120, 60, 60, 0, 0, 0, 0], "{totals:?}");
     assert_eq!(world.mails().len(), 60);
-    assert_eq!(world.count("select count(*) from exportbox.attempt").await, 120);
+    assert_eq!(world.count("select count(*) from exportbox.attempts").await, 120);
 }
 
 #[tokio::test]
@@ -175,19 +168,8 @@ async fn a_drain_waits_before_it_starts_and_a_stop_ends_the_wait() {
 #[tokio::test]
 async fn what_a_report_usually_takes_is_read_from_a_few_pages_of_a_long_history() {
     let world = World::new().await;
-    world
-        .sql(
-            "set session_replication_role = replica;
-             insert into exportbox.job (id, export_id, kind, state, report, leases, finished_at)
-                select n, gen_random_uuid(), 'export', 'completed', case when n % 2 = 0 then 'near' else 'far' end, 1, now() - n * interval '1 minute'
-                from generate_series(1, 50000) as n;
-             insert into exportbox.attempt (lease_token, job_id, number, worker, started_at, finished_at, outcome)
-                select gen_random_uuid(), id, 1, 'w', finished_at - case when id <= 40 then interval '3 minutes' else interval '1 hour' end, finished_at, 'completed'
-                from exportbox.job;
-             set session_replication_role = origin",
-        )
-        .await;
-    world.sql("vacuum analyze exportbox.job, exportbox.attempt").await;
+    world.plant_history_of_reports(50_000).await;
+    world.vacuum("analyze").await;
     assert_eq!(world.text("select exportbox.expected_time('near')::text").await, "00:03:00", "of the last twenty");
     assert_eq!(world.text("select exportbox.expected_time('new')::text").await, "");
     let explain = "explain (analyze, buffers, format json) select exportbox.expected_time('near')";

@@ -9,9 +9,9 @@ use fastrand::Rng;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::harness::World;
 use crate::harness::process::{code, json, stderr, stdout};
 use crate::harness::requests::refusal;
+use crate::harness::{World, history};
 
 /// What stands for "a claim with a free slot takes it now".
 const DUE: [&str; 3] = ["no_worker", "behind", "due"];
@@ -31,15 +31,11 @@ fn pick<'a>(rng: &mut Rng, among: &[&'a str]) -> &'a str {
 
 fn case(seed: u64) -> Case {
     let rng = &mut Rng::with_seed(seed);
-    let mut sql = String::from(
-        "set session_replication_role = replica;
-         delete from exportbox.outbox; delete from exportbox.attempt; delete from exportbox.job; delete from exportbox.delivery;
-         delete from exportbox.pause; delete from exportbox.control; delete from exportbox.worker; delete from exportbox.last_drain;\n",
-    );
+    let mut sql = String::from(history::NOTHING);
     let job = |sql: &mut String, columns: &str, values: &str| {
         let id = Uuid::new_v4();
         writeln!(sql, "insert into exportbox.outbox (id, query, requested_by) values ('{id}', 'select 1', 'app');").unwrap();
-        writeln!(sql, "insert into exportbox.job (export_id, {columns}) values ('{id}', {values});").unwrap();
+        sql.push_str(&history::job(id, columns, values));
     };
     for _ in 0..rng.usize(1..12) {
         let (kind, report) = (pick(rng, &["export", "export", "delivery"]), pick(rng, &["null", "'near'", "'far'"]));
@@ -71,39 +67,29 @@ fn case(seed: u64) -> Case {
     for kind in ["export", "delivery"] {
         if rng.u32(..4) == 0 {
             let probe = pick(rng, &["null", "now() - interval '1 minute'", "now() + interval '1 hour'"]);
-            writeln!(
-                sql,
-                "insert into exportbox.control (scope, error_class, reason, probe_at) values ('{kind}', 'store_config', 'Why.', {probe});"
-            )
-            .unwrap();
+            sql.push_str(&history::hold(kind, probe));
         }
     }
     // near has taken ten minutes of late.
     if rng.u32(..4) > 0 {
-        let (id, token) = (Uuid::new_v4(), Uuid::new_v4());
-        writeln!(
-            sql,
-            "insert into exportbox.outbox (id, report, requested_by) values ('{id}', 'near', 'app');
-             insert into exportbox.job (id, export_id, kind, state, report, leases, finished_at) values (1000000, '{id}', 'export', 'completed', 'near', 1, now());
-             insert into exportbox.attempt (lease_token, job_id, number, worker, started_at, finished_at, outcome)
-                values ('{token}', 1000000, 1, 'w', now() - interval '10 minutes', now(), 'completed');"
-        )
-        .unwrap();
+        let id = Uuid::new_v4();
+        writeln!(sql, "insert into exportbox.outbox (id, report, requested_by) values ('{id}', 'near', 'app');").unwrap();
+        sql.push_str(&history::job(id, "kind, state, report, leases, finished_at", "'export', 'completed', 'near', 1, now()"));
+        let values = "'w', now() - interval '10 minutes', now(), 'completed'";
+        sql.push_str(&history::attempt(id, "worker, started_at, finished_at, outcome", values));
     }
     let source_slots = rng.bool().then(|| rng.i32(1..5));
     let cap = source_slots.map_or("null".into(), |slots| slots.to_string());
     let (mut used_slots, mut time_left) = (source_slots, None);
     match rng.u32(..4) {
         0 => used_slots = None,
-        1 => writeln!(sql, "insert into exportbox.worker (id, channel, version, slots, source_slots) values ('w', 'c', '1', 4, {cap});")
-            .unwrap(),
+        1 => sql.push_str(&history::worker(", source_slots", &format!(", {cap}"))),
         _ => {
             time_left = (rng.u32(..4) > 0).then(|| Duration::from_secs(60 * rng.u64(1..20)));
             let runtime = time_left.map_or("null".into(), |left| format!("interval '{} seconds'", left.as_secs()));
             writeln!(sql, "insert into exportbox.last_drain (ended, claimed, exported, mailed, dead, due_left, max_runtime, source_slots) values ('drained', 0, 0, 0, 0, 0, {runtime}, {cap});").unwrap();
         }
     }
-    sql.push_str("set session_replication_role = origin;");
     Case { sql, source_slots: used_slots, time_left }
 }
 
@@ -121,7 +107,7 @@ async fn what_explain_calls_due_is_exactly_what_the_claim_takes() {
     let mut quiet = 0;
     for seed in 0..150 {
         let case = case(seed);
-        world.sql(&case.sql).await;
+        world.plant_rows(&case.sql).await;
         let explained = "select e.job_id, e.is_due, e.reason from exportbox.outbox as o cross join lateral exportbox.explain(o.id) as e where e.state = 'pending'";
         let mut due = BTreeSet::new();
         let mut told = String::new();
@@ -182,27 +168,24 @@ async fn a_life_is_told_in_words_from_the_request_to_the_mail() {
     assert_eq!(reason(&world, id, "export", &["Done"]).await, "completed");
     let late = world.request("select 1 as one", &[]).await;
     assert_eq!(reason(&world, late, "export", &["no worker has been seen since", "UTC"]).await, "no_worker");
-    world.sql("insert into exportbox.worker (id, channel, version, slots) values ('w', 'c', '1', 4)").await;
+    world.sql(&history::worker("", "")).await;
     assert_eq!(reason(&world, late, "export", &["next of its kind"]).await, "due");
     let behind = world.request("select 1 as one", &[]).await;
     assert_eq!(reason(&world, behind, "export", &["behind 1 of better priority"]).await, "behind");
     let lease = world.claim("one", 1, 0).await.pop().unwrap();
     assert_eq!(reason(&world, late, "export", &["Worker one runs attempt 1", "lease until", "has until"]).await, "running");
-    world.sql("update exportbox.worker set source_slots = 1").await;
+    world.set_source_slots("1").await;
     let holder = format!("by job {}.", lease.job_id);
     assert_eq!(reason(&world, behind, "export", &["1 of 1 places", &holder, "EXPORTBOX_SOURCE_SLOTS"]).await, "source_full");
     world.sql(&format!("select exportbox.cancel('{late}')")).await;
     assert_eq!(reason(&world, late, "export", &["Asked to stop at", "worker one"]).await, "cancelling");
-    world.sql("update exportbox.job set cancel_requested_at = null where state = 'running'").await;
+    world.set_jobs("cancel_requested_at = null", "state = 'running'").await;
     world.let_leases_lapse().await;
     assert_eq!(reason(&world, late, "export", &["has not been heard of"]).await, "worker_lost");
     world.reap().await;
     assert_eq!(reason(&world, late, "export", &["Attempt 1 did not succeed (crashed", "tried again after"]).await, "backing_off");
-    world
-        .sql(
-            "update exportbox.job set crashes = 2, run_at = now() where state = 'pending'; update exportbox.worker set source_slots = null",
-        )
-        .await;
+    world.set_jobs("crashes = 2, run_at = now()", "state = 'pending'").await;
+    world.set_source_slots("null").await;
     assert_eq!(reason(&world, behind, "export", &["lost 2 times", "after job"]).await, "goes_alone");
     world.sql(&format!("select exportbox.cancel('{late}'), exportbox.cancel('{behind}')")).await;
     assert_eq!(reason(&world, late, "export", &["Cancelled before it started", "Requeue it"]).await, "cancelled");
@@ -219,15 +202,13 @@ async fn what_people_and_settings_hold_up_is_told_with_who_and_what_ends_it() {
         ["report:near by operator_", "since", ": ticket 7; and exports by", "exportbox resume report:near, exportbox resume exports"];
     assert_eq!(reason(&world, id, "export", &words).await, "paused");
     world.sql("delete from exportbox.pause").await;
-    let hold = "insert into exportbox.control (scope, error_class, reason, probe_at)
-        values ('export', 'store_config', 'There is no such bucket.', now() + interval '1 hour')";
-    world.sql(hold).await;
+    world.hold("export", "store_config", "There is no such bucket.", "now() + interval '1 hour'").await;
     assert_eq!(
         reason(&world, id, "export", &["on hold since", "store_config", "no such bucket", "let through to try at"]).await,
         "on_hold"
     );
-    world.sql("delete from exportbox.control").await;
-    world.sql("update exportbox.job set not_after = now() - interval '1 second'").await;
+    world.lift_holds().await;
+    world.set_jobs("not_after = now() - interval '1 second'", "true").await;
     assert_eq!(reason(&world, id, "export", &["not started by"]).await, "too_late");
     world.drain().await;
     assert_eq!(reason(&world, id, "export", &["Not started by its not_after", "later not_after"]).await, "expired");

@@ -8,6 +8,7 @@ use exportbox::sandbox::PostgresOptions;
 
 use crate::harness::process::signal;
 use crate::harness::proxy::Proxy;
+use crate::harness::rows::JOBS;
 use crate::harness::{GATED, World, postgres};
 
 /// What a server, a pooler or a proxy says while it starts, stops, or has no room.
@@ -94,7 +95,7 @@ async fn connections_that_an_administrator_ends_are_made_anew() {
 async fn a_daemon_whose_database_becomes_read_only_waits_until_it_can_write_again() {
     let world = World::with_own_server().await;
     let mut daemon = world.logged(&["run", "--poll", "500ms"]).await;
-    world.until("select count(*) = 1 from exportbox.worker where listener_pid is not null").await;
+    world.until_so_many_listen(1).await;
     world.sql("alter system set default_transaction_read_only = on").await;
     world.sql("select pg_reload_conf()").await;
     daemon.until_said("the database is read-only").await;
@@ -147,9 +148,7 @@ async fn a_failover_to_a_promoted_standby_loses_nothing() {
     world.reconnect().await;
     world.row("select pg_promote()", &[]).await;
     world.until("select not pg_is_in_recovery()").await;
-    world
-        .until(&format!("select state <> 'running' or leases > 1 from exportbox.job where export_id = '{under_way}' and kind = 'export'"))
-        .await;
+    world.until(&format!("select state <> 'running' or leases > 1 from {JOBS} where export_id = '{under_way}' and kind = 'export'")).await;
     let after = requesting("select 3 as three").await;
     world.let_back_offs_end().await;
     for id in [before, under_way, after] {

@@ -78,7 +78,7 @@ async fn while_a_provider_is_being_called_the_delivery_says_that_it_may_be_sent(
     let id = world.request("select 1 as one", &["ann@example.com"]).await;
     let running = world.start().await;
     tokio::time::timeout(SOON, world.ses.faults().until_hit("SendEmail", 1)).await.unwrap();
-    assert_eq!(world.text("select status from exportbox.delivery").await, "sending");
+    assert_eq!(world.text("select status from exportbox.deliveries").await, "sending");
     world.until_state(id, "completed").await;
     assert_eq!(running.stop().await.mailed, 1);
 }

@@ -7,6 +7,7 @@ use exportbox::job::{Backend, Failure, FailureClass, Lease, Note, Outcome, Recei
 use exportbox::queue::{Beat, Noted, Settled};
 use exportbox::source::Source;
 
+use crate::harness::rows::hold_delivery;
 use crate::harness::{GATED, World, stale};
 
 /// Every way in which a worker can end an attempt.
@@ -74,11 +75,11 @@ async fn a_heartbeat_keeps_a_lease_beyond_its_length() {
     let mut world = World::new().await;
     world.may_leave_running = true;
     let lease = world.claimed("one", &[]).await;
-    world.sql("update exportbox.job set lease_expires_at = now() + interval '1 second'").await;
+    world.set_jobs("lease_expires_at = now() + interval '1 second'", "true").await;
     let beat = Beat { job_id: lease.job_id, token: lease.token, rows: 7, bytes: 70 };
     let landed = world.queue("one").heartbeat(&[beat]).await.unwrap();
     assert!(landed.len() == 1 && landed[0].is_extended && !landed[0].cancel_requested);
-    world.until("select lease_expires_at > now() + interval '80 seconds' from exportbox.job").await;
+    world.until("select lease_expires_at > now() + interval '80 seconds' from exportbox.jobs").await;
     let attempt = world.attempt(&lease).await;
     assert_eq!((attempt["rows"].as_i64(), attempt["bytes"].as_i64()), (Some(7), Some(70)));
     assert!(world.reap().await.is_empty());
@@ -92,15 +93,14 @@ async fn a_worker_that_lost_its_lease_stops_its_query_and_goes_on_with_other_wor
     let running = world.start().await;
     world.until_at_gate(id).await;
     // Later than anybody else would: the loser must notice by itself.
-    world.sql("update exportbox.job set run_at = now() + interval '1 hour', state = 'pending', lease_token = null, lease_expires_at = null, deadline_at = null, worker = null").await;
-    world.sql("update exportbox.attempt set finished_at = now(), outcome = 'reaped'").await;
+    world.take_leases_away("now() + interval '1 hour'").await;
     world.until_query_is_gone(id).await;
     let other = world.request("select 2 as two", &[]).await;
     world.until_state(other, "completed").await;
     gate.open().await;
     let tally = running.stop().await;
     assert_eq!((tally.lease_lost, tally.exported), (1, 1));
-    assert_eq!(world.job(1).await["attempt"], 1);
+    assert_eq!(world.export_job(id).await["attempt"], 1);
     world.assert_store_is_clean().await;
 }
 
@@ -150,9 +150,9 @@ async fn a_crash_on_the_last_attempt_is_death() {
 async fn a_worker_that_beats_but_overran_its_deadline_loses_its_job_to_a_timeout_not_a_crash() {
     let world = World::new().await;
     let lease = world.claimed("one", &[]).await;
-    world.sql("update exportbox.job set deadline_at = now() - interval '80 seconds'").await;
+    world.set_jobs("deadline_at = now() - interval '80 seconds'", "true").await;
     assert!(world.reap().await.is_empty(), "a live worker has a lease's time to say so itself");
-    world.sql("update exportbox.job set deadline_at = now() - interval '91 seconds'").await;
+    world.set_jobs("deadline_at = now() - interval '91 seconds'", "true").await;
     assert_eq!(world.reap().await[0].error_class, "timeout");
     let job = world.job(lease.job_id).await;
     assert_eq!((job["state"].as_str(), job["crashes"].as_i64(), job["attempt"].as_i64()), (Some("pending"), Some(0), Some(1)));
@@ -178,7 +178,7 @@ async fn a_mail_that_may_have_been_sent_is_unknown_and_sent_again() {
     assert_eq!(world.queue("one").note(lease.token, &Note::Sending).await, Ok(Noted::Recorded));
     world.let_leases_lapse().await;
     assert_eq!(world.reap().await[0].state, "pending");
-    assert_eq!(world.text("select status from exportbox.delivery").await, "unknown");
+    assert_eq!(world.text("select status from exportbox.deliveries").await, "unknown");
     assert_eq!(world.history(lease.export_id).await, ["reaped", "unknown"]);
 }
 
@@ -191,10 +191,10 @@ async fn a_mail_that_may_have_been_sent_is_held_where_the_policy_says_so_until_a
     world.let_leases_lapse().await;
     let reaped = world.reap().await;
     assert_eq!((reaped[0].state.as_str(), reaped[0].error_class.as_str()), ("dead", "unknown"));
-    assert_eq!(world.text("select status from exportbox.delivery").await, "unknown");
+    assert_eq!(world.text("select status from exportbox.deliveries").await, "unknown");
     assert_eq!(world.history(lease.export_id).await, ["reaped", "unknown"]);
     assert_eq!(world.queue("operator").requeue(lease.export_id).await, Ok(1));
-    assert_eq!(world.text("select status from exportbox.delivery").await, "pending");
+    assert_eq!(world.text("select status from exportbox.deliveries").await, "pending");
 }
 
 #[tokio::test]
@@ -204,7 +204,7 @@ async fn a_delivery_row_that_somebody_holds_keeps_no_other_lost_lease_from_being
     let free = world.claimed("one", &[]).await;
     world.let_leases_lapse().await;
     let somebody = world.another_admin().await;
-    somebody.batch_execute(&format!("begin; select from exportbox.delivery where job_id = {} for update", held.job_id)).await.unwrap();
+    hold_delivery(&somebody, &held).await;
     let reaped: Vec<i64> = world.reap().await.iter().map(|reaped| reaped.job_id).collect();
     assert_eq!(reaped, [free.job_id]);
     somebody.batch_execute("rollback").await.unwrap();
@@ -218,7 +218,7 @@ async fn a_mail_that_had_not_been_handed_over_is_just_pending_again() {
     let lease = world.claimed_delivery("one").await;
     world.let_leases_lapse().await;
     world.reap().await;
-    assert_eq!(world.text("select status from exportbox.delivery").await, "pending");
+    assert_eq!(world.text("select status from exportbox.deliveries").await, "pending");
     assert_eq!(world.history(lease.export_id).await, ["reaped"]);
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::harness::World;
+use crate::harness::rows::ATTEMPTS;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -64,7 +65,7 @@ async fn a_file_that_two_backends_make_needs_no_more_than_its_lanes_and_parts() 
     world.until("select count(*) = 1 from exportbox.exports where state = 'completed'").await;
     let peak = peak(daemon.id().unwrap());
     daemon.kill().await.unwrap();
-    assert_eq!(world.count("select cardinality(more_pids)::bigint from exportbox.attempt").await, 1);
+    assert_eq!(world.count(&format!("select cardinality(more_pids)::bigint from {ATTEMPTS}")).await, 1);
     assert!(world.count("select sum(bytes)::bigint from exportbox.exports").await > 128_000_000);
     println!("peak without the program: {} kB for a split file of 128 MB", peak / 1024);
     // 3 lanes of 8 MiB, 2 parts of 5 MiB; what is left to 64 MiB is for the rest and for the pages of a release build's program.

@@ -33,12 +33,13 @@ impl World {
 
     /// A window later.
     async fn let_a_window_pass(&self) {
-        self.sql("update exportbox.notice set planned_at = planned_at - interval '1 hour', due_at = due_at - interval '1 hour'").await;
+        self.set_notices("planned_at = planned_at - interval '1 hour', due_at = due_at - interval '1 hour'").await;
     }
 
     /// What is over ended in the middle of the last full hour.
     async fn as_if_in_the_last_hour(&self) {
-        self.sql("update exportbox.job set finished_at = date_trunc('hour', now() - interval '30 seconds') - interval '30 minutes' where finished_at is not null").await;
+        self.set_jobs("finished_at = date_trunc('hour', now() - interval '30 seconds') - interval '30 minutes'", "finished_at is not null")
+            .await;
     }
 }
 
@@ -130,7 +131,7 @@ async fn what_was_requeued_before_its_notice_left_is_not_told() {
     let second = world.request("select nonsense", &[ANN]).await;
     world.drain().await;
     world.sql(&format!("select exportbox.requeue('{second}')")).await;
-    world.sql(&format!("update exportbox.job set run_at = now() + interval '1 day' where export_id = '{second}'")).await;
+    world.set_jobs("run_at = now() + interval '1 day'", &format!("export_id = '{second}'")).await;
     world.let_a_window_pass().await;
     world.drain().await;
     assert_eq!(world.mails_to(ANN).iter().flat_map(references).collect::<Vec<_>>(), [first]);
@@ -155,14 +156,14 @@ async fn processes_that_look_at_once_tell_each_recipient_once() {
     world.settings.work.notices = NoticeOptions::new(true, MINUTES, [OPS.to_string(), "Ops@Example.com".into()], HOUR);
     world.as_if_in_the_last_hour().await;
     // Still news, as failures go.
-    world.sql("update exportbox.job set noticed_at = null").await;
+    world.set_jobs("noticed_at = null", "true").await;
     tokio::join!(world.drain(), world.drain(), world.drain(), world.drain());
     let mut told: Vec<String> = world.mails().iter().flat_map(|mail| mail.to.clone()).collect();
     told.sort();
     let mut expected: Vec<String> = recipients.iter().map(ToString::to_string).chain([OPS.into()]).collect();
     expected.sort();
     assert_eq!(told, expected);
-    assert_eq!(world.count("select count(*) from exportbox.notice where status <> 'accepted'").await, 0);
+    assert_eq!(world.count("select count(*) from exportbox.notices where status <> 'accepted'").await, 0);
     world.sql("select pg_stat_clear_snapshot()").await;
     assert_eq!(world.count("select deadlocks from pg_stat_database where datname = current_database()").await, 0);
 }
@@ -220,7 +221,7 @@ async fn a_notice_that_is_refused_dies_and_one_that_a_setting_holds_up_waits_unb
     world.request("select nonsense", &[ANN, BOB]).await;
     world.drain().await;
     assert_eq!(world.notices().await, ["failure ann@example.com dead", "failure bob@example.com pending"]);
-    let errors = world.text("select string_agg(concat(error, error_class), ' ') || (select string_agg(detail, ' ') from exportbox.event) from exportbox.notice").await;
+    let errors = world.text("select string_agg(concat(error, error_class), ' ') || (select string_agg(detail, ' ') from exportbox.events) from exportbox.notices").await;
     assert!(errors.contains("mail_rejected") && !errors.contains("ann@"), "{errors}");
     world.ses.faults().clear();
     world.let_a_window_pass().await;

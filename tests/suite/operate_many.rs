@@ -8,14 +8,14 @@ use uuid::Uuid;
 use crate::harness::jobs::plant;
 use crate::harness::process::{code, json, stderr, stdout};
 use crate::harness::requests::refusal;
+use crate::harness::rows::hold_jobs;
 use crate::harness::{GATED, World};
 
 /// Dead exports of a long outage, without their requests.
-const MANY_DEAD: &str = "
-    set session_replication_role = replica;
-    insert into exportbox.job (export_id, kind, state, finished_at, error_class, error)
-        select gen_random_uuid(), 'export', 'dead', now() - interval '1 minute', 'timeout', 'Planted.' from generate_series(1, 2500);
-    set session_replication_role = origin";
+async fn plant_many_dead(world: &World) {
+    let values = "'export', 'dead', now() - interval '1 minute', 'timeout', 'Planted.'";
+    world.plant_jobs(2500, "kind, state, finished_at, error_class, error", values).await;
+}
 
 async fn call(client: &Client, call: &str) -> Value {
     client.query_one(&format!("select exportbox.{call}"), &[]).await.unwrap().get(0)
@@ -46,7 +46,7 @@ async fn an_empty_filter_is_refused_and_so_is_one_that_can_name_nothing() {
         assert_eq!(code(&output), 2, "{command:?}");
         assert!(stderr(&output).contains("the filter is empty") && stderr(&output).contains("Name at least one"), "{}", stderr(&output));
     }
-    assert_eq!(world.count("select count(*) from exportbox.job where state = 'dead'").await, 1);
+    assert_eq!(world.count("select count(*) from exportbox.jobs where state = 'dead'").await, 1);
 }
 
 #[tokio::test]
@@ -59,9 +59,9 @@ async fn each_part_of_a_filter_leaves_out_what_it_does_not_name() {
     let delivery = plant(&world.admin, Kind::Delivery, State::Dead).await;
     let cancelled = world.request("select 3 as three", &[]).await;
     world.sql(&format!("select exportbox.cancel('{cancelled}')")).await;
-    let die = "update exportbox.job set state = 'dead', error = 'Planted.', finished_at = now() - $2::text::interval, error_class = $3 where export_id = $1";
     for (id, ago, class) in [(report, "1 minute", "timeout"), (adhoc, "1 minute", "query"), (old, "3 hours", "timeout")] {
-        world.admin.execute(die, &[&id, &ago, &class]).await.unwrap();
+        let dead = format!("state = 'dead', error = 'Planted.', finished_at = now() - interval '{ago}', error_class = '{class}'");
+        world.set_jobs(&dead, &format!("export_id = '{id}'")).await;
     }
     let operator = world.operator().await;
     let exports = async |filter: &str| {
@@ -93,7 +93,7 @@ async fn each_part_of_a_filter_leaves_out_what_it_does_not_name() {
         assert_eq!(exports(filter).await, sorted(named), "{filter}");
     }
     assert_eq!(call(&operator, "requeue_where(state => 'dead', at_most => 3)").await["jobs"], 3);
-    assert_eq!(world.count("select count(*) from exportbox.job where state = 'dead'").await, 1);
+    assert_eq!(world.count("select count(*) from exportbox.jobs where state = 'dead'").await, 1);
 }
 
 #[tokio::test]
@@ -121,9 +121,9 @@ async fn each_export_that_was_touched_has_its_event_and_one_sums_them_up() {
          cancelled_where: 2 waiting cancelled, 0 running asked to stop, of 2 exports: requested by app"
     );
     // Nothing touched, nothing written.
-    let before = world.count("select count(*) from exportbox.event").await;
+    let before = world.count("select count(*) from exportbox.events").await;
     assert_eq!(call(&operator, "requeue_where(report => 'none')").await["jobs"], 0);
-    assert_eq!(world.count("select count(*) from exportbox.event").await, before);
+    assert_eq!(world.count("select count(*) from exportbox.events").await, before);
 }
 
 #[tokio::test]
@@ -143,24 +143,24 @@ async fn only_operators_act_by_filter() {
 #[tokio::test]
 async fn the_command_goes_on_in_batches_to_the_end_and_spreads_what_it_sets_off() {
     let world = World::new().await;
-    world.sql(MANY_DEAD).await;
+    plant_many_dead(&world).await;
     let (url, _) = world.operators().await;
     let as_operator = [("EXPORTBOX_DATABASE_URL", url.as_str())];
     let dry = json(&world.run_with(&["requeue", "--state", "dead", "--since", "2h", "--dry-run", "--json"], &as_operator).await);
     assert_eq!((&dry["jobs"], &dry["exports"], &dry["dry_run"]), (&2500.into(), &2500.into(), &true.into()), "{dry}");
-    assert_eq!(world.count("select count(*) from exportbox.job where state = 'dead'").await, 2500);
+    assert_eq!(world.count("select count(*) from exportbox.jobs where state = 'dead'").await, 2500);
 
     let some = json(&world.run_with(&["requeue", "--error-class", "timeout", "--limit", "1100", "--json"], &as_operator).await);
     assert_eq!(some["jobs"], 1100, "{some}");
     let spread = &["requeue", "--state", "dead", "--kind", "export", "--spread", "10m"];
     let rest = world.run_with(spread, &as_operator).await;
     assert_eq!((code(&rest), stdout(&rest)), (0, "1,400 jobs of 1,400 exports requeued\n".into()), "{}", stderr(&rest));
-    assert_eq!(world.count("select count(*) from exportbox.event where kind = 'requeued_where'").await, 4);
+    assert_eq!(world.count("select count(*) from exportbox.events where kind = 'requeued_where'").await, 4);
     // Of 1,400 over ten minutes about 140 in each; none before now, none after the end.
-    let minutes = "select min(n) from (select count(*) as n from exportbox.job where state = 'pending' and run_at > now()
+    let minutes = "select min(n) from (select count(*) as n from exportbox.jobs where state = 'pending' and run_at > now()
         group by floor(extract(epoch from run_at - now()) / 60) having floor(extract(epoch from run_at - now()) / 60) between 0 and 8) as m";
     assert!(world.count(minutes).await > 80);
-    assert_eq!(world.count("select count(*) from exportbox.job where run_at > now() + interval '10 minutes'").await, 0);
+    assert_eq!(world.count("select count(*) from exportbox.jobs where run_at > now() + interval '10 minutes'").await, 0);
     let nothing = world.run_with(spread, &as_operator).await;
     assert_eq!((code(&nothing), stdout(&nothing)), (1, "0 jobs of 0 exports requeued\n".into()));
     let cancelled = world.run_with(&["cancel", "--state", "pending"], &as_operator).await;
@@ -170,19 +170,17 @@ async fn the_command_goes_on_in_batches_to_the_end_and_spreads_what_it_sets_off(
 #[tokio::test]
 async fn what_dies_again_of_a_requeue_is_not_requeued_by_its_next_batch() {
     let world = World::new().await;
-    world.sql(MANY_DEAD).await;
+    plant_many_dead(&world).await;
     let operator = world.operator().await;
     let first = call(&operator, "requeue_where(state => 'dead')").await;
     assert_eq!((&first["jobs"], &first["more"]), (&1000.into(), &true.into()), "{first}");
-    world
-        .sql("update exportbox.job set state = 'dead', finished_at = now(), error_class = 'query', error = 'Planted.' where state = 'pending'")
-        .await;
+    world.set_jobs("state = 'dead', finished_at = now(), error_class = 'query', error = 'Planted.'", "state = 'pending'").await;
     let until = first["until"].as_str().unwrap();
     for (jobs, more) in [(1000, true), (500, false), (0, false)] {
         let next = call(&operator, &format!("requeue_where(state => 'dead', until => '{until}')")).await;
         assert_eq!((&next["jobs"], &next["more"]), (&jobs.into(), &more.into()), "{next}");
     }
-    assert_eq!(world.count("select count(*) from exportbox.job where state = 'dead'").await, 1000, "those that died again");
+    assert_eq!(world.count("select count(*) from exportbox.jobs where state = 'dead'").await, 1000, "those that died again");
 }
 
 #[tokio::test]
@@ -214,13 +212,13 @@ async fn whoever_was_erased_stays_stopped_though_a_filter_names_the_job() {
     let waiting = world.request("select 1 as one", &["ann@example.com"]).await;
     world.hold_deliveries().await;
     let mailed = world.request("select 2 as two", &["ann@example.com", "bob@example.com"]).await;
-    world.sql(&format!("update exportbox.job set run_at = now() + interval '1 hour' where export_id = '{waiting}'")).await;
+    world.set_jobs("run_at = now() + interval '1 hour'", &format!("export_id = '{waiting}'")).await;
     world.drain().await;
     let operator = world.operator().await;
     operator.execute("select exportbox.erase('ann@example.com')", &[]).await.unwrap();
     world.let_deliveries_go().await;
     world.complete(&[mailed]).await;
-    assert_eq!(world.count("select count(*) from exportbox.job where state = 'cancelled'").await, 2);
+    assert_eq!(world.count("select count(*) from exportbox.jobs where state = 'cancelled'").await, 2);
     for dry_run in [true, false] {
         let said = call(&operator, &format!("requeue_where(state => 'cancelled', dry_run => {dry_run})")).await;
         assert_eq!((&said["jobs"], &said["more"]), (&0.into(), &false.into()), "{said}");
@@ -280,7 +278,7 @@ async fn two_that_requeue_and_cancel_the_same_jobs_beside_busy_workers_end_in_no
         one_by_one
     );
     // Let everything come to its end.
-    world.until("select not exists (select from exportbox.job where state = 'running' and cancel_requested_at is not null)").await;
+    world.until("select not exists (select from exportbox.jobs where state = 'running' and cancel_requested_at is not null)").await;
     call(&operators[0], "requeue_where(state => 'cancelled')").await;
     world.until("select count(*) = 150 from exportbox.exports where state = 'completed'").await;
     for daemon in daemons {
@@ -288,7 +286,7 @@ async fn two_that_requeue_and_cancel_the_same_jobs_beside_busy_workers_end_in_no
     }
     world.sql("select pg_stat_clear_snapshot()").await;
     assert_eq!(world.count("select deadlocks from pg_stat_database where datname = current_database()").await, 0);
-    assert_eq!(world.count("select count(*) from exportbox.job where state not in ('completed', 'cancelled')").await, 0);
+    assert_eq!(world.count("select count(*) from exportbox.jobs where state not in ('completed', 'cancelled')").await, 0);
     world.assert_store_is_clean().await;
 }
 
@@ -305,7 +303,7 @@ async fn two_that_cancel_or_requeue_the_same_many_jobs_at_the_same_moment_wait_f
         ("requeue_where(kind => 'export')", "requeue_where(state => 'cancelled')"),
     ] {
         // Both are held up in the midst of it, so that each holds what the other wants.
-        holder.batch_execute("begin; select from exportbox.job order by id offset 300 limit 1 for update").await.unwrap();
+        hold_jobs(&holder, "true order by id offset 300 limit 1").await;
         let waiting = "select count(*) = 2 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
         let release = async {
             world.until(waiting).await;

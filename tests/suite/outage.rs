@@ -6,6 +6,7 @@ use exportbox::job::{Outcome, State};
 use exportbox::queue::Settled;
 
 use crate::harness::proxy::Proxy;
+use crate::harness::rows::{JOBS, hold_jobs};
 use crate::harness::{GATED, World, postgres};
 
 /// The bookkeeping goes through the proxy, the queries do not.
@@ -38,7 +39,7 @@ async fn a_settle_whose_reply_was_lost_is_recognised() {
         let (settled, ()) = tokio::join!(settling, network);
         assert_eq!(settled, Ok(Settled::Done(State::Completed)));
     }
-    assert_eq!(world.count("select count(*) from exportbox.delivery").await, 3, "one mail for each export");
+    assert_eq!(world.count("select count(*) from exportbox.deliveries").await, 3, "one mail for each export");
 }
 
 #[tokio::test]
@@ -68,7 +69,7 @@ async fn an_export_whose_completion_was_written_but_not_heard_of_is_never_swept(
     world.until_at_gate(id).await;
     // Its completion has arrived at the server before any reply is lost: no other statement can lose one instead.
     let somebody = world.another_admin().await;
-    somebody.batch_execute(&format!("begin; select from exportbox.job where export_id = '{id}' for update")).await.unwrap();
+    hold_jobs(&somebody, &format!("export_id = '{id}'")).await;
     gate.open().await;
     let completing = "query like '%-- name: complete_export%' and wait_event_type = 'Lock' and datname = current_database()";
     world.until(&format!("select count(*) = 1 from pg_stat_activity where {completing}")).await;
@@ -96,7 +97,7 @@ async fn a_worker_that_cannot_beat_stops_before_its_lease_ends() {
     proxy.pause();
     world.until_query_is_gone(id).await;
     assert!(
-        world.row("select lease_expires_at > clock_timestamp() from exportbox.job", &[]).await.get::<_, bool>(0),
+        world.row("select lease_expires_at > clock_timestamp() from exportbox.jobs", &[]).await.get::<_, bool>(0),
         "the lease ended first"
     );
     gate.open().await;
@@ -144,7 +145,7 @@ async fn a_worker_survives_a_crash_of_its_database_and_goes_on() {
     server.restart().await.unwrap();
     world.own_server = Some(server);
     world.reconnect().await;
-    world.until("select state <> 'running' or leases > 1 from exportbox.job where id = 2").await;
+    world.until(&format!("select state <> 'running' or leases > 1 from {JOBS} where export_id = '{second}'")).await;
     world.let_back_offs_end().await;
     let third = world.request("select 3 as three", &[]).await;
     for id in [second, third] {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::harness::process::{code, json as said, stderr, stdout};
 use crate::harness::requests::refusal;
+use crate::harness::rows::{HOLDS, lock_holds};
 use crate::harness::{GATED, World};
 
 const ROOM: FreeSlots = FreeSlots { exports: 20, deliveries: 20 };
@@ -138,12 +139,11 @@ async fn nobody_wakes_for_what_is_paused_and_a_request_still_expires() {
     assert_eq!(queue.next_due(ROOM, None).await.map(|next| next.due_in), Ok(Some(Duration::ZERO)), "the job behind it is due");
     world.pause("exports").await;
     assert_eq!(queue.next_due(ROOM, None).await.map(|next| next.due_in), Ok(None), "all of its kind is paused");
-    let hold = "insert into exportbox.control (scope, error_class, reason, probe_at) values ('export', 'store_config', 'why', now() - interval '1 hour')";
-    world.sql(hold).await;
+    world.hold("export", "store_config", "why", "now() - interval '1 hour'").await;
     assert_eq!(queue.next_due(ROOM, None).await.map(|next| next.due_in), Ok(None), "what is paused is not probed either");
     assert!(world.claim("two", 4, 4).await.is_empty());
-    assert_eq!(world.count("select count(*) from exportbox.control where probe_at < now()").await, 1, "the probe is not used up");
-    world.sql("update exportbox.job set not_after = now() - interval '1 second' where report = 'near'").await;
+    assert_eq!(world.count(&format!("select count(*) from {HOLDS} where probe_at < now()")).await, 1, "the probe is not used up");
+    world.set_jobs("not_after = now() - interval '1 second'", "report = 'near'").await;
     assert_eq!(world.queue("two").cycle(ROOM).await.unwrap().expired, 1);
 }
 
@@ -191,12 +191,12 @@ async fn what_a_pause_kept_behind_the_marks_of_a_process_is_looked_for_once_it_i
     }
     world.request_report("near", json!({}), "").await;
     world.request("select 1", &[]).await;
-    world.sql("update exportbox.job set run_at = run_at - interval '1 minute'").await;
+    world.set_jobs("run_at = run_at - interval '1 minute'", "true").await;
     world.pause("report:near").await;
     // A look that takes long, so that this process does not begin at the start again by itself for a while.
     queue.request_full_scan();
     let blocker = world.another_admin().await;
-    blocker.batch_execute("begin; lock table exportbox.control").await.unwrap();
+    lock_holds(&blocker).await;
     let (first, ()) = tokio::join!(queue.cycle(ROOM), async {
         let waits = "exists (select from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'exportbox one'
             and datname = current_database() and clock_timestamp() - query_start > interval '500 ms')";
@@ -320,5 +320,5 @@ async fn exports_go_on_while_mails_are_paused_and_the_mails_come_afterwards() {
     assert!(world.mails().is_empty());
     world.resume("deliveries").await;
     world.until_state(id, "completed").await;
-    assert_eq!((running.stop().await.mailed, world.count("select count(*) from exportbox.job where kind = 'delivery'").await), (1, 1));
+    assert_eq!((running.stop().await.mailed, world.count("select count(*) from exportbox.jobs where kind = 'delivery'").await), (1, 1));
 }

@@ -2,27 +2,7 @@
 
 use crate::harness::World;
 use crate::harness::explain::{nodes, pages, plan};
-
-const HISTORY: &str = "
-    -- Foreign keys and triggers off: rows of a history, not requests.
-    set session_replication_role = replica;
-    insert into exportbox.job (id, export_id, kind, state, finished_at, error_class, error)
-        select n, gen_random_uuid(), case when n % 2 = 0 then 'export' else 'delivery' end, case when n % 100 = 0 then 'dead' else 'completed' end,
-            now() - n * interval '1 minute', case when n % 100 = 0 then 'query' end, case when n % 100 = 0 then 'Planted.' end
-        from generate_series(1, 100000) as n;
-    insert into exportbox.attempt (lease_token, job_id, number, worker, finished_at, outcome, bucket, object_key)
-        select gen_random_uuid(), n, 1, 'w', now() - n * interval '1 minute', 'completed', 'exports', 'k' || n from generate_series(1, 100000) as n;
-    insert into exportbox.delivery (job_id, export_id, recipient, status, provider)
-        select n, gen_random_uuid(), 'ann@example.com', 'accepted', 'ses' from generate_series(1, 100000, 2) as n;
-    insert into exportbox.event (export_id, kind) select gen_random_uuid(), 'reaped' from generate_series(1, 100000) as n;
-    -- A little of what is alive.
-    insert into exportbox.job (id, export_id, kind, run_at) select n, gen_random_uuid(), 'export', now() from generate_series(200001, 200020) as n;
-    insert into exportbox.job (id, export_id, kind, state, lease_token, worker, lease_expires_at, deadline_at)
-        select n, gen_random_uuid(), 'export', 'running', gen_random_uuid(), 'w', now() + interval '1 minute', now() + interval '1 hour'
-        from generate_series(200101, 200110) as n;
-    insert into exportbox.attempt (lease_token, job_id, number, worker) select lease_token, id, 1, 'w' from exportbox.job where state = 'running';
-    set session_replication_role = origin;
-    analyze exportbox.job, exportbox.attempt, exportbox.delivery, exportbox.event";
+use crate::harness::rows::JOBS;
 
 /// A look from the start, without a cap.
 const CLAIM: &str = "(4, 8, 'w', 90000, 3600000, 300000, 5::smallint, 8::smallint, null, null, 3::smallint, true, null, null)";
@@ -64,7 +44,7 @@ const CYCLE: &[(&str, &str, &[&str])] = &[
 async fn each_statement_of_the_cycle_reads_its_index_beside_a_hundred_thousand_finished_jobs() {
     let mut world = World::new().await;
     world.may_leave_running = true;
-    world.sql(HISTORY).await;
+    world.plant_history_of_jobs().await;
     // The daemon prepares once and runs often: the server may choose either.
     for mode in ["force_custom_plan", "force_generic_plan"] {
         world.sql(&format!("set plan_cache_mode = {mode}")).await;
@@ -87,20 +67,12 @@ async fn each_statement_of_the_cycle_reads_its_index_beside_a_hundred_thousand_f
 #[tokio::test]
 async fn a_claim_steps_over_no_job_that_waits_for_later() {
     let world = World::new().await;
-    world
-        .sql(
-            "set session_replication_role = replica;
-             insert into exportbox.job (export_id, kind, priority, run_at)
-                select gen_random_uuid(), 'export', n % 10, now() + interval '1 day' + n * interval '1 s' from generate_series(1, 100000) as n;
-             insert into exportbox.job (id, export_id, kind, priority) select n, gen_random_uuid(), 'export', 9 from generate_series(200001, 200020) as n;
-             set session_replication_role = origin;
-             analyze exportbox.job",
-        )
-        .await;
+    world.plant_jobs(100_000, "kind, priority, run_at", "'export', n % 10, now() + interval '1 day' + n * interval '1 s'").await;
+    world.plant_analyzed_jobs(20, "kind, priority", "'export', 9").await;
     for mode in ["force_custom_plan", "force_generic_plan"] {
         world.sql(&format!("set plan_cache_mode = {mode}; begin")).await;
         let plan = plan(&world.admin, ", analyze, buffers", "claim", CLAIM).await;
-        let claimed = world.count("select count(*) from exportbox.job where state = 'running'").await;
+        let claimed = world.count("select count(*) from exportbox.jobs where state = 'running'").await;
         world.sql("rollback").await;
         assert_eq!(claimed, 4, "the four that are due, at the lowest priority");
         let nodes = nodes(&plan["Plan"]);
@@ -115,15 +87,8 @@ async fn a_claim_steps_over_no_job_that_waits_for_later() {
 #[tokio::test]
 async fn asking_for_the_next_due_instant_reads_a_few_pages_of_a_long_queue() {
     let world = World::new().await;
-    world
-        .sql(
-            "set session_replication_role = replica;
-             insert into exportbox.job (export_id, kind, priority, run_at, not_after)
-                select gen_random_uuid(), 'export', n % 10, now() + n * interval '1 s', now() + interval '10 days' from generate_series(1, 100000) as n;
-             set session_replication_role = origin;
-             analyze exportbox.job",
-        )
-        .await;
+    let values = "'export', n % 10, now() + n * interval '1 s', now() + interval '10 days'";
+    world.plant_analyzed_jobs(100_000, "kind, priority, run_at, not_after", values).await;
     let plan = plan(&world.admin, ", analyze, buffers", "next_due", NEXT_DUE).await;
     let pages = pages(&plan);
     assert!(pages < 200, "{pages} pages");
@@ -133,7 +98,7 @@ async fn asking_for_the_next_due_instant_reads_a_few_pages_of_a_long_queue() {
 async fn a_filter_reads_the_index_of_its_states_and_not_the_history() {
     let mut world = World::new().await;
     world.may_leave_running = true;
-    world.sql(HISTORY).await;
+    world.plant_history_of_jobs().await;
     let filter = "null, 'export', null, 'query', null, now() - interval '1 day', now()";
     for (states, indexes) in
         [("dead,cancelled", ["job_dead", "job_cancelled"]), ("pending,running", ["job_due|job_expiring", "job_running"])]
@@ -152,17 +117,9 @@ async fn a_filter_reads_the_index_of_its_states_and_not_the_history() {
 async fn a_request_reads_no_history() {
     let mut world = World::new().await;
     world.may_leave_running = true;
-    world.sql(HISTORY).await;
-    world
-        .sql(
-            "set session_replication_role = replica;
-             insert into exportbox.outbox (id, query) select export_id, 'select 1' from exportbox.job;
-             set session_replication_role = origin;
-             analyze exportbox.outbox;
-             select setval(pg_get_serial_sequence('exportbox.job', 'id'), 1000000);
-             select exportbox.register_report('by-day', 'select 1', '{\"day\": \"date\"}', 'app')",
-        )
-        .await;
+    world.plant_history_of_jobs().await;
+    world.plant_requests().await;
+    world.sql("select exportbox.register_report('by-day', 'select 1', '{\"day\": \"date\"}', 'app')").await;
     // In one transaction, whose own figures are there at once.
     world.sql("begin").await;
     let scans = "select coalesce(string_agg(relname || ' ' || seq_scan, ', ' order by relname), '') from pg_stat_xact_user_tables
@@ -178,7 +135,7 @@ async fn a_request_reads_no_history() {
             .await;
     }
     assert_eq!(world.text(scans).await, before);
-    let jobs = world.count("select count(*) from exportbox.job where report = 'by-day'").await;
+    let jobs = world.count(&format!("select count(*) from {JOBS} where report = 'by-day'")).await;
     world.sql("rollback").await;
     assert_eq!(jobs, 1001);
 }

@@ -21,7 +21,7 @@ async fn a_request_whose_worker_is_killed_three_times_is_dead_and_says_why() {
         world.until_query_is_gone(poison).await;
         world.let_leases_lapse().await;
         assert_eq!(world.reap().await.len(), 1);
-        assert_eq!(world.count("select crashes::bigint from exportbox.job").await, crash);
+        assert_eq!(world.count("select crashes::bigint from exportbox.jobs").await, crash);
         world.let_back_offs_end().await;
     }
     gate.open().await;
@@ -71,7 +71,7 @@ async fn a_job_on_its_last_chance_keeps_no_slot_from_those_that_never_crashed() 
     let mut world = World::new().await;
     world.may_leave_running = true;
     let suspects = world.request_many(2, "select 1").await;
-    world.sql("update exportbox.job set crashes = 2").await;
+    world.set_jobs("crashes = 2", "true").await;
     let innocent = world.request_many(2, "select 1").await;
     let queue = world.queue("one");
     let mut claimed = Vec::new();
@@ -83,7 +83,7 @@ async fn a_job_on_its_last_chance_keeps_no_slot_from_those_that_never_crashed() 
     assert_eq!(ids, [suspects[0], innocent[0], innocent[1]]);
     let first = claimed.remove(0);
     queue.settle(first, exportbox::job::StopReason::Shutdown.into()).await.unwrap();
-    world.sql(&format!("update exportbox.job set run_at = now() + interval '1 hour' where export_id = '{}'", suspects[0])).await;
+    world.set_jobs("run_at = now() + interval '1 hour'", &format!("export_id = '{}'", suspects[0])).await;
     queue.request_full_scan();
     let next = queue.cycle(FreeSlots { exports: 1, deliveries: 0 }).await.unwrap().leases;
     assert_eq!(next[0].export_id, suspects[1], "the next has its turn when the first is over");

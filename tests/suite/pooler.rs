@@ -9,6 +9,7 @@ use exportbox::queue::{Queue, QueueError};
 
 use crate::harness::pooler::Pooler;
 use crate::harness::process::{assert_gave_up, code, signal, stderr};
+use crate::harness::rows::WORKERS;
 use crate::harness::{GATED, World, connect, postgres};
 
 #[tokio::test]
@@ -25,7 +26,7 @@ async fn two_workers_export_and_mail_through_a_pooler_of_three_connections() {
     }
     let (one, other) = (one.stop().await, other.stop().await);
     assert_eq!((one.exported + other.exported, one.mailed + other.mailed, one.lease_lost + other.lease_lost), (12, 24, 0));
-    assert_eq!(world.count("select count(*) from exportbox.attempt where outcome <> 'completed'").await, 0);
+    assert_eq!(world.count("select count(*) from exportbox.attempts where outcome <> 'completed'").await, 0);
     assert_eq!(world.mails().len(), 24);
     world.assert_store_is_clean().await;
 
@@ -152,7 +153,7 @@ async fn a_pooled_worker_is_woken_over_the_direct_way_and_counted_without_it() {
     let running = world.start().await;
     world
         .until(&format!(
-            "select waiting_until > now() + interval '1 minute' and listener_pid > 0 from exportbox.worker where id = '{}'",
+            "select waiting_until > now() + interval '1 minute' and listener_pid > 0 from {WORKERS} where id = '{}'",
             running.worker
         ))
         .await;

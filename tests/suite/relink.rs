@@ -36,7 +36,7 @@ async fn every_recipient_gets_a_new_link_that_works_and_nothing_is_exported_agai
     for mail in &mails {
         assert_eq!(reqwest::get(&mail.links[0]).await.unwrap().bytes().await.unwrap(), "one\r\n1\r\n".replace("\r\n", "\n"));
     }
-    assert_eq!(world.count("select leases::bigint from exportbox.job where kind = 'export'").await, 1);
+    assert_eq!(world.count("select attempts::bigint from exportbox.exports").await, 1);
     let line = "select actor || ' ' || detail from exportbox.events where kind = 'relinked'";
     assert_eq!(world.text(line).await, "app 2 mails");
     assert_eq!(relink(&app, id, Some("BOB@example.com")).await, 1, "whatever its case");
@@ -64,7 +64,7 @@ async fn it_is_refused_where_there_is_no_file_or_nobody_to_send_it_to() {
     let world = World::new().await;
     let app = world.app().await;
     let (pending, later) = (world.request("select 1", &[ANN]).await, "run_at => now() + interval '1 day'");
-    world.sql(&format!("update exportbox.job set {} where export_id = '{pending}'", later.replace("=>", "="))).await;
+    world.set_jobs(&later.replace("=>", "="), &format!("export_id = '{pending}'")).await;
     let dead = world.request("select nonsense", &[ANN]).await;
     let (gone, alone, open) =
         (world.request("select 2", &[ANN]).await, world.request("select 3", &[]).await, world.request("select 4", &[ANN]).await);
@@ -72,10 +72,8 @@ async fn it_is_refused_where_there_is_no_file_or_nobody_to_send_it_to() {
     world.sql(register).await;
     let old = world.request_report("brief", json!({}), &format!(", recipients => '{{{ANN}}}'")).await;
     world.drain().await;
-    world.sql(&format!("delete from exportbox.object where export_id = '{gone}'")).await;
-    world
-        .sql(&format!("update exportbox.object set created_at = now() - interval '59 minutes 30 seconds' where export_id = '{old}'"))
-        .await;
+    world.forget_objects(gone).await;
+    world.set_objects(old, "created_at = now() - interval '59 minutes 30 seconds'").await;
     world.hold_deliveries().await;
     assert_eq!(relink(&app, open, None).await, 1);
     for (id, code, words) in [

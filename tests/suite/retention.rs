@@ -11,6 +11,7 @@ use crate::harness::World;
 use crate::harness::explain::pages_of;
 use crate::harness::process::{assert_gave_up, code, json, stdout};
 use crate::harness::requests::refusal;
+use crate::harness::rows::{change_mail_jobs, hold_jobs};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const ANN: &str = "ann@example.com";
@@ -63,51 +64,68 @@ async fn what_is_final_for_long_enough_goes_with_its_files_and_leaves_who_asked_
     let files = world.s3.objects("exports").await.unwrap();
     assert!(files.len() == 1 && files[0].0.contains(&young.to_string()), "{files:?}");
     assert_eq!(world.count("select count(*) from exportbox.leftover").await, 0);
-    assert_eq!(world.count("select count(*) from exportbox.attempt").await, 1);
+    assert_eq!(world.rows_of("attempt").await, 1);
     // The audit says that it was and who had asked.
     let said = "select string_agg(distinct detail, '') from exportbox.audit where what = 'pruned'";
     assert!(world.text(said).await.starts_with("requested by app at "));
-    assert_eq!(world.count("select count(*) from exportbox.event where kind = 'pruned'").await, 3);
-    assert_eq!(world.count(&format!("select count(*) from exportbox.event where kind = 'dead' and export_id = '{}'", ids[1])).await, 0);
+    assert_eq!(world.count("select count(*) from exportbox.events where kind = 'pruned'").await, 3);
+    assert_eq!(world.count(&format!("select count(*) from exportbox.events where kind = 'dead' and export_id = '{}'", ids[1])).await, 0);
 }
 
+/// What is done to an old export: to rows of its own, or by a statement that calls it `$id`.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Mail(&'static str),
+    MailJob(&'static str),
+    Attempts(&'static str),
+    Sql(&'static str),
+}
+
+impl Change {
+    async fn apply(self, world: &World, id: Uuid) {
+        match self {
+            Change::Mail(set) => world.set_deliveries(id, set).await,
+            Change::MailJob(set) => world.set_mail_jobs(id, set).await,
+            Change::Attempts(set) => world.set_attempts(set, &format!("object_key is not null and export_id = '{id}'")).await,
+            Change::Sql(statement) => world.sql(&statement.replace("$id", &format!("'{id}'"))).await,
+        }
+    }
+}
+
+const NO_HOLD: Change = Change::Sql("delete from exportbox.legal_hold");
+
 /// What keeps an old export, how it comes to be so, and how it ends.
-const KEEPS: [(&str, &str, &str); 8] = [
-    (
-        "a link that was promised",
-        "update exportbox.delivery set link_expires_at = now() + interval '1 hour' where export_id = $id",
-        "update exportbox.delivery set link_expires_at = now() where export_id = $id",
-    ),
+const KEEPS: [(&str, &[Change], Change); 8] = [
+    ("a link that was promised", &[Change::Mail("link_expires_at = now() + interval '1 hour'")], Change::Mail("link_expires_at = now()")),
     (
         "a mail that waits",
-        "update exportbox.job set state = 'pending', finished_at = null, run_at = 'infinity' where export_id = $id and kind = 'delivery'",
-        "update exportbox.job set state = 'completed', finished_at = now() - interval '9 days' where export_id = $id and kind = 'delivery'",
+        &[Change::MailJob("state = 'pending', finished_at = null, run_at = 'infinity'")],
+        Change::MailJob("state = 'completed', finished_at = now() - interval '9 days'"),
     ),
     (
         "a mail that is final since yesterday",
-        "update exportbox.job set finished_at = now() where export_id = $id and kind = 'delivery'",
-        "update exportbox.job set finished_at = now() - interval '9 days' where export_id = $id and kind = 'delivery'",
+        &[Change::MailJob("finished_at = now()")],
+        Change::MailJob("finished_at = now() - interval '9 days'"),
     ),
     (
         "an attempt that is not swept for the last time",
-        "update exportbox.attempt set outcome = 'retried', sweep_after = now() + interval '1 hour' where object_key is not null and job_id in (select id from exportbox.job where export_id = $id)",
-        "update exportbox.attempt set sweep_after = 'infinity' where job_id in (select id from exportbox.job where export_id = $id)",
+        &[Change::Attempts("outcome = 'retried', sweep_after = now() + interval '1 hour'")],
+        Change::Attempts("sweep_after = 'infinity'"),
     ),
-    ("a legal hold on it", "select exportbox.place_legal_hold('case 7', export_id => $id)", "delete from exportbox.legal_hold"),
-    (
-        "a legal hold on its recipient",
-        "select exportbox.place_legal_hold('case 7', address => 'ANN@example.com')",
-        "delete from exportbox.legal_hold",
-    ),
+    ("a legal hold on it", &[Change::Sql("select exportbox.place_legal_hold('case 7', export_id => $id)")], NO_HOLD),
+    ("a legal hold on its recipient", &[Change::Sql("select exportbox.place_legal_hold('case 7', address => 'ANN@example.com')")], NO_HOLD),
     (
         "a legal hold on whom a new link was sent to",
-        "update exportbox.delivery set recipient = 'held@example.com' where export_id = $id; select exportbox.place_legal_hold('case 7', address => 'held@example.com')",
-        "delete from exportbox.legal_hold",
+        &[
+            Change::Mail("recipient = 'held@example.com'"),
+            Change::Sql("select exportbox.place_legal_hold('case 7', address => 'held@example.com')"),
+        ],
+        NO_HOLD,
     ),
     (
         "being dead, which is kept for longer",
-        "update exportbox.job set state = 'dead', error_class = 'planted', error = 'Planted.' where export_id = $id and kind = 'delivery'",
-        "update exportbox.job set state = 'completed' where export_id = $id and kind = 'delivery'",
+        &[Change::MailJob("state = 'dead', error_class = 'planted', error = 'Planted.'")],
+        Change::MailJob("state = 'completed'"),
     ),
 ];
 
@@ -121,10 +139,12 @@ async fn nothing_goes_that_anybody_still_needs_and_it_keeps_no_other() {
         for id in [needed, other] {
             world.age(id, 9).await;
         }
-        world.sql(&keep.replace("$id", &format!("'{needed}'"))).await;
+        for change in keep {
+            change.apply(&world, needed).await;
+        }
         world.sql(&prune).await;
         assert_eq!(kept(&world, &[needed, other]).await, [true, false], "{what}");
-        world.sql(&end.replace("$id", &format!("'{needed}'"))).await;
+        end.apply(&world, needed).await;
         world.sql(&prune).await;
         assert_eq!(kept(&world, &[needed]).await, [false], "{what} has ended");
     }
@@ -139,20 +159,11 @@ async fn an_export_that_somebody_works_on_is_passed_over_and_not_waited_for() {
         world.age(id, 9).await;
     }
     let other = world.another_admin().await;
-    other
-        .batch_execute(&format!("begin; select from exportbox.job where export_id = '{}' and kind = 'delivery' for update", ids[0]))
-        .await
-        .unwrap();
+    hold_jobs(&other, &format!("export_id = '{}' and kind = 'delivery'", ids[0])).await;
     world.sql(&format!("set lock_timeout = '10s'; {PRUNE}")).await;
     assert_eq!(kept(&world, &ids).await, [true, false]);
     // It is brought back meanwhile.
-    other
-        .batch_execute(&format!(
-            "update exportbox.job set state = 'pending', finished_at = null where export_id = '{}' and kind = 'delivery'; commit",
-            ids[0]
-        ))
-        .await
-        .unwrap();
+    other.batch_execute(&format!("{}; commit", change_mail_jobs(ids[0], "state = 'pending', finished_at = null"))).await.unwrap();
     world.sql(PRUNE).await;
     assert_eq!(kept(&world, &ids).await, [true, false]);
 }
@@ -162,14 +173,14 @@ async fn what_many_processes_prune_at_once_is_pruned_once() {
     let mut world = World::new().await;
     let ids = world.request_many(40, "select 1 as one").await;
     world.complete(&ids).await;
-    world.sql("update exportbox.job set finished_at = now() - interval '9 days'").await;
+    world.set_jobs("finished_at = now() - interval '9 days'", "true").await;
     world.settings.policy.retention = days(1, 1, 1);
     world.let_chores_be_due().await;
     futures_util::future::join_all((0..6).map(|_| world.drain())).await;
     world.let_chores_be_due().await;
     world.drain().await;
     assert_eq!(world.count("select count(*) from exportbox.outbox").await, 0);
-    assert_eq!(world.count("select count(*) from exportbox.event where kind = 'pruned'").await, 40);
+    assert_eq!(world.count("select count(*) from exportbox.events where kind = 'pruned'").await, 40);
     assert_eq!(world.s3.objects("exports").await.unwrap(), []);
 }
 
@@ -244,7 +255,7 @@ async fn a_person_prunes_by_command_or_function_after_a_dry_run_and_never_by_acc
     let said: Value = operator.query_one("select exportbox.prune(completed => '90 days', dead => '90 days')", &[]).await.unwrap().get(0);
     assert_eq!((&said["exports"], &said["files"]), (&json!(2), &json!(1)), "{said}");
     assert_eq!(kept(&world, &ids).await, [false, false, false]);
-    let who = "select string_agg(distinct split_part(actor, '_', 1), ' ') from exportbox.event where kind = 'pruned'";
+    let who = "select string_agg(distinct split_part(actor, '_', 1), ' ') from exportbox.events where kind = 'pruned'";
     assert_eq!(world.text(who).await, "dba operator");
     // The file goes with the next process that looks.
     world.drain().await;
@@ -294,25 +305,22 @@ async fn uploads_that_nobody_finished_are_aborted_but_those_of_attempts_that_liv
     world.may_leave_running = true;
 }
 
-/// Finished jobs and schedules that are not due, numbered from so many to so many. Foreign keys and triggers off: rows of a history, not requests.
-const HISTORY: &str = "set session_replication_role = replica;
-    insert into exportbox.job (id, export_id, kind, state, started_at, finished_at, error_class, error)
-        select n, gen_random_uuid(), 'export', case when n % 100 = 0 then 'dead' else 'completed' end, now(),
-            now() - n * interval '1 minute', case when n % 100 = 0 then 'query' end, case when n % 100 = 0 then 'Planted.' end
-        from generate_series($from, $to) as n;
-    insert into exportbox.schedule (name, cron, time_zone, requester, report, next_due_at)
-        select 'of-' || n, '0 6 * * *', 'UTC', 'app', 'orders', now() + n * interval '1 hour' from generate_series($from, $to, 20) as n;
-    set session_replication_role = origin;
-    vacuum analyze exportbox.job";
+/// Schedules that are not due, numbered from so many to so many.
+const SCHEDULES: &str = "insert into exportbox.schedule (name, cron, time_zone, requester, report, next_due_at)
+        select 'of-' || n, '0 6 * * *', 'UTC', 'app', 'orders', now() + n * interval '1 hour' from generate_series($from, $to, 20) as n";
 
 #[tokio::test]
 async fn looking_for_what_is_old_enough_or_due_costs_the_same_beside_a_long_history() {
     let world = World::new().await;
     let mut first = Vec::new();
     for (from, to) in [(1, 1000), (1001, 100_000)] {
-        for statement in HISTORY.split(';') {
-            world.sql(&statement.replace("$from", &format!("{from}")).replace("$to", &format!("{to}"))).await;
-        }
+        let (class, error) = ("case when n % 100 = 0 then 'query' end", "case when n % 100 = 0 then 'Planted.' end");
+        let state = "case when n % 100 = 0 then 'dead' else 'completed' end";
+        let finished = format!("now() - (n + {}) * interval '1 minute'", from - 1);
+        let values = format!("'export', {state}, now(), {finished}, {class}, {error}");
+        world.plant_jobs(to + 1 - from, "kind, state, started_at, finished_at, error_class, error", &values).await;
+        world.plant_rows(&SCHEDULES.replace("$from", &format!("{from}")).replace("$to", &format!("{to}"))).await;
+        world.vacuum("analyze").await;
         let statements = [
             ("prune", "(7776000000, 15552000000, 7776000000, true, 200, false)"),
             // All of it is old enough.

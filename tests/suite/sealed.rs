@@ -40,8 +40,7 @@ async fn a_sealed_file_is_what_streaming_gives_in_every_format() {
         }
     }
     let (inside, streamed): (Vec<_>, Vec<_>) = exports.iter().map(|(_, inside, streamed)| (*inside, *streamed)).unzip();
-    let later = format!("update exportbox.job set run_at = now() + interval '1 hour' where export_id = any ('{{{}}}')", join(&streamed));
-    world.sql(&later).await;
+    world.set_jobs("run_at = now() + interval '1 hour'", &format!("export_id = any ('{{{}}}')", join(&streamed))).await;
     world.complete(&inside).await;
     world.settings.exporter = ExporterSetting::Copy;
     world.let_time_pass().await;

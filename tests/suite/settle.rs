@@ -4,9 +4,8 @@ use exportbox::job::{Kind, Lease, Outcome, Receipt, State};
 use exportbox::queue::{QueueError, Settled};
 use futures_util::future::join_all;
 
+use crate::harness::rows::hold_jobs;
 use crate::harness::{World, stale};
-
-const STATEMENTS: &str = "select count(distinct xmin::text) from exportbox.job where state = 'completed'";
 
 /// Requested and claimed by one worker.
 async fn held(world: &World, count: i32) -> Vec<Lease> {
@@ -27,15 +26,15 @@ async fn exports_and_mails_that_are_done_at_once_are_written_at_once() {
         queue.settle(lease, Outcome::Exported(manifest))
     }));
     assert!(settled.await.iter().all(|settled| *settled == Ok(Settled::Done(State::Completed))));
-    assert_eq!(world.count("select count(*) from exportbox.object").await, 40);
-    assert!(world.count(STATEMENTS).await <= 2, "the first alone at most, then the rest");
+    assert_eq!(world.count("select count(*) from exportbox.objects").await, 40);
+    assert!(world.transactions_that_completed(Kind::Export).await <= 2, "the first alone at most, then the rest");
 
     let mails = world.claim("one", 0, 40).await;
     let receipt = || Receipt { provider: "ses", message_id: "m".into(), link_expires_at: chrono::Utc::now(), link_cut_by: None };
     let settled = join_all(mails.into_iter().map(|lease| queue.settle(lease, Outcome::Sent(receipt()))));
     assert!(settled.await.iter().all(|settled| *settled == Ok(Settled::Done(State::Completed))));
-    assert_eq!(world.count("select count(*) from exportbox.delivery where status = 'accepted'").await, 40);
-    assert!(world.count(&format!("{STATEMENTS} and kind = '{}'", Kind::Delivery.as_str())).await <= 2);
+    assert_eq!(world.count("select count(*) from exportbox.deliveries where status = 'accepted'").await, 40);
+    assert!(world.transactions_that_completed(Kind::Delivery).await <= 2);
 }
 
 #[tokio::test]
@@ -53,7 +52,7 @@ async fn of_those_that_are_settled_together_a_lost_lease_writes_nothing_and_the_
     let settled = join_all(leases.iter().map(|lease| queue.settle(stale(lease), Outcome::Exported(world.made_by(lease))))).await;
     let done = settled.iter().filter(|settled| **settled == Ok(Settled::Done(State::Completed))).count();
     assert_eq!((done, &settled[3]), (3, &Ok(Settled::LeaseLost)));
-    assert_eq!(world.count(&format!("select count(*) from exportbox.object where lease_token = '{}'", lost.0)).await, 0);
+    assert_eq!(world.objects_of(lost).await, 0);
 }
 
 #[tokio::test]
@@ -66,7 +65,7 @@ async fn of_those_that_are_settled_together_one_that_is_refused_or_held_keeps_no
     // A key that is taken is refused by a constraint; a row that somebody holds is waited for.
     let taken = world.made_by(&leases[0]);
     let somebody = world.another_admin().await;
-    somebody.batch_execute(&format!("begin; select from exportbox.job where id = {} for update", leases[3].job_id)).await.unwrap();
+    hold_jobs(&somebody, &format!("export_id = '{}'", leases[3].export_id)).await;
     let settle = |number: usize| {
         let mut manifest = world.made_by(&leases[number]);
         if number == 1 {

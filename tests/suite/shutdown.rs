@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use exportbox::sandbox::{Action, Rule};
 
+use crate::harness::rows::WORKERS;
 use crate::harness::{GATED, World};
 
 /// 12 MB: a multipart upload.
@@ -21,10 +22,10 @@ async fn what_does_not_fit_in_the_grace_is_given_back_unburnt() {
     let tally = running.stop().await;
     assert_eq!((tally.claimed, tally.exported, tally.retried), (1, 0, 1));
     assert_eq!(world.backends_of(id).await, 0, "the query ended before the process did");
-    let job = world.job(1).await;
+    let job = world.export_job(id).await;
     assert_eq!((job["state"].as_str(), job["attempt"].as_i64(), job["error"].as_str()), (Some("pending"), Some(0), None));
-    assert_eq!(world.text("select outcome from exportbox.attempt").await, "released");
-    assert_eq!(world.count(&format!("select count(*) from exportbox.worker where id = '{worker}'")).await, 0);
+    assert_eq!(world.text("select outcome from exportbox.attempts").await, "released");
+    assert_eq!(world.count(&format!("select count(*) from {WORKERS} where id = '{worker}'")).await, 0);
     world.assert_store_is_clean().await;
     gate.open().await;
     assert_eq!(world.drain().await.0.exported, 1, "another process has it at once");
@@ -39,7 +40,7 @@ async fn an_upload_that_is_given_back_leaves_nothing_open() {
     let running = world.start().await;
     tokio::time::timeout(Duration::from_secs(20), world.s3.faults().until_hit("UploadPart", 1)).await.unwrap();
     running.stop().await;
-    assert_eq!(world.job(1).await["attempt"], 0);
+    assert_eq!(world.export_job(id).await["attempt"], 0);
     world.assert_store_is_clean().await;
     world.drain().await;
     assert_eq!(world.state(id).await, "completed");
@@ -54,7 +55,7 @@ async fn what_fits_in_the_grace_is_finished_and_nothing_new_is_begun() {
     world.until_at_gate(id).await;
     let opening = async {
         gate.open().await;
-        world.until("select state = 'completed' from exportbox.job where kind = 'export'").await;
+        world.until("select state = 'completed' from exportbox.jobs where kind = 'export'").await;
     };
     let (tally, ()) = tokio::join!(running.stop(), opening);
     assert_eq!((tally.claimed, tally.exported, tally.retried, tally.mailed), (1, 1, 0, 0), "the mail is left to others");
@@ -73,7 +74,7 @@ async fn a_process_stops_on_sigterm_with_code_0_and_leaves_no_lease() {
     assert!(tokio::process::Command::new("/bin/sh").args(["-c", r#"kill -s TERM "$1""#, "kill", &pid]).status().await.unwrap().success());
     let status = tokio::time::timeout(Duration::from_secs(20), process.wait()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(0));
-    let job = world.job(1).await;
+    let job = world.export_job(id).await;
     assert_eq!((job["state"].as_str(), job["attempt"].as_i64()), (Some("pending"), Some(0)));
     gate.open().await;
 }
@@ -103,7 +104,7 @@ async fn a_process_that_is_killed_in_an_upload_costs_one_lease_and_leaves_one_fi
     recipients.sort();
     assert_eq!(recipients, ["ann@example.com", "bob@example.com"]);
     assert_eq!(
-        world.text("select string_agg(outcome, ', ' order by number) from exportbox.attempt where job_id = 1").await,
+        world.text("select string_agg(outcome, ', ' order by number) from exportbox.attempts where kind = 'export'").await,
         "reaped, completed"
     );
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use exportbox::queue::{Listener, Queue, WaitState};
 
+use crate::harness::rows::WORKERS;
 use crate::harness::{GATED, World};
 
 /// No test waits that long: what is done in time was woken.
@@ -27,7 +28,7 @@ async fn listening(world: &World, name: &str) -> (Queue, Listener) {
 
 /// Whether these were woken. What was committed before is heard before what is sent to everybody now.
 async fn woken(world: &World, listeners: &[&Listener]) -> Vec<bool> {
-    world.sql("select pg_notify(channel, 'cancel') from exportbox.worker").await;
+    world.notify("cancel").await;
     let mut woken = Vec::new();
     for listener in listeners {
         tokio::time::timeout(Duration::from_secs(20), listener.cancel.notified()).await.unwrap();
@@ -56,13 +57,13 @@ async fn an_idle_worker_asks_one_statement_for_each_nap_and_stays_marked() {
     world.settings.work.poll = Duration::from_millis(200);
     let running = [world.start().await, world.start().await, world.start().await];
     for one in &running {
-        world.until(&format!("select waiting_until > now() from exportbox.worker where id = '{}'", one.worker)).await;
+        world.until(&format!("select waiting_until > now() from {WORKERS} where id = '{}'", one.worker)).await;
     }
     // One mark lasts for less than ten of these naps.
     for one in &running {
         world.until_it_asks_only(&one.worker, "next_due", 10).await;
     }
-    assert_eq!(world.count("select count(*) from exportbox.worker where waiting_until > now()").await, 3);
+    assert_eq!(world.asleep().await, 3);
     for one in running {
         one.stop().await;
     }
@@ -73,7 +74,7 @@ async fn an_idle_worker_does_a_chore_once_it_is_due() {
     let mut world = World::new().await;
     world.settings.work.poll = Duration::from_millis(100);
     let running = world.start().await;
-    world.until("select waiting_until > now() from exportbox.worker").await;
+    world.until(&format!("select waiting_until > now() from {WORKERS}")).await;
     world.sql("update exportbox.chore set due_at = now() where name = 'prune'").await;
     world.until("select worker is not null and due_at > now() from exportbox.chore where name = 'prune'").await;
     running.stop().await;
@@ -100,7 +101,7 @@ async fn a_request_that_was_inserted_before_the_worker_slept_and_committed_after
     let running = world.start().await;
     world.until_asleep(&running.worker).await;
     app.batch_execute("commit").await.unwrap();
-    world.until("select state = 'completed' from exportbox.job").await;
+    world.until("select state = 'completed' from exportbox.jobs").await;
     world.until_silent(&running.worker, "2 seconds").await;
     running.stop().await;
 }
@@ -121,7 +122,7 @@ async fn a_request_for_later_is_started_at_its_instant() {
     world.until_asleep(&running.worker).await;
     let id = world.request_with("select 1 as one", &[], "run_at => now() + interval '1 second'").await;
     world.until_state(id, "completed").await;
-    let late = "select started_at >= run_at and started_at < run_at + interval '5 seconds' from exportbox.job";
+    let late = "select started_at >= run_at and started_at < run_at + interval '5 seconds' from exportbox.jobs";
     assert!(world.row(late, &[]).await.get::<_, bool>(0));
     running.stop().await;
 }
@@ -178,8 +179,8 @@ async fn a_dead_sleeper_does_not_swallow_the_wake() {
     // The last to fall asleep is the first to be woken.
     dead.wait(POLL).await.unwrap();
     drop(heard);
-    let gone = "select not exists (select from pg_stat_get_activity(worker.listener_pid)) from exportbox.worker where id = 'dead'";
-    world.until(gone).await;
+    let gone = format!("select not exists (select from pg_stat_get_activity(worker.listener_pid)) from {WORKERS} where id = 'dead'");
+    world.until(&gone).await;
     world.request("select 1", &[]).await;
     tokio::time::timeout(Duration::from_secs(20), hears.wake.notified()).await.unwrap();
 }
@@ -201,7 +202,7 @@ async fn a_worker_that_is_full_passes_the_wake_on() {
     let running = two_sleepers(&mut world).await;
     let gate = world.gate().await;
     world.request_many(2, GATED).await;
-    world.until("select count(distinct worker) = 2 from exportbox.job where state = 'running'").await;
+    world.until("select count(distinct worker) = 2 from exportbox.jobs where state = 'running'").await;
     gate.open().await;
     for one in running {
         assert_eq!(one.stop().await.exported, 1);
@@ -219,7 +220,7 @@ async fn a_worker_that_is_full_is_not_woken_in_place_of_one_that_sleeps() {
         world.until_silent(&one.worker, "300 ms").await;
     }
     // A mail slot is free everywhere, but no application asks for that.
-    assert_eq!(world.count("select count(*) from exportbox.worker where waiting_until > now()").await, 1);
+    assert_eq!(world.asleep().await, 1);
     let second = world.request(GATED, &[]).await;
     world.until_at_gate(second).await;
     gate.open().await;
@@ -233,9 +234,9 @@ async fn a_worker_whose_listening_connection_was_lost_listens_again() {
     let world = sleepy().await;
     let running = world.start().await;
     world.until_asleep(&running.worker).await;
-    let listener: i32 = world.row("select listener_pid from exportbox.worker", &[]).await.get(0);
+    let listener: i32 = world.row(&format!("select listener_pid from {WORKERS}"), &[]).await.get(0);
     world.row("select pg_terminate_backend($1)", &[&listener]).await;
-    world.until(&format!("select listener_pid <> {listener} and waiting_until > now() from exportbox.worker")).await;
+    world.until(&format!("select listener_pid <> {listener} and waiting_until > now() from {WORKERS}")).await;
     world.until_asleep(&running.worker).await;
     let id = world.request("select 1 as one", &[]).await;
     world.until_state(id, "completed").await;

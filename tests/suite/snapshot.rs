@@ -7,6 +7,7 @@ use exportbox::queue::FreeSlots;
 use crate::harness::World;
 use crate::harness::explain::{nodes, pages_of, plan};
 use crate::harness::process::stdout;
+use crate::harness::rows::lock_holds;
 
 /// A claim of four, beginning where these marks say.
 fn claim(marks: &str) -> String {
@@ -15,7 +16,7 @@ fn claim(marks: &str) -> String {
 
 /// The marks of a process that has claimed everything so far, as the arguments of the statement.
 async fn marks(world: &World) -> String {
-    let last = "select format('array_fill(%L::timestamptz, array[20]), array_fill(%s::bigint, array[20])', max(run_at), max(id)) from exportbox.job";
+    let last = "select format('array_fill(%L::timestamptz, array[20]), array_fill(%s::bigint, array[20])', max(run_at), max(id)) from exportbox.jobs";
     world.text(last).await
 }
 
@@ -25,7 +26,7 @@ async fn claiming_stays_on_its_index_and_reads_the_same_few_pages_under_an_old_s
     world.may_leave_running = true;
     let queue = world.queue("one");
     world.churn(&queue, 4, 500).await;
-    world.sql("vacuum analyze exportbox.job, exportbox.attempt").await;
+    world.vacuum("analyze").await;
     let fresh_marks = marks(&world).await;
     world.plant_due(8).await;
     let fresh = pages_of(&world.admin, "claim", &claim(&fresh_marks)).await;
@@ -34,7 +35,7 @@ async fn claiming_stays_on_its_index_and_reads_the_same_few_pages_under_an_old_s
     let reader = world.old_snapshot().await;
     world.churn(&queue, 40, 500).await;
     world.let_transactions_pass(20_000).await;
-    world.sql("vacuum exportbox.job, exportbox.attempt").await;
+    world.vacuum("").await;
     let aged_marks = marks(&world).await;
     world.plant_due(8).await;
     let aged = pages_of(&world.admin, "claim", &claim(&aged_marks)).await;
@@ -70,7 +71,7 @@ async fn what_a_running_job_costs_stays_flat_under_an_old_snapshot() {
         queue.settle(lease, exportbox::job::StopReason::Cancelled.into()).await.unwrap();
         (heartbeat, retry)
     };
-    world.sql("vacuum analyze exportbox.job, exportbox.attempt").await;
+    world.vacuum("analyze").await;
     let fresh = figures().await;
     let reader = world.old_snapshot().await;
     world.churn(&queue, 20, 500).await;
@@ -129,7 +130,7 @@ async fn what_came_to_lie_behind_the_last_look_is_found_by_the_next_thorough_one
     let room = FreeSlots { exports: 4, deliveries: 4 };
     // A thorough look that takes long: the next is due after twenty times as long.
     let locker = world.superuser().await;
-    locker.batch_execute("begin; lock table exportbox.control in access exclusive mode").await.unwrap();
+    lock_holds(&locker).await;
     let first = tokio::spawn({
         let queue = queue.clone();
         async move { queue.cycle(room).await.unwrap() }

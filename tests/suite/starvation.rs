@@ -7,6 +7,7 @@ use exportbox::queue::{FreeSlots, Queue};
 use uuid::Uuid;
 
 use crate::harness::World;
+use crate::harness::rows::{hold_attempt, hold_jobs};
 
 const ONE_EXPORT: FreeSlots = FreeSlots { exports: 1, deliveries: 0 };
 
@@ -97,13 +98,13 @@ async fn a_kind_on_hold_does_not_block_the_other() {
     let queue = world.queue("one");
     queue.settle(lease, Outcome::Exported(manifest)).await.unwrap();
     world.request_many(100, "select 1").await;
-    world.sql("insert into exportbox.control (scope, error_class, reason) values ('export', 'store_config', 'why')").await;
+    world.hold("export", "store_config", "why", "null").await;
     let leases = queue.cycle(FreeSlots { exports: 4, deliveries: 4 }).await.unwrap().leases;
     assert_eq!(leases.iter().map(|lease| lease.kind).collect::<Vec<_>>(), [Kind::Delivery]);
     for lease in leases {
         queue.settle(lease, exportbox::job::StopReason::Shutdown.into()).await.unwrap();
     }
-    world.sql("delete from exportbox.control").await;
+    world.lift_holds().await;
     queue.request_full_scan();
     let leases = queue.cycle(FreeSlots { exports: 4, deliveries: 0 }).await.unwrap().leases;
     assert_eq!(leases.len(), 4, "what was held is taken up again");
@@ -117,7 +118,7 @@ async fn requests_that_came_too_late_do_not_delay_one_that_is_in_time() {
     let mut world = World::new().await;
     world.may_leave_running = true;
     world.request_many(250, "select 1").await;
-    world.sql("update exportbox.job set not_after = now() - interval '1 second'").await;
+    world.set_jobs("not_after = now() - interval '1 second'", "true").await;
     let in_time = world.request("select 1", &[]).await;
     let cycle = world.queue("one").cycle(ONE_EXPORT).await.unwrap();
     assert_eq!((cycle.expired, cycle.leases.len()), (100, 1), "expired a hundred at a time");
@@ -130,7 +131,7 @@ async fn lost_leases_that_cannot_be_reaped_now_do_not_hide_the_others() {
     world.request_many(130, "select 1").await;
     assert_eq!(world.claim("lost", 130, 0).await.len(), 130);
     world.let_leases_lapse().await;
-    world.sql("begin; select from exportbox.job order by id limit 110 for update").await;
+    hold_jobs(&world.admin, "true order by id limit 110").await;
     assert_eq!(world.reap().await.len(), 20, "those behind a hundred and ten that somebody has locked");
     world.sql("commit").await;
     assert_eq!([world.reap().await.len(), world.reap().await.len(), world.reap().await.len()], [100, 10, 0]);
@@ -145,8 +146,7 @@ async fn a_reap_that_somebody_holds_up_keeps_nobody_from_claiming() {
     world.let_leases_lapse().await;
     world.request("select 1 as one", &[]).await;
     let somebody = world.another_admin().await;
-    let held = format!("begin; select from exportbox.attempt where lease_token = '{}' for update", lost.token.0);
-    somebody.batch_execute(&held).await.unwrap();
+    hold_attempt(&somebody, &lost).await;
     let cycle = world.queue("one").cycle(FreeSlots { exports: 1, deliveries: 0 }).await.unwrap();
     assert_eq!((cycle.reaped.len(), cycle.leases.len()), (0, 1));
     somebody.batch_execute("rollback").await.unwrap();

@@ -9,29 +9,25 @@ use uuid::Uuid;
 
 use crate::harness::World;
 use crate::harness::jobs::{Planted, everything, plant, statement};
+use crate::harness::rows::ATTEMPTS;
 
-/// What may be true of a job before a verb comes, beside its state. Each puts a planted job there.
-const CIRCUMSTANCES: &[(&str, &str)] = &[
-    ("nothing special", "select"),
-    ("its not_after has passed", "update exportbox.job set not_after = now() where id = $1 and state = 'pending'"),
-    ("it is for later", "update exportbox.job set run_at = now() + interval '1 hour' where id = $1 and state = 'pending'"),
-    ("cancel was asked for", "update exportbox.job set cancel_requested_at = now() where id = $1 and state = 'running'"),
-    ("its attempts are used up", "update exportbox.job set attempt = 5 where id = $1"),
-    ("its lease has expired", "update exportbox.job set lease_expires_at = now() - interval '1 s' where id = $1 and state = 'running'"),
-    (
-        "its lease has expired for the third time",
-        "update exportbox.job set lease_expires_at = now() - interval '1 s', crashes = 2 where id = $1 and state = 'running'",
-    ),
-    (
-        "its lease has expired with its attempts used up",
-        "update exportbox.job set lease_expires_at = now() - interval '1 s', attempt = 5 where id = $1 and state = 'running'",
-    ),
+/// What may be true of a job before a verb comes, beside its state: what is set of a planted job, and in which state.
+const CIRCUMSTANCES: &[(&str, &str, Option<State>)] = &[
+    ("nothing special", "", None),
+    ("its not_after has passed", "not_after = now()", Some(State::Pending)),
+    ("it is for later", "run_at = now() + interval '1 hour'", Some(State::Pending)),
+    ("cancel was asked for", "cancel_requested_at = now()", Some(State::Running)),
+    ("its attempts are used up", "attempt = 5", None),
+    ("its lease has expired", "lease_expires_at = now() - interval '1 s'", Some(State::Running)),
+    ("its lease has expired for the third time", "lease_expires_at = now() - interval '1 s', crashes = 2", Some(State::Running)),
+    ("its lease has expired with its attempts used up", "lease_expires_at = now() - interval '1 s', attempt = 5", Some(State::Running)),
     (
         "its lease has expired after a cancel",
-        "update exportbox.job set lease_expires_at = now() - interval '1 s', cancel_requested_at = now() where id = $1 and state = 'running'",
+        "lease_expires_at = now() - interval '1 s', cancel_requested_at = now()",
+        Some(State::Running),
     ),
-    ("its deadline is long past", "update exportbox.job set deadline_at = now() - interval '1 day' where id = $1 and state = 'running'"),
-    ("its deadline has just passed", "update exportbox.job set deadline_at = now() - interval '1 s' where id = $1 and state = 'running'"),
+    ("its deadline is long past", "deadline_at = now() - interval '1 day'", Some(State::Running)),
+    ("its deadline has just passed", "deadline_at = now() - interval '1 s'", Some(State::Running)),
 ];
 
 fn verbs() -> BTreeSet<&'static str> {
@@ -89,7 +85,7 @@ async fn act(client: &Client, verb: &str, job: Planted, token: Uuid) {
 }
 
 async fn state(client: &Client, job: Planted) -> State {
-    let row = client.query_one("select state from exportbox.job where id = $1", &[&job.id]).await.unwrap();
+    let row = client.query_one("select state from exportbox.jobs where id = $1", &[&job.id]).await.unwrap();
     State::parse(row.get(0)).unwrap()
 }
 
@@ -101,11 +97,11 @@ async fn each_verb_leads_from_each_state_to_exactly_the_states_of_the_table() {
         for verb in verbs().into_iter().filter(|verb| serves(verb, kind)) {
             for from in State::ALL {
                 let mut reached = BTreeSet::new();
-                for (circumstance, put) in CIRCUMSTANCES {
+                for (circumstance, set, of) in CIRCUMSTANCES {
                     client.batch_execute("begin").await.unwrap();
                     let job = plant(client, kind, from).await;
-                    if *put != "select" {
-                        client.execute(*put, &[&job.id]).await.unwrap();
+                    if !set.is_empty() && of.is_none_or(|state| state == from) {
+                        world.set_jobs(set, &format!("id = '{}'", job.id)).await;
                     }
                     let before = everything(client).await;
                     act(client, verb, job, job.token).await;
@@ -113,7 +109,7 @@ async fn each_verb_leads_from_each_state_to_exactly_the_states_of_the_table() {
                     if to != from {
                         reached.insert(to.as_str());
                     } else if verb == "exportbox.cancel" && from == State::Running {
-                        let asked = "select cancel_requested_at is not null from exportbox.job where id = $1";
+                        let asked = "select cancel_requested_at is not null from exportbox.jobs where id = $1";
                         assert!(client.query_one(asked, &[&job.id]).await.unwrap().get::<_, bool>(0), "cancel left no flag");
                     } else {
                         assert_eq!(everything(client).await, before, "{verb} changed a {from} {} ({circumstance})", kind.as_str());
@@ -182,10 +178,10 @@ async fn whatever_ends_a_lease_closes_its_attempt() {
         for transition in TRANSITIONS.iter().filter(|transition| transition.from == State::Running && serves(transition.verb, kind)) {
             client.batch_execute("begin").await.unwrap();
             let job = plant(client, kind, State::Running).await;
-            client.execute("update exportbox.job set lease_expires_at = now() - interval '1 s' where id = $1", &[&job.id]).await.unwrap();
+            world.let_leases_lapse().await;
             act(client, transition.verb, job, job.token).await;
-            let closed = "select finished_at is not null and outcome is not null from exportbox.attempt where lease_token = $1";
-            assert!(client.query_one(closed, &[&job.token]).await.unwrap().get::<_, bool>(0), "{}", transition.verb);
+            let closed = format!("select finished_at is not null and outcome is not null from {ATTEMPTS} where lease_token = $1");
+            assert!(client.query_one(&closed, &[&job.token]).await.unwrap().get::<_, bool>(0), "{}", transition.verb);
             client.batch_execute("rollback").await.unwrap();
         }
     }

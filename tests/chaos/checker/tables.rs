@@ -49,10 +49,10 @@ impl Tables {
         let exports = admin
             .query(
                 "select o.id, count(distinct j.id), coalesce(min(j.state), ''), coalesce(min(j.error_class), ''),
-                     count(a.lease_token) filter (where a.outcome = 'completed')
+                     count(a.number) filter (where a.outcome = 'completed')
                  from exportbox.outbox o
-                 left join exportbox.job j on j.export_id = o.id and j.kind = 'export'
-                 left join exportbox.attempt a on a.job_id = j.id
+                 left join exportbox.jobs j on j.export_id = o.id and j.kind = 'export'
+                 left join exportbox.attempts a on a.job_id = j.id
                  group by o.id",
                 &[],
             )
@@ -72,7 +72,7 @@ impl Tables {
                 (row.get(0), export)
             })
             .collect();
-        let objects = admin.query("select export_id, key, bytes, rows from exportbox.object order by export_id, part", &[]).await.unwrap();
+        let objects = admin.query("select export_id, key, bytes, rows from exportbox.objects order by export_id, part", &[]).await.unwrap();
         for row in objects {
             let export = exports.get_mut(&row.get(0)).expect("a foreign key says so");
             export.objects.push((row.get(1), row.get(2)));
@@ -81,8 +81,8 @@ impl Tables {
         let deliveries = admin
             .query(
                 "select d.recipient, d.job_id, d.export_id, d.status, coalesce(d.error_class, ''), d.link_expires_at,
-                     (select count(*) from exportbox.event e where e.job_id = d.job_id and e.kind = 'unknown')
-                 from exportbox.delivery d",
+                     (select count(*) from exportbox.events e where e.job_id = d.job_id and e.kind = 'unknown')
+                 from exportbox.deliveries d",
                 &[],
             )
             .await
@@ -103,7 +103,7 @@ impl Tables {
             })
             .collect();
         assert_eq!(count, deliveries.len(), "a recipient has two deliveries");
-        let attempts = "select count(*), count(*) filter (where exporter = 'aws_s3'), count(*) filter (where outcome = 'reaped') from exportbox.attempt";
+        let attempts = "select count(*), count(*) filter (where exporter = 'aws_s3'), count(*) filter (where outcome = 'reaped') from exportbox.attempts";
         let attempts = admin.query_one(attempts, &[]).await.unwrap();
         Tables { orders, exports, deliveries, attempts: attempts.get(0), inside: attempts.get(1), reaped: attempts.get(2) }
     }
@@ -112,25 +112,24 @@ impl Tables {
 /// How many of these processes have ever claimed a job.
 pub async fn workers_among(admin: &Client, pids: &[u32]) -> u64 {
     let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
-    let worked = "select count(distinct worker) from exportbox.attempt where split_part(worker, ':', 2) = any($1)";
+    let worked = "select count(distinct worker) from exportbox.attempts where split_part(worker, ':', 2) = any($1)";
     admin.query_one(worked, &[&pids]).await.unwrap().get::<_, i64>(0).unsigned_abs()
 }
 
 /// What must not be there when everything has ended.
 pub async fn left_over(admin: &Client) -> Vec<String> {
     let questions = [
-        "select format('job %s (%s of %s) is %s: %s', id, kind, export_id, state, error_class) from exportbox.job
+        "select format('job %s (%s of %s) is %s: %s', id, kind, export_id, state, error_class) from exportbox.jobs
          where state in ('pending', 'running')",
         "select format('job %s is %s and holds a lease', id, state) from exportbox.job where lease_token is not null and state <> 'running'",
-        "select format('attempt %s of job %s is open', number, job_id) from exportbox.attempt where finished_at is null",
+        "select format('attempt %s of job %s is open', number, job_id) from exportbox.attempts where finished_at is null",
         "select format('attempt %s of job %s (%s) is not swept', number, job_id, outcome) from exportbox.attempt
          where object_key is not null and outcome <> 'completed' and (swept_at is null or sweep_after < 'infinity')",
         "select format('%s is on hold: %s', scope, reason) from exportbox.control",
         "select format('backend %s still runs for %s', pid, application_name) from pg_stat_activity
          where application_name like 'exportbox %' and pid <> pg_backend_pid()",
-        "select format('delivery %s is %s although its job is %s', d.job_id, d.status, j.state)
-         from exportbox.delivery d join exportbox.job j on j.id = d.job_id
-         where d.status in ('pending', 'sending') and j.state not in ('pending', 'running')",
+        "select format('delivery %s is %s although its job is %s', job_id, status, job_state) from exportbox.deliveries
+         where status in ('pending', 'sending') and job_state not in ('pending', 'running')",
     ];
     let mut left = Vec::new();
     for question in questions {

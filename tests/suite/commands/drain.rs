@@ -20,7 +20,7 @@ async fn drain_is_0_when_nothing_due_is_left() {
     world.request("select 1", &["ann@example.com", "bob@example.com"]).await;
     world.request_with("select 1", &[], "run_at => now() + interval '1 day'").await;
     world.request_with("select 1", &[], "not_after => now() + interval '1 hour'").await;
-    world.sql("update exportbox.job set not_after = now() - interval '1 s' where not_after is not null").await;
+    world.set_jobs("not_after = now() - interval '1 s'", "not_after is not null").await;
     let (code, summary) = drain(&world, &[], &[]).await;
     let counts = ["claimed", "exported", "mailed", "retried", "dead", "cancelled", "expired", "due", "waiting", "running_elsewhere"];
     let counted: Vec<i64> = counts.iter().map(|name| summary[name].as_i64().unwrap()).collect();
@@ -65,9 +65,9 @@ async fn drain_is_2_when_a_wrong_setting_holds_work_up_and_says_which() {
     assert_eq!((code, &summary["dead"], &summary["waiting"]), (2, &0.into(), &1.into()), "{summary}");
     assert!(summary["on_hold"].as_str().unwrap().contains("bucket"), "{summary}");
     assert_eq!(world.state(id).await, "pending");
-    assert_eq!(world.count("select attempt::bigint from exportbox.job").await, 0, "burnt by a wrong setting");
+    assert_eq!(world.count("select attempt::bigint from exportbox.jobs").await, 0, "burnt by a wrong setting");
     // Mended, and its next look due: the hold goes by itself.
-    world.sql("update exportbox.control set probe_at = now()").await;
+    world.set_probes("now()").await;
     assert_eq!(drain(&world, &[], &[]).await.0, 0);
     assert_eq!(world.state(id).await, "completed");
 }

@@ -29,11 +29,11 @@ async fn run_stops_on_sigterm_and_gives_its_job_back_unburnt() {
         signal(&child, name).await;
         let output = ended(child).await;
         assert_eq!(code(&output), 0, "{}", stderr(&output));
-        let job = world.row("select state, attempt, started_at is not null from exportbox.job where export_id = $1", &[&id]).await;
+        let job = world.row("select state, attempt, started_at is not null from exportbox.jobs where export_id = $1", &[&id]).await;
         assert_eq!((job.get::<_, &str>(0), job.get::<_, i16>(1), job.get::<_, bool>(2)), ("pending", 0, true));
         let outcome = "select outcome from exportbox.attempts where export_id = $1";
         assert_eq!(world.row(outcome, &[&id]).await.get::<_, &str>(0), "released");
-        assert_eq!(world.count("select count(*) from exportbox.worker").await, 0, "a process that is gone is still listed");
+        assert_eq!(world.rows_of("worker").await, 0, "a process that is gone is still listed");
         world.until(&format!("select count(*) = 0 from pg_stat_activity where application_name = 'exportbox export {id}'")).await;
         world.assert_store_is_clean().await;
         world.sql("delete from exportbox.outbox").await;

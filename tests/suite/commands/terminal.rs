@@ -50,7 +50,12 @@ async fn status_fits_a_screen_and_keeps_the_ids_whole() {
     }
     world.drain().await;
     world
-        .sql("insert into exportbox.control (scope, error_class, reason) values ('export', 'store_config', 'The bucket is missing. Create it, or set EXPORTBOX_BUCKET to one that is there; what waits goes on by itself then.')")
+        .hold(
+            "export",
+            "store_config",
+            "The bucket is missing. Create it, or set EXPORTBOX_BUCKET to one that is there; what waits goes on by itself then.",
+            "null",
+        )
         .await;
     let page = seen(&stdout(&world.run_on_terminal("status", &[]).await));
     let rows: usize = page.iter().map(|line| line.chars().count().div_ceil(80).max(1)).sum();

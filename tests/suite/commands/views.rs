@@ -135,8 +135,6 @@ async fn health_is_0_while_the_database_serves() {
     assert!(stdout(&human).starts_with("0 due"), "{}", stdout(&human));
     let health = json(&world.run(&["health", "--json"]).await);
     assert_eq!((&health["due"], &health["waiting"], &health["running"], &health["dead"]), (&0.into(), &1.into(), &0.into(), &1.into()));
-    world
-        .sql("insert into exportbox.control (scope, error_class, reason) values ('export', 'store_config', 'The bucket is missing.')")
-        .await;
+    world.hold("export", "store_config", "The bucket is missing.", "null").await;
     assert!(stdout(&world.run(&["health"]).await).contains("ON HOLD  export: The bucket is missing."));
 }

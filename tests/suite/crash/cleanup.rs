@@ -66,7 +66,7 @@ async fn what_a_crash_left_is_swept_though_the_sweeper_crashes_between_any_two_s
 /// The worker stalls while its query runs; whoever takes its lease is killed before it has ended that query.
 async fn crash_while_the_query_runs(path: Path) -> Scene {
     let mut scene = Scene::new(path).await;
-    scene.world.sql("delete from exportbox.job").await;
+    scene.world.forget_jobs().await;
     (scene.query, scene.id) = (GATED, scene.world.request(GATED, super::RECIPIENTS).await);
     let (world, id) = (&scene.world, scene.id);
     let gate = world.gate().await;

@@ -4,6 +4,7 @@ use exportbox::sandbox::{Action, Rule, SesOptions};
 
 use super::QUERY;
 use crate::harness::World;
+use crate::harness::rows::JOBS;
 
 const ANN: &[&str] = &["ann@example.com"];
 
@@ -40,8 +41,8 @@ async fn a_rejected_mail_dies_and_the_others_get_theirs() {
     assert_eq!((&export["state"], &export["undelivered"]), (&"completed".into(), &1.into()));
     assert_eq!(world.mails().len(), 2);
     // Neither what SES said nor the address is in any error.
-    let shown = "select concat((select string_agg(concat(error, error_class), '') from exportbox.job), (select string_agg(error, '') from exportbox.delivery), \
-        (select string_agg(error, '') from exportbox.attempt), (select string_agg(detail, '') from exportbox.event))";
+    let shown = "select concat((select string_agg(concat(error, error_class), '') from exportbox.jobs), (select string_agg(error, '') from exportbox.deliveries), \
+        (select string_agg(error, '') from exportbox.attempts), (select string_agg(detail, '') from exportbox.events))";
     let shown = world.text(shown).await;
     assert!(shown.contains("rejects") && !shown.contains("canary") && !shown.contains("bob@"), "{shown}");
 }
@@ -169,7 +170,7 @@ async fn a_wrong_bucket_buries_no_mail() {
     assert!(left.on_hold.is_some(), "a missing bucket holds the mails");
     assert_eq!(world.statuses(id).await, ["ann@example.com pending store_config"]);
     world.settings.bucket = right;
-    world.sql("update exportbox.control set probe_at = now()").await;
+    world.set_probes("now()").await;
     world.let_time_pass().await;
     world.complete(&[id]).await;
     assert_eq!(world.statuses(id).await, ["ann@example.com accepted"]);
@@ -197,11 +198,11 @@ async fn an_outage_of_the_store_burns_no_attempt_and_is_asked_ever_less_often() 
         assert_eq!(world.state(id).await, "pending");
         world.let_time_pass().await;
     }
-    let job = "select (attempt, leases)::text from exportbox.job";
-    assert_eq!(world.text(job).await, "(0,7)");
+    let job = format!("select (attempt, leases)::text from {JOBS}");
+    assert_eq!(world.text(&job).await, "(0,7)");
     world.drain().await;
     // The eighth delay of the class is 256 s, a quarter more or less.
-    assert!(world.count("select extract(epoch from run_at - now())::bigint from exportbox.job").await > 150);
+    assert!(world.count("select extract(epoch from run_at - now())::bigint from exportbox.jobs").await > 150);
     world.let_time_pass().await;
     world.s3.faults().clear();
     world.complete(&[id]).await;

@@ -65,15 +65,12 @@ async fn no_mail_exists_before_the_manifest_does() {
         let (tally, _) = world.drain().await;
         assert_eq!((tally.exported, tally.mailed), (0, 0));
         assert_eq!(world.state(id).await, "running");
-        let made = "select (select count(*) from exportbox.object) + (select count(*) from exportbox.delivery)";
+        let made = "select (select count(*) from exportbox.objects) + (select count(*) from exportbox.deliveries)";
         assert_eq!(world.count(made).await, 0);
         assert_eq!(world.ses.faults().hits("SendEmail"), 0);
         // Its lease runs out, and another attempt brings it to its end.
-        world
-            .sql(&format!(
-                "drop trigger refuse on exportbox.{table}; update exportbox.job set lease_expires_at = now() - interval '1 second'"
-            ))
-            .await;
+        world.sql(&format!("drop trigger refuse on exportbox.{table}")).await;
+        world.let_leases_lapse().await;
         world.drain().await;
         world.let_time_pass().await;
         world.complete(&[id]).await;
@@ -91,7 +88,8 @@ async fn an_export_is_delivering_until_the_last_mail_is_final() {
     let export = world.export(id).await;
     assert_eq!((&export["state"], &export["finished_at"], &export["mails"]), (&"delivering".into(), &serde_json::Value::Null, &2.into()));
     world.let_deliveries_go().await;
-    world.sql("update exportbox.job set run_at = now() + interval '1 hour' where id = (select max(id) from exportbox.job)").await;
+    let bob = format!("id = (select job_id from exportbox.deliveries where export_id = '{id}' and recipient = 'bob@example.com')");
+    world.set_jobs("run_at = now() + interval '1 hour'", &bob).await;
     world.drain().await;
     assert_eq!((world.mails().len(), world.state(id).await.as_str()), (1, "delivering"));
     world.let_time_pass().await;

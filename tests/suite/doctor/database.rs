@@ -27,7 +27,7 @@ async fn a_set_up_that_works_has_nothing_to_do_and_nothing_of_the_look_stays() {
     let written: u64 = ["PutObject", "CompleteMultipartUpload"].iter().filter_map(|operation| counts.get(*operation)).sum();
     assert_eq!(written, 2, "each exporter has written once: {counts:?}");
     world.assert_store_is_clean().await;
-    assert_eq!(world.count("select (select count(*) from exportbox.job) + (select count(*) from exportbox.event)").await, 0);
+    assert_eq!(world.count("select (select count(*) from exportbox.jobs) + (select count(*) from exportbox.events)").await, 0);
     assert!(world.mails().is_empty());
 }
 
@@ -135,7 +135,7 @@ async fn what_is_on_hold_and_what_is_dead_is_told() {
     world.drain().await;
     assert_eq!(world.state(id).await, "dead");
     assert_found(&world.doctor().await, "work", CheckStatus::Warn, &["1 dead", "exportbox requeue"]);
-    world.sql("insert into exportbox.control (scope, error_class, reason) values ('delivery', 'mail_config', 'Planted.')").await;
+    world.hold("delivery", "mail_config", "Planted.", "null").await;
     assert_found(&world.doctor().await, "work", CheckStatus::Warn, &["delivery: Planted."]);
 }
 

@@ -58,7 +58,7 @@ async fn every_right_value_is_taken_and_comes_to_a_file() {
     let made = i64::try_from(RIGHT.len()).unwrap();
     assert_eq!(world.requests_and_jobs().await, (made, made));
     // A second is enough for one row, but not on every machine at every moment.
-    world.sql("update exportbox.job set timeout = interval '1 hour' where timeout = interval '1 second'").await;
+    world.set_jobs("timeout = interval '1 hour'", "timeout = interval '1 second'").await;
     world.drain().await;
     let unfinished = "select string_agg(state || ' ' || coalesce(error, ''), '; ') from exportbox.exports where state <> 'completed'";
     assert_eq!(world.text(unfinished).await, "");

@@ -202,7 +202,7 @@ async fn a_disabled_report_takes_no_requests_until_it_is_registered_again() {
     assert!(said.message.contains("disabled"), "{said:?}");
     assert_eq!(registered(&operator, register).await, 2);
     world.app().await.batch_execute("select exportbox.request_export('daily')").await.unwrap();
-    let events = "select string_agg(kind || ': ' || detail || ' by ' || split_part(actor, '_', 1), ', ' order by id) from exportbox.event";
+    let events = "select string_agg(kind || ': ' || detail || ' by ' || split_part(actor, '_', 1), ', ' order by id) from exportbox.events";
     let expected = "report_registered: daily version 1 by operator, report_disabled: daily version 1 by operator, \
         report_registered: daily version 2 by operator";
     assert_eq!(world.text(events).await, expected);

@@ -54,7 +54,7 @@ async fn every_form_of_insert_makes_one_pending_job_per_row_at_commit_and_nothin
         app.batch_execute("commit").await.unwrap();
         assert_eq!(world.requests_and_jobs().await, (before.0 + rows, before.1 + rows), "after the commit: {form}");
         let one_each =
-            "select count(*) from exportbox.outbox as o where 1 <> (select count(*) from exportbox.job as j where j.export_id = o.id)";
+            "select count(*) from exportbox.outbox as o where 1 <> (select count(*) from exportbox.jobs as j where j.export_id = o.id)";
         assert_eq!(world.count(one_each).await, 0, "{form}");
         // Keys and given ids are free again for the next form.
         world.sql("delete from exportbox.outbox").await;
@@ -103,7 +103,7 @@ async fn what_a_request_wishes_reaches_its_job() {
     let world = World::new().await;
     let wishes = "run_at => '2031-01-01 00:00Z', not_after => '2031-01-02 00:00Z', priority => 7, timeout => '90 s', max_attempts => 9";
     let id = world.request_with("select 1", &[], wishes).await;
-    let job: serde_json::Value = world.row("select to_jsonb(j) from exportbox.job as j where export_id = $1", &[&id]).await.get(0);
+    let job = world.export_job(id).await;
     assert_eq!(
         (job["priority"].as_i64(), job["max_attempts"].as_i64(), job["timeout"].as_str(), job["attempt"].as_i64()),
         (Some(7), Some(9), Some("00:01:30"), Some(0))

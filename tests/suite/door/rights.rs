@@ -51,7 +51,7 @@ async fn a_requester_sees_its_own_requests_and_none_of_others() {
     let id = world.request("select 1", &["ann@example.com"]).await;
     world.drain().await;
     // Something in every view.
-    world.sql(&format!("insert into exportbox.event (export_id, kind) values ('{id}', 'link_cut')")).await;
+    world.note_event(id, "link_cut").await;
     for (view, column) in VIEWS {
         let look = format!("select count(*) from exportbox.{view} where {column} = $1");
         assert!(app.query_one(&look, &[&id]).await.unwrap().get::<_, i64>(0) > 0, "{view} hides the requester's own");
@@ -69,7 +69,7 @@ async fn a_function_of_the_callers_own_in_a_where_clause_sees_no_row_of_others()
     let other = world.login("other", &["exportbox_requester"]).await;
     let id = world.request("select 1", &["ann@example.com"]).await;
     world.drain().await;
-    world.sql(&format!("insert into exportbox.event (export_id, kind) values ('{id}', 'link_cut')")).await;
+    world.note_event(id, "link_cut").await;
     // Cheaper than any check, so the planner would ask it first; it fails as soon as it is shown anything.
     other
         .batch_execute(
@@ -179,6 +179,6 @@ async fn requesters_stop_and_requeue_their_own_exports_and_operators_all() {
     assert_eq!((cancelled.as_str(), world.state(id).await.as_str()), ("cancelled", "cancelled"));
     let requeued: i32 = operator.query_one("select exportbox.requeue($1)", &[&id]).await.unwrap().get(0);
     assert_eq!((requeued, world.state(id).await.as_str()), (1, "pending"));
-    let actors = "select string_agg(kind || ' by ' || split_part(actor, '_', 1), ', ' order by id) from exportbox.event";
+    let actors = "select string_agg(kind || ' by ' || split_part(actor, '_', 1), ', ' order by id) from exportbox.events";
     assert_eq!(world.text(actors).await, "cancelled by app, requeued by operator");
 }

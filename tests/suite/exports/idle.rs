@@ -7,8 +7,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::harness::World;
+use crate::harness::rows::ATTEMPTS;
 
-const PID: &str = "select backend_pid from exportbox.attempt join exportbox.job on job.id = attempt.job_id where job.export_id = $1";
+const PID: &str = "select backend_pid from exportbox.attempts where export_id = $1 and kind = 'export'";
 
 async fn registered(world: &World, name: &str, query: &str, run_as: &str) {
     world.sql(&format!("select exportbox.register_report('{name}', $q${query}$q$, run_as => '{run_as}')")).await;
@@ -96,8 +97,8 @@ async fn whoever_ends_a_lost_query_leaves_what_its_connection_serves_now() {
     let gate = world.gate().await;
     let second = world.request_report("gated", json!({}), "").await;
     world.until_at_gate(second).await;
-    let lost = "select backend_start from exportbox.attempt where backend_pid = $1 order by started_at limit 1";
-    let started_at = world.row(lost, &[&pid]).await.get(0);
+    let lost = format!("select backend_start from {ATTEMPTS} where backend_pid = $1 order by started_at limit 1");
+    let started_at = world.row(&lost, &[&pid]).await.get(0);
     let source = exportbox::source::Source::new(world.settings.source.clone());
     assert_eq!(source.end_backend(Backend { pid, started_at }).await, Ok(false), "that work is over");
     gate.open().await;

@@ -38,7 +38,7 @@ const SHOWN: &str = "select concat(
     (select string_agg(to_jsonb(e)::text, '') from exportbox.exports as e), (select string_agg(to_jsonb(j)::text, '') from exportbox.jobs as j),
     (select string_agg((to_jsonb(a) - 'error_detail')::text, '') from exportbox.attempts as a),
     (select string_agg(to_jsonb(d)::text, '') from exportbox.deliveries as d), (select string_agg(to_jsonb(v)::text, '') from exportbox.events as v),
-    (select string_agg(to_jsonb(j)::text, '') from exportbox.job as j), (select string_agg(to_jsonb(v)::text, '') from exportbox.event as v))";
+    (select string_agg(to_jsonb(j)::text, '') from exportbox.jobs as j), (select string_agg(to_jsonb(v)::text, '') from exportbox.events as v))";
 
 #[tokio::test]
 async fn a_bad_query_dies_at_its_first_attempt_and_says_nothing_of_the_data() {
@@ -147,7 +147,7 @@ async fn a_query_that_runs_past_its_time_is_tried_again() {
         (&"pending".into(), &"timeout".into(), &1.into()),
         "{export}"
     );
-    world.sql("update exportbox.job set run_at = now()").await;
+    world.set_jobs("run_at = now()", "true").await;
     world.drain().await;
     let export = world.export(id).await;
     assert_eq!((&export["state"], &export["error_class"], &export["attempts"]), (&"dead".into(), &"timeout".into(), &2.into()), "{export}");

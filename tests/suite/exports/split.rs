@@ -9,6 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::harness::World;
+use crate::harness::rows::ATTEMPTS;
 
 /// Stops whoever gets there while the gate is closed.
 const GATE: &str = "case when id = 2500 then (select 1 from (select pg_advisory_xact_lock_shared(1)) as gate) end as gated";
@@ -57,8 +58,10 @@ impl World {
 
     /// How many backends the last attempt of this export had.
     async fn backends_had(&self, id: Uuid) -> i64 {
-        let had = "select 1 + coalesce(cardinality(attempt.more_pids), 0)::bigint from exportbox.attempt join exportbox.job on job.id = attempt.job_id
-            where job.export_id = $1 order by attempt.number desc limit 1";
-        self.row(had, &[&id]).await.get(0)
+        let had = format!(
+            "select 1 + coalesce(cardinality(attempt.more_pids), 0)::bigint from {ATTEMPTS}
+            where attempt.export_id = $1 order by attempt.number desc limit 1"
+        );
+        self.row(&had, &[&id]).await.get(0)
     }
 }

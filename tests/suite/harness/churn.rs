@@ -41,7 +41,7 @@ impl World {
                 }
             }
             // A transaction of its own, as every beat is.
-            self.sql("update exportbox.job set lease_expires_at = lease_expires_at + interval '1 second' where state = 'running'").await;
+            self.set_jobs("lease_expires_at = lease_expires_at + interval '1 second'", "state = 'running'").await;
             self.sql(
                 "update exportbox.attempt set finished_at = now(), outcome = 'completed' where finished_at is null;
                  update exportbox.job set state = 'completed', finished_at = now(),

@@ -73,8 +73,9 @@ impl World {
     /// For each recipient in order: `address: status, outcomes of its attempts, how many mails it has got`.
     pub async fn served(&self, id: Uuid) -> Vec<String> {
         let statement = "select delivery.recipient, delivery.status, (
-                select string_agg(attempt.outcome, ', ' order by attempt.number) from exportbox.attempt where attempt.job_id = delivery.job_id)
-            from exportbox.delivery where delivery.export_id = $1 order by delivery.recipient";
+                select string_agg(attempt.outcome, ', ' order by attempt.number)
+                from exportbox.attempts as attempt where attempt.job_id = delivery.job_id)
+            from exportbox.deliveries as delivery where delivery.export_id = $1 order by delivery.recipient";
         let rows = self.admin.query(statement, &[&id]).await.unwrap();
         let told = rows.iter().map(|row| {
             let (recipient, status, outcomes): (String, String, Option<String>) = (row.get(0), row.get(1), row.get(2));

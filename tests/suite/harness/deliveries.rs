@@ -7,22 +7,24 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use exportbox::store::{Store, StoreOptions};
 use uuid::Uuid;
 
+use super::rows::HOLDS;
 use super::{ACCESS_KEY, ReadMail, SECRET_KEY, World, read_mail};
 
 impl World {
     /// Whoever waits for a later instant is due now, probes of a hold too.
     pub async fn let_time_pass(&self) {
-        self.sql("update exportbox.job set run_at = now() where state = 'pending'; update exportbox.control set probe_at = now()").await;
+        self.let_back_offs_end().await;
+        self.set_probes("now()").await;
     }
 
     /// Deliveries wait until a person lets them go.
     pub async fn hold_deliveries(&self) {
-        self.sql("insert into exportbox.control (scope, error_class, reason) values ('delivery', 'test', 'A test.')").await;
+        self.hold("delivery", "test", "A test.", "null").await;
     }
 
     /// The person does.
     pub async fn let_deliveries_go(&self) {
-        self.sql("delete from exportbox.control where scope = 'delivery'").await;
+        self.sql(&format!("delete from {HOLDS} where scope = 'delivery'")).await;
     }
 
     /// `recipient status class` of each mail of an export, by recipient.

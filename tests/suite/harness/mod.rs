@@ -15,6 +15,7 @@ pub mod dockerfile;
 pub mod doctor;
 pub mod explain;
 pub mod exports;
+pub mod history;
 pub mod jobs;
 pub mod log;
 pub mod metrics;
@@ -24,6 +25,7 @@ pub mod proxy;
 mod reports;
 pub mod requests;
 mod rights;
+pub mod rows;
 pub mod schedules;
 mod server;
 mod steps;
@@ -333,7 +335,7 @@ impl World {
     pub async fn assert_store_is_clean(&self) {
         let uploads = self.s3.open_uploads().await;
         assert!(uploads.is_empty(), "open uploads: {uploads:?}");
-        let rows = self.admin.query("select key from exportbox.object", &[]).await.unwrap();
+        let rows = self.admin.query("select key from exportbox.objects", &[]).await.unwrap();
         let known: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         let strays: Vec<(String, u64)> =
             self.s3.objects("exports").await.unwrap().into_iter().filter(|(key, _)| !known.contains(key)).collect();

@@ -37,7 +37,7 @@ impl World {
 
     /// Requests, and pending export jobs: what others see of them.
     pub async fn requests_and_jobs(&self) -> (i64, i64) {
-        let jobs = "select count(*) from exportbox.job where state = 'pending' and kind = 'export'";
+        let jobs = "select count(*) from exportbox.jobs where state = 'pending' and kind = 'export'";
         (self.count("select count(*) from exportbox.outbox").await, self.count(jobs).await)
     }
 }

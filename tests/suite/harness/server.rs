@@ -75,7 +75,7 @@ pub fn drop_database(name: &str) -> (i64, Option<String>) {
         let found = match tokio_postgres::connect(&postgres().superuser_url_for(name), tokio_postgres::NoTls).await {
             Ok((client, connection)) => {
                 tokio::spawn(connection);
-                let counted = client.query_one("select count(*) from exportbox.job where state = 'running'", &[]).await;
+                let counted = client.query_one("select count(*) from exportbox.jobs where state = 'running'", &[]).await;
                 (counted.map_or(0, |row| row.get(0)), shown_leak(&client).await)
             }
             Err(_) => (0, None),

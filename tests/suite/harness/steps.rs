@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::jobs::everything;
+use super::rows::{ATTEMPTS, JOBS, WORKERS};
 use super::{World, connect};
 
 /// A query that gives one row as soon as the gate is open.
@@ -97,7 +98,7 @@ impl World {
 
     /// Let every lease run out, as if nothing had been heard of its worker.
     pub async fn let_leases_lapse(&self) {
-        self.sql("update exportbox.job set lease_expires_at = now() - interval '1 second' where state = 'running'").await;
+        self.set_jobs("lease_expires_at = now() - interval '1 second'", "state = 'running'").await;
     }
 
     /// End lost leases, as any other process does in its cycle; nothing is claimed.
@@ -107,22 +108,22 @@ impl World {
 
     /// Let every back-off end.
     pub async fn let_back_offs_end(&self) {
-        self.sql("update exportbox.job set run_at = now() where state = 'pending'").await;
+        self.set_jobs("run_at = now()", "state = 'pending'").await;
     }
 
     /// The job's row as JSON.
     pub async fn job(&self, id: i64) -> Value {
-        self.row("select to_jsonb(j) from exportbox.job as j where id = $1", &[&id]).await.get(0)
+        self.row(&format!("select to_jsonb(job) from {JOBS} where id = $1"), &[&id]).await.get(0)
     }
 
     /// The row of the attempt that held this lease.
     pub async fn attempt(&self, lease: &Lease) -> Value {
-        self.row("select to_jsonb(a) from exportbox.attempt as a where lease_token = $1", &[&lease.token.0]).await.get(0)
+        self.row(&format!("select to_jsonb(attempt) from {ATTEMPTS} where lease_token = $1"), &[&lease.token.0]).await.get(0)
     }
 
     /// Kinds of the events of an export, oldest first.
     pub async fn history(&self, export_id: Uuid) -> Vec<String> {
-        let events = "select kind from exportbox.event where export_id = $1 order by id";
+        let events = "select kind from exportbox.events where export_id = $1 order by id";
         self.admin.query(events, &[&export_id]).await.unwrap().iter().map(|row| row.get(0)).collect()
     }
 
@@ -155,7 +156,7 @@ impl World {
 
     /// Wait until a daemon has marked itself as asleep and runs no more statements.
     pub async fn until_asleep(&self, worker: &str) {
-        self.until(&format!("select waiting_until > now() from exportbox.worker where id = '{worker}'")).await;
+        self.until(&format!("select waiting_until > now() from {WORKERS} where id = '{worker}'")).await;
         self.until_silent(worker, "300 ms").await;
     }
 }

@@ -1,5 +1,6 @@
 //! Does with the real statements what an event of the model does: the workers' hands, through `Queue`; time passes by ageing rows.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use exportbox::job::{Failure, FailureClass, Lease, Note, Outcome, Receipt, StopReason, Verdict};
@@ -9,6 +10,7 @@ use uuid::Uuid;
 use super::Protocol;
 use super::state::{EXPORT, End, MAIL, Run, Step, System};
 use super::steps::Event;
+use crate::harness::rows::{ATTEMPTS, JOBS, OBJECTS};
 use crate::harness::{World, stale};
 
 /// A tick of the model. Long, so that no machine is so slow that one passes by itself.
@@ -16,21 +18,24 @@ pub const TICK: Duration = Duration::from_secs(100);
 
 const NOBODY: FreeSlots = FreeSlots { exports: 0, deliveries: 0 };
 
-/// The job tables in the words of the model, for one export.
-const TABLES: &str = "
-    with job as (
-        select format('%s %s attempt %s leases %s crashes %s%s held by %s [%s]', job.kind, job.state, job.attempt, job.leases, job.crashes,
-            case when job.cancel_requested_at is not null and job.state <> 'completed' then ' cancel' end,
-            coalesce((select attempt.number::text from exportbox.attempt where attempt.lease_token = job.lease_token), 'nobody'),
-            (select string_agg(concat(attempt.number, ' ', coalesce(attempt.outcome, 'open'),
-                case when attempt.object_key is not null then ' noted' end), ', ' order by attempt.number)
-                from exportbox.attempt where attempt.job_id = job.id)) as line, job.id
-        from exportbox.job
+/// Asks the job tables in the words of the model, for one export.
+static TABLES: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "with told as (
+            select job.kind, format('%s %s attempt %s leases %s crashes %s%s held by %s [%s]', job.kind, job.state, job.attempt, job.leases, job.crashes,
+                case when job.cancel_requested_at is not null and job.state <> 'completed' then ' cancel' end,
+                coalesce((select attempt.number::text from {ATTEMPTS} where attempt.lease_token = job.lease_token), 'nobody'),
+                (select string_agg(concat(attempt.number, ' ', coalesce(attempt.outcome, 'open'),
+                    case when attempt.object_key is not null then ' noted' end), ', ' order by attempt.number)
+                    from {ATTEMPTS} where attempt.job_id = job.id)) as line
+            from {JOBS}
+        )
+        select concat_ws(E'\\n', (select string_agg(told.line, E'\\n' order by told.kind desc) from told),
+            format('status %s, marks %s, object %s', coalesce((select status from exportbox.deliveries), 'none'),
+                (select count(*) from exportbox.events where kind = 'unknown'),
+                coalesce((select attempt.number::text from {OBJECTS} join {ATTEMPTS} using (lease_token)), 'none')))"
     )
-    select concat_ws(E'\\n', (select string_agg(job.line, E'\\n' order by job.id) from job),
-        format('status %s, marks %s, object %s', coalesce((select delivery.status from exportbox.delivery), 'none'),
-            (select count(*) from exportbox.event where event.kind = 'unknown'),
-            coalesce((select attempt.number::text from exportbox.object join exportbox.attempt using (lease_token)), 'none')))";
+});
 
 /// One export, two workers and whoever else asks.
 pub struct Player<'a> {
@@ -45,7 +50,7 @@ pub struct Player<'a> {
 impl<'a> Player<'a> {
     /// Everything from before is gone: nobody else's job may be reaped.
     pub async fn new(world: &'a World, other: &Queue) -> Player<'a> {
-        world.sql("truncate exportbox.outbox cascade; delete from exportbox.event").await;
+        world.forget_everything().await;
         let export_id = world.request("select 1 as one", &["ann@example.com"]).await;
         let workers = [0, 1].map(|worker| Player::process(world, worker));
         Player { world, workers, other: other.clone(), export_id, held: [None, None] }
@@ -58,7 +63,7 @@ impl<'a> Player<'a> {
 
     /// The job tables, as `tables_of` says them of the model.
     pub async fn tables(&self) -> String {
-        self.world.text(TABLES).await
+        self.world.text(&TABLES).await
     }
 
     /// A thorough look, as the model's are.
@@ -109,9 +114,7 @@ impl<'a> Player<'a> {
             Event::Tick => {
                 let age = format!("interval '{} seconds'", TICK.as_secs());
                 let lease = "lease_expires_at = lease_expires_at -";
-                self.world
-                    .sql(&format!("update exportbox.job set {lease} {age}, deadline_at = deadline_at - {age} where state = 'running'"))
-                    .await;
+                self.world.set_jobs(&format!("{lease} {age}, deadline_at = deadline_at - {age}"), "state = 'running'").await;
             }
             Event::Claim { worker, job, heard } => self.claim(worker, job, heard).await,
             Event::Beat { worker, .. } => {
@@ -154,7 +157,7 @@ impl<'a> Player<'a> {
             Event::Cancel => drop(self.other.cancel(self.export_id).await.unwrap()),
             Event::Requeue => assert!(self.other.requeue(self.export_id).await.unwrap() > 0),
             Event::Expire => {
-                self.world.sql("update exportbox.job set not_after = now() where state = 'pending'").await;
+                self.world.set_jobs("not_after = now()", "state = 'pending'").await;
                 Player::cycle(&self.other, NOBODY).await;
             }
             Event::Crash { worker, .. } => {

@@ -1,6 +1,7 @@
 //! What a report allows of rows, bytes and time, in both exporters.
 
 use crate::harness::World;
+use crate::harness::rows::{ATTEMPTS, JOBS};
 
 const COUNTED: &str = "select n, repeat('x', 100) as filler from generate_series(1, exportbox.param('n')::int) as n";
 
@@ -59,8 +60,8 @@ async fn a_multipart_upload_that_grows_too_large_is_aborted_on_its_way() {
     with_limits(&world, "app", "max_bytes => 12000000").await;
     assert_too_large(&world, 200_000, "", &["12000000 bytes"]).await;
     // Begun, and never more of it stored than is allowed; its first part may not even have landed.
-    let attempt = "select upload_id is not null and coalesce(bytes, 0) <= 12000000 from exportbox.attempt";
-    assert!(world.row(attempt, &[]).await.get::<_, bool>(0), "it did not begin an upload, or ran to its end");
+    let attempt = format!("select upload_id is not null and coalesce(bytes, 0) <= 12000000 from {ATTEMPTS}");
+    assert!(world.row(&attempt, &[]).await.get::<_, bool>(0), "it did not begin an upload, or ran to its end");
 }
 
 #[tokio::test]
@@ -69,7 +70,7 @@ async fn a_request_gets_no_more_time_than_its_report_allows() {
     world.sql("select exportbox.register_report('slow', 'select pg_sleep(60)', run_as => 'app', timeout => '1 second')").await;
     for (asked, given) in [("", "00:00:01"), (", timeout => '1 hour'", "00:00:01")] {
         let id = world.request_report("slow", serde_json::json!({}), &format!("{asked}, max_attempts => 1")).await;
-        assert_eq!(world.text(&format!("select timeout::text from exportbox.job where export_id = '{id}'")).await, given);
+        assert_eq!(world.text(&format!("select timeout::text from {JOBS} where export_id = '{id}'")).await, given);
         world.drain().await;
         assert_eq!(world.death(id).await.0, "timeout");
     }

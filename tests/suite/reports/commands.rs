@@ -69,7 +69,7 @@ async fn a_file_is_registered_once_and_a_change_is_a_new_version() {
     let second = json(&add(&["--json"]).await);
     assert_eq!(second["reports"][0]["result"], "registered");
     assert_eq!((&second["reports"][0]["version"], world.count("select count(*) from exportbox.report").await), (&json!(2), 2));
-    let event = "select string_agg(detail || ' by ' || split_part(actor, '_', 1), ', ' order by id) from exportbox.event";
+    let event = "select string_agg(detail || ' by ' || split_part(actor, '_', 1), ', ' order by id) from exportbox.events";
     assert_eq!(world.text(event).await, "monthly-orders version 1 by dba, monthly-orders version 2 by dba");
 
     // What was registered is what the file says.
@@ -151,7 +151,7 @@ async fn a_test_shows_columns_plan_and_first_rows_and_exports_nothing() {
     assert_eq!(machine["first_rows"], json!([{"n": 9, "day": "2026-01-10"}, {"n": 10, "day": "2026-01-11"}]));
     assert_eq!(machine["columns"], json!([{"name": "n", "type": "int4"}, {"name": "day", "type": "date"}]));
     assert!(machine["cost"].as_f64().unwrap() > 0.0 && machine["params"] == json!({"month": "2026-01-10"}), "{machine}");
-    assert_eq!(world.count("select count(*) from exportbox.report").await + world.count("select count(*) from exportbox.event").await, 0);
+    assert_eq!(world.count("select count(*) from exportbox.report").await + world.count("select count(*) from exportbox.events").await, 0);
 
     let missing = world.run_with(&["report", "test", text(&file)], &as_operator).await;
     assert_gave_up(&missing, 1, &["needs parameter \"month\""], "hunter2");

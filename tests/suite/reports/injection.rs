@@ -135,7 +135,7 @@ async fn worlds() -> Vec<(World, String, &'static str)> {
 async fn assert_unharmed(world: &World, exports: usize) {
     assert_eq!(world.count("select count(*) from public.canary").await, 1);
     assert_eq!(world.count("select count(*) from exportbox.outbox").await, i64::try_from(exports).unwrap());
-    assert_eq!(world.count("select count(*) from exportbox.job where kind = 'export'").await, i64::try_from(exports).unwrap());
+    assert_eq!(world.count("select count(*) from exportbox.jobs where kind = 'export'").await, i64::try_from(exports).unwrap());
     assert_eq!(world.count("select count(*) from exportbox.report").await, 1);
     assert!(!std::path::Path::new("broken").exists() && !world.dir().join("broken").exists());
 }

@@ -78,14 +78,14 @@ async fn an_export_waits_unburnt_for_a_daemon_that_knows_its_source() {
     let export = world.export(id).await;
     assert_eq!((&export["state"], &export["error_class"]), (&"pending".into(), &"source_config".into()), "{export}");
     assert!(export["error"].as_str().unwrap().contains("EXPORTBOX_SOURCES"), "{export}");
-    assert_eq!(world.count("select attempt::bigint from exportbox.job").await, 0, "no attempt is burnt");
+    assert_eq!(world.count("select attempt::bigint from exportbox.jobs").await, 0, "no attempt is burnt");
 
     // Another database of the server, with the role's right to read its parameters.
     world.empty_database().await;
     let name = format!("empty_{}", world.database);
     let url = format!("{}/{name}", world.daemon_url().rsplit_once('/').unwrap().0);
     world.settings.named_sources = vec![("replica".into(), DatabaseUrl::parse(&url).unwrap())];
-    world.sql("update exportbox.job set run_at = now()").await;
+    world.set_jobs("run_at = now()", "true").await;
     world.complete(&[id]).await;
     assert_eq!(String::from_utf8(world.stored(id).await).unwrap(), format!("d\n{name}\n"));
 }

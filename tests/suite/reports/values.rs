@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::harness::World;
 use crate::harness::requests::refusal;
+use crate::harness::rows::JOBS;
 
 async fn register(world: &World, params: Value) {
     let call = "select exportbox.register_report('typed', 'select 1 as n', $1, 'app')";
@@ -14,7 +15,7 @@ async fn register(world: &World, params: Value) {
 /// What the job runs with.
 async fn read(world: &World, params: Value) -> Value {
     let id = world.request_report("typed", params, "").await;
-    world.row("select params from exportbox.job where export_id = $1", &[&id]).await.get(0)
+    world.export_job(id).await["params"].clone()
 }
 
 #[tokio::test]
@@ -32,7 +33,7 @@ async fn a_value_is_written_as_its_type_writes_it_and_the_request_keeps_what_was
     let id = world.request_report("typed", given.clone(), "").await;
     let row = world
         .row(
-            "select job.params, outbox.params from exportbox.job join exportbox.outbox on outbox.id = export_id where export_id = $1",
+            &format!("select job.params, outbox.params from {JOBS} join exportbox.outbox on outbox.id = export_id where export_id = $1"),
             &[&id],
         )
         .await;
@@ -65,9 +66,9 @@ async fn a_default_stands_in_for_what_is_missing_and_is_read_when_the_request_is
     assert_eq!(read(&world, json!({"n": 8})).await["n"], "8");
     // A request runs with what was current when it was made.
     let id = world.request_report("typed", json!({}), "").await;
-    world.sql("update exportbox.job set params = jsonb_set(params, '{d}', '\"2001-01-01\"')").await;
+    world.set_jobs("params = jsonb_set(params, '{d}', '\"2001-01-01\"')", "true").await;
     register(&world, json!({"d": {"type": "date", "default": "tomorrow"}})).await;
-    let kept: Value = world.row("select params from exportbox.job where export_id = $1", &[&id]).await.get(0);
+    let kept: Value = world.export_job(id).await["params"].clone();
     assert_eq!(kept, json!({"d": "2001-01-01", "n": "7"}));
 }
 

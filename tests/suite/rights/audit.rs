@@ -94,7 +94,7 @@ async fn a_worker_writes_history_in_its_own_name_only() {
         assert_eq!(refusal(&daemon, &format!("insert into exportbox.event {columns}")).await.code, "42501");
     }
     daemon.batch_execute("insert into exportbox.event (kind) values ('link_cut')").await.unwrap();
-    assert_eq!(world.text("select actor from exportbox.event").await, "exportbox_daemon");
+    assert_eq!(world.text("select actor from exportbox.events").await, "exportbox_daemon");
 }
 
 #[tokio::test]

@@ -100,7 +100,7 @@ async fn an_erased_address_is_in_no_column_of_any_table() {
     world.request("select 3 as three", &[]).await;
     world.drain().await;
     world.hold_deliveries().await;
-    world.sql(&format!("insert into exportbox.event (export_id, kind) values ('{shared}', 'link_cut')")).await;
+    world.note_event(shared, "link_cut").await;
     world.sql("insert into exportbox.notice (kind, recipient) values ('failure', 'bob@example.com')").await;
 
     world

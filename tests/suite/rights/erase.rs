@@ -163,7 +163,7 @@ async fn what_is_said_of_a_held_export_is_held_with_it() {
     let held = world.request("select 1 as one", &[BOB]).await;
     world.complete(&[held]).await;
     world.sql(&format!("select exportbox.place_legal_hold('case 8', export_id => '{held}')")).await;
-    world.sql("update exportbox.attempt set error_detail = 'Key (email)=(ann@example.com)' where exporter is not null").await;
+    world.set_attempts("error_detail = 'Key (email)=(ann@example.com)'", "exporter is not null").await;
     assert_eq!(refusal(&world.admin, "select exportbox.erase('ann@example.com')").await.code, "EB071");
     assert_eq!(world.places_of(ANN).await, ["attempt.error_detail"]);
 }
@@ -197,7 +197,7 @@ async fn what_a_running_attempt_remembers_of_an_erased_person_is_not_written_aga
     world.until_state(named, "cancelled").await;
     running.stop().await;
     assert_eq!(world.places_of(ANN).await, Vec::<String>::new());
-    assert_eq!(world.count("select count(*) from exportbox.object").await, 0);
+    assert_eq!(world.count("select count(*) from exportbox.objects").await, 0);
 }
 
 /// Its lease is its own, and it has not heard of anything: what it writes is looked at where it is written.

@@ -28,7 +28,7 @@ async fn a_parked_request_is_no_store_of_old_rights() {
     }
     world.sql(&format!("revoke exportbox_adhoc from {tenant}")).await;
     assert_eq!(refusal(&login, adhoc).await.code, "EB003");
-    assert_eq!(world.count("select count(*) from exportbox.job where state = 'pending'").await, 0);
+    assert_eq!(world.count("select count(*) from exportbox.jobs where state = 'pending'").await, 0);
     // An operator decides for himself, and what is allowed again comes back.
     assert_eq!(world.operator().await.query_one(listed.as_str(), &[]).await.unwrap().get::<_, i32>(0), 1);
     world.sql(&format!("grant exportbox_adhoc to {tenant}")).await;
@@ -47,5 +47,5 @@ async fn a_requeue_that_waited_for_an_erasure_sees_it() {
     world.until("select exists (select from pg_stat_activity where query like '%exportbox.requeue%' and wait_event_type = 'Lock' and datname = current_database())").await;
     erasing.batch_execute("commit").await.unwrap();
     assert_eq!(requeued.await.unwrap().unwrap(), 0);
-    assert_eq!(world.count("select count(*) from exportbox.job where state = 'pending'").await, 0);
+    assert_eq!(world.count("select count(*) from exportbox.jobs where state = 'pending'").await, 0);
 }

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::harness::World;
 use crate::harness::requests::refusal;
+use crate::harness::rows::JOBS;
 
 async fn reckoned(world: &World, expression: &serde_json::Value, due: &str, zone: &str) -> String {
     let call = "select exportbox.due_value($1, ($2::text)::timestamptz, $3)";
@@ -89,6 +90,8 @@ async fn a_value_is_read_on_the_schedules_clock_too() {
     dba.execute(register, &[]).await.unwrap();
     world.plan("daily", "now() - interval '1 minute'").await;
     world.drain().await;
-    let midnight = "select (params ->> 'since')::timestamptz = date_trunc('day', (select last_due_at from exportbox.schedule), 'Asia/Kathmandu') and params ->> 'day' = '2026-05-01' from exportbox.job where kind = 'export'";
-    assert!(world.row(midnight, &[]).await.get::<_, bool>(0), "midnight in Kathmandu, whatever zone the worker is in");
+    let midnight = format!(
+        "select (params ->> 'since')::timestamptz = date_trunc('day', (select last_due_at from exportbox.schedule), 'Asia/Kathmandu') and params ->> 'day' = '2026-05-01' from {JOBS} where kind = 'export'"
+    );
+    assert!(world.row(&midnight, &[]).await.get::<_, bool>(0), "midnight in Kathmandu, whatever zone the worker is in");
 }

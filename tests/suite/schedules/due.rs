@@ -103,7 +103,7 @@ async fn a_refused_request_stops_no_other_schedule_and_is_said_once() {
         "true",
         "it has moved on"
     );
-    let said = "select string_agg(detail, '; ') from exportbox.event where kind = 'schedule_refused'";
+    let said = "select string_agg(detail, '; ') from exportbox.events where kind = 'schedule_refused'";
     assert_eq!(world.text(said).await, "orders: report \"monthly\" is disabled");
 
     world.sql("select exportbox.register_report('monthly', 'select 2 as n', '{\"month\": \"date\"}', run_as => 'app')").await;
@@ -129,7 +129,7 @@ async fn an_expression_that_no_command_has_checked_is_refused_once_and_never_loo
         assert!(shown["error"].as_str().unwrap().contains(word), "{shown}");
     }
     assert_eq!(world.scheduled("orders").await["state"], "active");
-    assert_eq!(world.count("select count(*) from exportbox.event where kind = 'schedule_refused'").await, 2);
+    assert_eq!(world.count("select count(*) from exportbox.events where kind = 'schedule_refused'").await, 2);
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn missed_instants_are_made_up_for_as_the_schedule_says_and_what_is_passed
         made.push(keys.len());
     }
     assert_eq!(made, [1, 0, 1, 3]);
-    let skipped = "select string_agg(split_part(detail, ':', 1), ' ' order by id) from exportbox.event where kind = 'schedule_skipped'";
+    let skipped = "select string_agg(split_part(detail, ':', 1), ' ' order by id) from exportbox.events where kind = 'schedule_skipped'";
     let skipped = world.text(skipped).await;
     assert_eq!(skipped.split(' ').count(), 4, "{skipped}");
     assert_eq!(world.count("select count(*) from exportbox.schedule where next_due_at > now()").await, 4);

@@ -68,7 +68,7 @@ impl Stage {
     async fn again(&self) {
         self.world.s3.faults().clear();
         self.world.ses.faults().clear();
-        self.world.sql("delete from exportbox.control").await;
+        self.world.lift_holds().await;
         self.world.let_time_pass().await;
     }
 }
@@ -207,7 +207,7 @@ async fn crash_and_look(stage: &mut Stage) {
     let log = std::fs::read_to_string(log).unwrap();
     assert!(log.contains("working"), "{log}");
     stage.search("the daemon's log", &log);
-    stage.world.sql("update exportbox.job set lease_expires_at = now() - interval '1 s', deadline_at = now() - interval '1 s' where state = 'running'").await;
+    stage.world.set_jobs("lease_expires_at = now() - interval '1 s', deadline_at = now() - interval '1 s'", "state = 'running'").await;
     stage.say(&["drain", "--max-jobs", "1"], &[("EXPORTBOX_EXPORTER", "copy"), ("EXPORTBOX_TIMEOUT", "1s")]).await;
     stage.world.until(&format!("select count(*) = 0 from pg_stat_activity where application_name = 'exportbox export {id}'")).await;
     stage.world.sql(&format!("select exportbox.cancel('{id}')")).await;
@@ -304,7 +304,7 @@ async fn what_the_job_tables_refuse_is_logged_without_its_data() {
         let output = world.talkative(&["drain"], &world.daemon_url(), format).output().await.unwrap();
         let said = format!("{}{}", stdout(&output), stderr(&output));
         assert!(said.contains("SQLSTATE 22000") && leak_in(&said).is_none(), "{said}");
-        world.sql("update exportbox.job set lease_expires_at = now() + interval '1 hour'").await;
+        world.set_jobs("lease_expires_at = now() + interval '1 hour'", "true").await;
         world.request("select 1", &[]).await;
     }
 }

@@ -5,38 +5,6 @@ use serde_json::Value;
 use crate::harness::World;
 use crate::harness::explain::{nodes, pages};
 
-/// A hundred thousand finished exports, each with its mail and its event, and behind them a little of everything that is not over with.
-const HISTORY: &str = "
-    set session_replication_role = replica;
-    create temp table asked as
-        select n, (lpad(to_hex(1700000000000 + n * 60), 12, '0') || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid as id,
-            now() - (100100 - n) * interval '1 minute' as at,
-            case when n > 100060 then 'pending' when n > 100040 then 'running' when n > 100020 then 'delivering' when n % 1000 = 0 then 'dead'
-                when n % 1000 = 1 then 'cancelled' else 'completed' end as state
-        from generate_series(1, 100080) as n;
-    insert into exportbox.outbox (id, query, recipients, requested_by, requested_at)
-        select id, 'select 1', '{ann@example.com}', 'app', at from asked order by n;
-    insert into exportbox.job (id, export_id, kind, state, created_at, finished_at, error_class, error, lease_token, worker, lease_expires_at, deadline_at)
-        select 2 * n - 1, id, 'export', job_state, at, case when job_state in ('completed', 'dead', 'cancelled') then at end,
-            case when job_state = 'dead' then 'query' end, case when job_state = 'dead' then 'Planted.' end,
-            case when job_state = 'running' then gen_random_uuid() end, case when job_state = 'running' then 'w' end,
-            case when job_state = 'running' then now() + interval '1 hour' end, case when job_state = 'running' then now() + interval '1 hour' end
-        from asked cross join lateral (select case state when 'delivering' then 'completed' else state end as job_state) as job order by n;
-    insert into exportbox.job (id, export_id, kind, state, created_at, finished_at)
-        select 2 * n, id, 'delivery', case state when 'delivering' then 'pending' else 'completed' end, at, case when state = 'completed' then at end
-        from asked where state in ('completed', 'delivering') order by n;
-    insert into exportbox.attempt (lease_token, job_id, number, worker, finished_at, outcome)
-        select coalesce(lease_token, gen_random_uuid()), id, 1, 'w', finished_at, case when finished_at is not null then 'completed' end
-        from exportbox.job where state <> 'pending' order by id;
-    insert into exportbox.object (export_id, part, lease_token, bucket, key, bytes, rows, content_type, filename, as_of)
-        select export_id, 1, gen_random_uuid(), 'b', 'k' || id, 1000, 10, 'text/csv', 'f', created_at
-        from exportbox.job where kind = 'export' and state = 'completed' order by id;
-    insert into exportbox.delivery (job_id, export_id, recipient, status, provider)
-        select id, export_id, 'ann@example.com', case state when 'completed' then 'accepted' else 'pending' end, 'ses'
-        from exportbox.job where kind = 'delivery' order by id;
-    insert into exportbox.event (export_id, kind) select id, 'reaped' from asked order by n;
-    set session_replication_role = origin";
-
 /// As autovacuum leaves it.
 const VACUUM: &str =
     "vacuum analyze exportbox.outbox, exportbox.job, exportbox.attempt, exportbox.object, exportbox.delivery, exportbox.event";
@@ -102,7 +70,7 @@ async fn assert_reads_no_table(world: &World, query: &str) -> Value {
 async fn no_view_reads_its_history_for_what_an_operator_asks_beside_a_hundred_thousand_finished_exports() {
     let mut world = World::new().await;
     world.may_leave_running = true;
-    world.sql(HISTORY).await;
+    world.plant_history_of_exports(100_000, 1000).await;
     world.sql(VACUUM).await;
     let id = world.text("select id::text from asked where n = 50000").await;
     world.sql("set role exportbox_reader").await;
@@ -127,7 +95,7 @@ async fn no_view_reads_its_history_for_what_an_operator_asks_beside_a_hundred_th
 async fn newest_first_is_what_a_view_shows_and_each_state_is_found_under_its_name() {
     let mut world = World::new().await;
     world.may_leave_running = true;
-    world.sql(&HISTORY.replace("100080", "2080").replace("1000", "20")).await;
+    world.plant_history_of_exports(2000, 20).await;
     let told = "select string_agg(state || ' ' || exports, ', ' order by state) from (select state, count(*) as exports from exportbox.exports group by state) as s";
     let planted = told.replace("exportbox.exports", "asked");
     let expected = world.text(&planted).await;

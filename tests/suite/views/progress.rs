@@ -50,10 +50,13 @@ async fn the_arithmetic_of_progress_is_right_and_what_is_not_known_is_null() {
     ];
     for (rows, bytes, expected, told) in cases {
         world
-            .sql(&format!(
-                "update exportbox.attempt set rows = {rows}, bytes = {bytes}, expected_rows = {expected}, started_at = now() - interval '60 s',
+            .set_attempts(
+                &format!(
+                    "rows = {rows}, bytes = {bytes}, expected_rows = {expected}, started_at = now() - interval '60 s',
                     progress_at = case when {rows} is not null then now() end"
-            ))
+                ),
+                "true",
+            )
             .await;
         // The update and this are some milliseconds apart.
         let look = "select concat_ws(' ', coalesce(percent::text, '-'), coalesce(rows_per_second::text, '-'), coalesce(bytes_per_second::text, '-'),
@@ -64,7 +67,12 @@ async fn the_arithmetic_of_progress_is_right_and_what_is_not_known_is_null() {
         assert!(said == told || told.ends_with(" 0") && said == told.replace(" 0", " -"), "{rows} of {expected}: {said}, not {told}");
     }
     // Time has passed, and nothing was heard: the end that was expected is none.
-    world.sql("update exportbox.attempt set rows = 3000, expected_rows = 3100, started_at = now() - interval '10 m', progress_at = now() - interval '9 m'").await;
+    world
+        .set_attempts(
+            "rows = 3000, expected_rows = 3100, started_at = now() - interval '10 m', progress_at = now() - interval '9 m'",
+            "true",
+        )
+        .await;
     assert!(world.export(planted.export_id).await["expected_end_at"].is_null());
 }
 

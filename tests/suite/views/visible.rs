@@ -11,7 +11,7 @@ async fn a_function_in_a_requesters_condition_is_shown_none_of_the_rows_of_other
     let world = World::new().await;
     let theirs = world.request("select 1", &["ann@example.com"]).await;
     world.drain().await;
-    world.sql(&format!("insert into exportbox.event (export_id, kind) values ('{theirs}', 'reaped')")).await;
+    world.note_event(theirs, "reaped").await;
     // Free of charge, so that the planner would ask it first.
     world
         .sql(
@@ -36,7 +36,7 @@ async fn each_of_two_requesters_sees_the_own_rows_in_every_view() {
     let world = World::new().await;
     let id = world.request("select 1", &["ann@example.com"]).await;
     world.drain().await;
-    world.sql(&format!("insert into exportbox.event (export_id, kind) values ('{id}', 'reaped')")).await;
+    world.note_event(id, "reaped").await;
     let (app, eve) = (world.app().await, world.login("eve", &["exportbox_requester"]).await);
     for (view, _) in VIEWS {
         let count = format!("select count(*) from exportbox.{view}");

@@ -61,7 +61,7 @@ async fn a_backend_that_is_ended_by_somebody_fails_the_attempt_and_the_next_one_
     assert_eq!(ended, 1);
     world.until_query_is_gone(id).await;
     gate.open().await;
-    world.until("select state = 'pending' from exportbox.job").await;
+    world.until("select state = 'pending' from exportbox.jobs").await;
     running.stop().await;
     world.let_back_offs_end().await;
     world.complete(&[id]).await;
