@@ -82,7 +82,7 @@ impl Finding {
 
     /// Why an attempt would fail. Its sentence says what is, and mostly what to do.
     pub(super) fn failed(name: &'static str, failure: &Failure) -> Finding {
-        let otherwise = format!("see the error class {} in docs/operations.md", failure.class);
+        let otherwise = format!("see the error class {} in docs/operations/error-classes.md", failure.class);
         Finding::split(name, &failure.sentence, &["; ", ": "], &otherwise)
     }
 

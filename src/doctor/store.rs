@@ -42,7 +42,7 @@ impl Doctor {
             return Finding::warn(
                 "credentials",
                 said,
-                "lower EXPORTBOX_LINK_TTL, or sign with the key of an IAM user: see docs/operations.md#links",
+                "lower EXPORTBOX_LINK_TTL, or sign with the key of an IAM user: see docs/operations/files-and-mails.md#links",
             );
         }
         Finding::ok("credentials", format!("they end at {}, later than a link signed now", instant(end)))
@@ -74,7 +74,7 @@ impl Doctor {
         Finding::warn(
             "orphans",
             format!("{looked}: {orphans} belong to no export of this database"),
-            "if no other database uses this prefix, let the bucket's lifecycle rule expire them: see docs/operations.md#s3",
+            "if no other database uses this prefix, let the bucket's lifecycle rule expire them: see docs/operations/files-and-mails.md#s3",
         )
     }
 }

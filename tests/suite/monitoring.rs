@@ -1,4 +1,4 @@
 //! What a process tells of itself: figures over HTTP, log lines, and the papers that explain them.
 
 mod endpoint;
-mod papers;
+pub mod papers;

@@ -11,6 +11,7 @@ mod views;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+use crate::monitoring::papers;
 use crate::tidy::{files, root};
 
 /// A part of a document that is made from something else.
@@ -28,6 +29,8 @@ const BLOCKS: &[Block] = &[
     Block { file: "docs/settings.md", name: "settings", text: reference::settings },
     Block { file: "docs/commands.md", name: "list of commands", text: reference::list },
     Block { file: "docs/commands.md", name: "commands", text: reference::commands },
+    Block { file: "docs/monitoring.md", name: "metrics", text: papers::metrics },
+    Block { file: "docs/monitoring/log-lines.md", name: "log lines", text: papers::log_lines },
 ];
 
 /// Blocks that a test of this room makes, because it has to ask a database: the beginnings of their names.
@@ -78,7 +81,7 @@ fn no_block_is_left_that_nothing_generates() {
 }
 
 /// A table in Markdown. Cells may hold anything but line breaks.
-fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let line = |cells: Vec<String>| {
         format!("| {} |\n", cells.into_iter().map(|cell| cell.replace('|', "\\|")).collect::<Vec<_>>().join(" | "))
             .replace("|  |", "| |")

@@ -8,8 +8,8 @@ use crate::harness::process::{code, json, stderr, stdout};
 
 /// Every check, in its order, as the documents list them.
 fn listed() -> Vec<String> {
-    let text = include_str!("../../../docs/operations.md");
-    let section = text.split("\n## Doctor\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let text = include_str!("../../../docs/operations/doctor.md");
+    let section = text.split("\n## Checks\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
     rows.map(|(name, _)| name.to_string()).collect()
 }
@@ -25,7 +25,7 @@ async fn a_healthy_set_up_fits_a_screen_and_exits_with_0() {
 
     let report = json(&world.run(&["doctor", "--json"]).await);
     let names: Vec<&str> = report["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap()).collect();
-    assert_eq!(names, listed(), "the table in docs/operations.md");
+    assert_eq!(names, listed(), "the table in docs/operations/doctor.md");
     assert_eq!((report["fail"].as_i64(), report["warn"].as_i64()), (Some(0), Some(0)), "{report}");
 }
 

@@ -5,35 +5,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use exportbox::metrics::{METRICS, MetricKind};
 use serde_json::Value;
 
+use crate::docs::table;
 use crate::tidy::{code, files};
 
 const PAGE: &str = include_str!("../../../docs/monitoring.md");
+const RUNBOOK: &str = include_str!("../../../docs/monitoring/runbook.md");
+const LOG_LINES: &str = include_str!("../../../docs/monitoring/log-lines.md");
 
-/// The rows of the table that begins with this header, their cells without backticks.
-fn table(header: &str) -> Vec<Vec<String>> {
-    let after = PAGE.split(header).nth(1).unwrap_or_else(|| panic!("docs/monitoring.md has no table {header}"));
-    let rows = after.lines().skip(2).take_while(|line| line.starts_with("| "));
-    rows.map(|row| row.trim_matches('|').split(" | ").map(|cell| cell.trim().replace('`', "")).collect()).collect()
+/// The metrics, as docs/monitoring.md lists them.
+pub fn metrics() -> String {
+    let rows = METRICS.iter().map(|metric| {
+        let shape = match metric.kind {
+            MetricKind::Counter => "counter",
+            MetricKind::Histogram => "histogram",
+            MetricKind::Gauge if metric.is_of_tables => "gauge, tables",
+            MetricKind::Gauge => "gauge",
+        };
+        let labels: Vec<String> = metric.labels.iter().map(|(name, _)| format!("`{name}`")).collect();
+        vec![format!("`{}`", metric.name), shape.into(), labels.join(", "), metric.help.into()]
+    });
+    table(&["metric", "kind", "labels", "says"], rows)
 }
 
 #[test]
-fn every_metric_is_in_the_table_with_its_labels_and_its_meaning() {
-    let said: Vec<Vec<String>> = table("| metric | kind | labels | says |");
-    let expected: Vec<Vec<String>> = METRICS
-        .iter()
-        .map(|metric| {
-            let shape = match metric.kind {
-                MetricKind::Counter => "counter",
-                MetricKind::Histogram => "histogram",
-                MetricKind::Gauge if metric.is_of_tables => "gauge, tables",
-                MetricKind::Gauge => "gauge",
-            };
-            let labels: Vec<&str> = metric.labels.iter().map(|(name, _)| *name).collect();
-            let labels = if labels.is_empty() { "-".to_string() } else { labels.join(", ") };
-            vec![metric.name.into(), shape.into(), labels, metric.help.into()]
-        })
-        .collect();
-    assert_eq!(said, expected);
+fn every_value_of_a_label_is_explained() {
     for metric in METRICS {
         for value in metric.labels.iter().filter(|(name, _)| !["class", "version"].contains(name)).flat_map(|(_, values)| *values) {
             assert!(PAGE.contains(&format!("`{value}`")), "the value {value} of {} is not explained", metric.name);
@@ -118,7 +113,7 @@ fn the_dashboard_shows_only_what_is_there_and_all_of_it() {
 #[test]
 fn every_alert_is_about_what_is_shown_and_leads_to_its_entry_in_the_runbook() {
     let rules: Value = serde_saphyr::from_str(include_str!("../../../docs/monitoring/alerts.yml")).unwrap();
-    let section = PAGE.split("\n## Runbook\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let section = RUNBOOK.split("\n## Alerts\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let entries: BTreeMap<&str, &str> = section.split("\n### ").skip(1).map(|entry| entry.split_once('\n').unwrap()).collect();
     let mut alerts = BTreeSet::new();
     for rule in rules["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap()) {
@@ -127,7 +122,7 @@ fn every_alert_is_about_what_is_shown_and_leads_to_its_entry_in_the_runbook() {
         assert_shown(name, rule["expr"].as_str().unwrap());
         assert!(["warning", "critical"].contains(&rule["labels"]["severity"].as_str().unwrap()), "{name}");
         assert!(rule["annotations"]["summary"].as_str().unwrap().ends_with('.'), "{name}");
-        assert_eq!(rule["annotations"]["runbook_url"], format!("docs/monitoring.md#{}", name.to_lowercase()));
+        assert_eq!(rule["annotations"]["runbook_url"], format!("docs/monitoring/runbook.md#{}", name.to_lowercase()));
         let entry = entries.get(name).unwrap_or_else(|| panic!("the runbook has no entry {name}"));
         for part in ["* Symptom: ", "* Command: `", "* Remedy: "] {
             assert_eq!(entry.matches(part).count(), 1, "{name}: {part}");
@@ -164,40 +159,51 @@ fn arguments(text: &str) -> Vec<String> {
     all.into_iter().map(|argument| argument.trim().to_string()).filter(|argument| !argument.is_empty()).collect()
 }
 
-/// Every line that the program may log, as a row of the table.
-fn logged() -> BTreeSet<String> {
-    let mut rows = BTreeSet::new();
+/// A line that the program may log: its level, its message, and the names of its fields.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct LogLine {
+    /// From `error` on.
+    level: usize,
+    message: String,
+    fields: Vec<String>,
+}
+
+const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+
+/// Every line that the program may log.
+fn logged() -> BTreeSet<LogLine> {
+    let mut lines = BTreeSet::new();
     for (name, text) in files("src", "rs").into_iter().filter(|(name, _)| !name.contains("sandbox")) {
         let text: String = code(&text).into_iter().map(|(_, line)| format!("{line}\n")).collect();
-        for level in ["error", "warn", "info", "debug", "trace"] {
-            for call in text.split(&format!("tracing::{level}!(")).skip(1) {
+        for (level, word) in LEVELS.iter().enumerate() {
+            for call in text.split(&format!("tracing::{word}!(")).skip(1) {
                 let (messages, fields): (Vec<String>, Vec<String>) = arguments(call).into_iter().partition(|one| one.starts_with('"'));
                 assert_eq!(messages.len(), 1, "{name}: a line has one message, last: {call:.80}");
                 let message = messages[0].trim_matches('"').split("\\\n").map(str::trim_start).collect::<String>();
-                let fields: Vec<&str> =
-                    fields.iter().map(|field| field.split('=').next().unwrap().trim().trim_start_matches(['%', '?'])).collect();
-                let fields = if fields.is_empty() { "-".to_string() } else { fields.join(" ") };
-                rows.insert(format!("| {level} | {message} | {fields} |"));
+                let name_of = |field: &String| field.split('=').next().unwrap().trim().trim_start_matches(['%', '?']).to_string();
+                lines.insert(LogLine { level, message, fields: fields.iter().map(name_of).collect() });
             }
         }
     }
-    rows
+    assert!(lines.len() > 25, "only {} lines were found", lines.len());
+    lines
+}
+
+/// The lines of the log, as docs/monitoring/log-lines.md lists them.
+pub fn log_lines() -> String {
+    let named = |fields: Vec<String>| fields.into_iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(" ");
+    table(
+        &["level", "message", "fields"],
+        logged().into_iter().map(|line| vec![LEVELS[line.level].into(), line.message, named(line.fields)]),
+    )
 }
 
 #[test]
-fn every_line_of_the_log_is_in_the_table_with_its_fields() {
-    let said: BTreeSet<String> = table("| level | message | fields |").iter().map(|row| format!("| {} |", row.join(" | "))).collect();
-    let logged = logged();
-    let missing: Vec<&String> = logged.difference(&said).collect();
-    let gone: Vec<&String> = said.difference(&logged).collect();
-    assert!(missing.is_empty() && gone.is_empty(), "docs/monitoring.md lacks {missing:#?}, and has {gone:#?} which nothing logs");
-    assert!(logged.len() > 25, "only {} lines were found", logged.len());
-    let explained: BTreeSet<String> = table("| field | meaning |").iter().flat_map(|row| row[0].split(", ").map(String::from)).collect();
-    let fields: BTreeSet<String> = table("| level | message | fields |")
-        .iter()
-        .flat_map(|row| row[2].split(' ').map(String::from))
-        .filter(|field| field != "-")
-        .collect();
-    let unexplained: Vec<&String> = fields.difference(&explained).collect();
+fn every_field_of_a_line_of_the_log_is_explained() {
+    let rows = LOG_LINES.split("| field | meaning |").nth(1).unwrap().lines().filter_map(|row| row.strip_prefix("| `"));
+    let explained: BTreeSet<&str> =
+        rows.flat_map(|row| row.split(" | ").next().unwrap().split(", ")).map(|name| name.trim_matches('`')).collect();
+    let fields: BTreeSet<String> = logged().into_iter().flat_map(|line| line.fields).collect();
+    let unexplained: Vec<&String> = fields.iter().filter(|field| !explained.contains(field.as_str())).collect();
     assert!(unexplained.is_empty(), "fields without a meaning: {unexplained:?}");
 }
