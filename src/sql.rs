@@ -1,123 +1,142 @@
-//! Every statement of the daemon, one file each in `sql/`.
+//! Every statement of the daemon, one file each in a folder of `sql/` that says what it serves.
 
 use tokio_postgres::types::{ToSql, Type};
 
 macro_rules! statements {
-    ($($constant:ident = $file:literal;)*) => {
-        $(pub(crate) const $constant: &str = include_str!(concat!("../sql/", $file, ".sql"));)*
+    ($($folder:literal { $($constant:ident = $name:literal;)* })*) => {
+        $($(pub(crate) const $constant: &str = include_str!(concat!("../sql/", $folder, "/", $name, ".sql"));)*)*
 
         /// Name and text of every statement: for the test that prepares them all.
-        pub const ALL: &[(&str, &str)] = &[$(($file, $constant)),*];
+        pub const ALL: &[(&str, &str)] = &[$($(($name, $constant),)*)*];
+
+        /// Folder and name of every statement, in the same order.
+        pub const PLACES: &[(&str, &str)] = &[$($(($folder, $name),)*)*];
     };
 }
 
 statements! {
-    AFTER_ESTIMATE = "after_estimate";
-    ATTEMPT_OUTCOME = "attempt_outcome";
-    AWAKE = "awake";
-    AWS_S3_USABLE = "aws_s3_usable";
-    BEFORE_ESTIMATE = "before_estimate";
-    BEGIN_EXPORT = "begin_export";
-    BURY = "bury";
-    CANCEL = "cancel";
-    CANCEL_WHERE = "cancel_where";
-    CLAIM = "claim";
-    CLAIM_NOTICE = "claim_notice";
-    COMPLETE_DELIVERIES = "complete_deliveries";
-    COMPLETE_EXPORTS = "complete_exports";
-    CONNECTIONS = "connections";
-    DISABLE_REPORT = "disable_report";
-    DRAINED = "drained";
-    DROP_ROLE = "drop_role";
-    DUE_SCHEDULES = "due_schedules";
-    END_BACKEND = "end_backend";
-    ERASE = "erase";
-    EXAMINE_MEMBERSHIP = "examine_membership";
-    EXAMINE_ORPHANS = "examine_orphans";
-    EXAMINE_ROLES = "examine_roles";
-    EXAMINE_SERVER = "examine_server";
-    EXAMINE_SNAPSHOT = "examine_snapshot";
-    EXAMINE_TABLES = "examine_tables";
-    EXPIRE = "expire";
-    EXPLAIN = "explain";
-    EXPORT_AWS_S3 = "export_aws_s3";
-    EXPORT_AWS_S3_WITH_KEY = "export_aws_s3_with_key";
-    FIGURES = "figures";
-    FORGET_LEFTOVERS = "forget_leftovers";
-    FORGET_NOTICES = "forget_notices";
-    GATHER_DIGEST = "gather_digest";
-    GATHER_FAILURES = "gather_failures";
-    HEALTH = "health";
-    HEARTBEAT = "heartbeat";
-    HOLD = "hold";
-    JOINED_SERVER = "joined_server";
-    KEY_HISTOGRAM = "key_histogram";
-    LEFTOVERS = "leftovers";
-    LIFT_HOLD = "lift_hold";
-    LIMIT_ESTIMATE = "limit_estimate";
-    LIMITS = "limits";
-    LIST_DEAD = "list_dead";
-    LIST_PAUSES = "list_pauses";
-    LIST_REPORTS = "list_reports";
-    LIST_SCHEDULES = "list_schedules";
-    LIVE_LEASES = "live_leases";
-    LOAD_DELIVERY = "load_delivery";
-    LOAD_DIGEST = "load_digest";
-    LOAD_EXPORT = "load_export";
-    LOAD_FAILURES = "load_failures";
-    LOAD_MANIFEST = "load_manifest";
-    MIGRATING = "migrating";
-    NEXT_DUE = "next_due";
-    NEXT_NOTICE = "next_notice";
-    OPEN_EXPORT = "open_export";
-    OWN_PATH = "own_path";
-    PAUSE = "pause";
-    POSTPONE_CHORE = "postpone_chore";
-    POSTPONE_SWEEP = "postpone_sweep";
-    PRUNE = "prune";
-    QUERY_PATH = "query_path";
-    READ_BY_BLOCKS = "read_by_blocks";
-    READ_REPORT_PARAMS = "read_report_params";
-    REAP = "reap";
-    RECORD_BACKEND = "record_backend";
-    RECORD_HELPERS = "record_helpers";
-    RECORD_MAIL_QUOTA = "record_mail_quota";
-    RECORD_SENDING = "record_sending";
-    RECORD_STORE = "record_store";
-    RECORD_SWEEP = "record_sweep";
-    REGISTER_REPORT = "register_report";
-    REGISTER_SCHEDULE = "register_schedule";
-    REGISTER_WORKER = "register_worker";
-    RELEASE = "release";
-    RELINK = "relink";
-    REOPEN_SWEEP = "reopen_sweep";
-    REQUEST_SCHEDULED = "request_scheduled";
-    REQUESTS_IN_FLIGHT = "requests_in_flight";
-    REQUEUE = "requeue";
-    REQUEUE_WHERE = "requeue_where";
-    RESUME = "resume";
-    RETRY = "retry";
-    SCHEMA_VERSIONS = "schema_versions";
-    SEALED_REPORT = "sealed_report";
-    SET_PRIORITY = "set_priority";
-    SET_SLICE = "set_slice";
-    SETTLE_CANCELLED = "settle_cancelled";
-    SETTLE_NOTICE = "settle_notice";
-    SHARE_SNAPSHOT = "share_snapshot";
-    SHOW_ATTEMPTS = "show_attempts";
-    SHOW_DELIVERIES = "show_deliveries";
-    SHOW_EVENTS = "show_events";
-    SHOW_EXPORT = "show_export";
-    SHOW_OBJECTS = "show_objects";
-    SHOW_REPORT = "show_report";
-    STATUS_RECENT = "status_recent";
-    SWITCH_SCHEDULE = "switch_schedule";
-    TABLE_BLOCKS = "table_blocks";
-    TAKE_CHORES = "take_chores";
-    UNREGISTER_WORKER = "unregister_worker";
-    UNSWEPT = "unswept";
-    WAIT = "wait";
-    WAKE = "wake";
+    "admin" {
+        CANCEL = "cancel";
+        CANCEL_WHERE = "cancel_where";
+        CONNECTIONS = "connections";
+        DISABLE_REPORT = "disable_report";
+        ERASE = "erase";
+        EXAMINE_ORPHANS = "examine_orphans";
+        EXAMINE_ROLES = "examine_roles";
+        EXAMINE_SERVER = "examine_server";
+        EXAMINE_SNAPSHOT = "examine_snapshot";
+        EXAMINE_TABLES = "examine_tables";
+        EXPLAIN = "explain";
+        FIGURES = "figures";
+        HEALTH = "health";
+        LIMITS = "limits";
+        LIST_DEAD = "list_dead";
+        LIST_PAUSES = "list_pauses";
+        LIST_REPORTS = "list_reports";
+        LIST_SCHEDULES = "list_schedules";
+        MIGRATING = "migrating";
+        PAUSE = "pause";
+        READ_REPORT_PARAMS = "read_report_params";
+        REGISTER_REPORT = "register_report";
+        REGISTER_SCHEDULE = "register_schedule";
+        RELINK = "relink";
+        REQUEUE = "requeue";
+        REQUEUE_WHERE = "requeue_where";
+        RESUME = "resume";
+        SCHEMA_VERSIONS = "schema_versions";
+        SET_PRIORITY = "set_priority";
+        SHOW_ATTEMPTS = "show_attempts";
+        SHOW_DELIVERIES = "show_deliveries";
+        SHOW_EVENTS = "show_events";
+        SHOW_EXPORT = "show_export";
+        SHOW_OBJECTS = "show_objects";
+        SHOW_REPORT = "show_report";
+        STATUS_RECENT = "status_recent";
+        SWITCH_SCHEDULE = "switch_schedule";
+    }
+    "attempt" {
+        HEARTBEAT = "heartbeat";
+        LOAD_EXPORT = "load_export";
+        LOAD_MANIFEST = "load_manifest";
+        RECORD_BACKEND = "record_backend";
+        RECORD_HELPERS = "record_helpers";
+        RECORD_STORE = "record_store";
+    }
+    "claim" {
+        CLAIM = "claim";
+        DRAINED = "drained";
+        EXPIRE = "expire";
+        HOLD = "hold";
+        LIFT_HOLD = "lift_hold";
+        NEXT_DUE = "next_due";
+        REAP = "reap";
+    }
+    "maintain" {
+        DUE_SCHEDULES = "due_schedules";
+        FORGET_LEFTOVERS = "forget_leftovers";
+        LEFTOVERS = "leftovers";
+        LIVE_LEASES = "live_leases";
+        POSTPONE_CHORE = "postpone_chore";
+        POSTPONE_SWEEP = "postpone_sweep";
+        PRUNE = "prune";
+        RECORD_SWEEP = "record_sweep";
+        REOPEN_SWEEP = "reopen_sweep";
+        REQUEST_SCHEDULED = "request_scheduled";
+        TAKE_CHORES = "take_chores";
+        UNSWEPT = "unswept";
+    }
+    "message" {
+        CLAIM_NOTICE = "claim_notice";
+        FORGET_NOTICES = "forget_notices";
+        GATHER_DIGEST = "gather_digest";
+        GATHER_FAILURES = "gather_failures";
+        LOAD_DELIVERY = "load_delivery";
+        LOAD_DIGEST = "load_digest";
+        LOAD_FAILURES = "load_failures";
+        NEXT_NOTICE = "next_notice";
+        RECORD_MAIL_QUOTA = "record_mail_quota";
+        RECORD_SENDING = "record_sending";
+        SETTLE_NOTICE = "settle_notice";
+    }
+    "settle" {
+        ATTEMPT_OUTCOME = "attempt_outcome";
+        BURY = "bury";
+        COMPLETE_DELIVERIES = "complete_deliveries";
+        COMPLETE_EXPORTS = "complete_exports";
+        RELEASE = "release";
+        RETRY = "retry";
+        SETTLE_CANCELLED = "settle_cancelled";
+    }
+    "source" {
+        AFTER_ESTIMATE = "after_estimate";
+        AWS_S3_USABLE = "aws_s3_usable";
+        BEFORE_ESTIMATE = "before_estimate";
+        BEGIN_EXPORT = "begin_export";
+        DROP_ROLE = "drop_role";
+        END_BACKEND = "end_backend";
+        EXAMINE_MEMBERSHIP = "examine_membership";
+        EXPORT_AWS_S3 = "export_aws_s3";
+        EXPORT_AWS_S3_WITH_KEY = "export_aws_s3_with_key";
+        JOINED_SERVER = "joined_server";
+        KEY_HISTOGRAM = "key_histogram";
+        LIMIT_ESTIMATE = "limit_estimate";
+        OPEN_EXPORT = "open_export";
+        OWN_PATH = "own_path";
+        QUERY_PATH = "query_path";
+        READ_BY_BLOCKS = "read_by_blocks";
+        SEALED_REPORT = "sealed_report";
+        SET_SLICE = "set_slice";
+        SHARE_SNAPSHOT = "share_snapshot";
+        TABLE_BLOCKS = "table_blocks";
+    }
+    "wake" {
+        AWAKE = "awake";
+        REGISTER_WORKER = "register_worker";
+        REQUESTS_IN_FLIGHT = "requests_in_flight";
+        UNREGISTER_WORKER = "unregister_worker";
+        WAIT = "wait";
+        WAKE = "wake";
+    }
 }
 
 /// Statements of `queue` that people run over logins of their own: the daemon's needs no right to them.
@@ -132,29 +151,10 @@ pub const FOR_PEOPLE: &[&str] = &[
     "switch_schedule",
 ];
 
-/// Statements that run on the source.
-pub const ON_THE_SOURCE: &[&str] = &[
-    "after_estimate",
-    "aws_s3_usable",
-    "before_estimate",
-    "begin_export",
-    "drop_role",
-    "end_backend",
-    "examine_membership",
-    "export_aws_s3",
-    "export_aws_s3_with_key",
-    "joined_server",
-    "key_histogram",
-    "limit_estimate",
-    "open_export",
-    "own_path",
-    "query_path",
-    "read_by_blocks",
-    "sealed_report",
-    "set_slice",
-    "share_snapshot",
-    "table_blocks",
-];
+/// Whether a statement runs on the source, where queries run, and not on the outbox's server.
+pub(crate) fn is_on_the_source(name: &str) -> bool {
+    PLACES.contains(&("source", name))
+}
 
 /// The types of a statement's parameters, from the lines that describe them: whoever knows them needs no named statement, and no round trip
 /// to ask.

@@ -25,7 +25,7 @@ impl ConnectionLimit {
 }
 
 impl ConnectionLimits {
-    /// From a row of `sql/connections.sql`.
+    /// From a row of `sql/admin/connections.sql`.
     pub(crate) fn from_row(row: &Row) -> ConnectionLimits {
         let limit = |most: &str, used: &str, whose| {
             let most: Option<i64> = row.get(most);

@@ -30,7 +30,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// From a row of `sql/examine_server.sql`.
+    /// From a row of `sql/admin/examine_server.sql`.
     pub(crate) fn from_row(row: &Row) -> Server {
         Server {
             version: row.get("version"),

@@ -69,13 +69,13 @@ impl Queue {
         let policy = &self.policy;
         // A live worker ends itself at its deadline; give it a lease's time to say so before others step in.
         let deadline_grace_ms = ms(policy.lease);
-        let reap_params: [&(dyn ToSql + Sync); 5] =
-            [&deadline_grace_ms, &policy.crash_limit, &policy.export_attempts, &policy.delivery_attempts, &policy.hold_unknown];
+        let reap_params: [&(dyn ToSql + Sync); 4] =
+            [&deadline_grace_ms, &policy.export_attempts, &policy.delivery_attempts, &policy.hold_unknown];
         let slots = |free: usize| i32::try_from(free).unwrap_or(i32::MAX);
         let (exports, deliveries) = (slots(room.exports), slots(room.deliveries));
         let (lease_ms, export_ms, delivery_ms) = (ms(policy.lease), ms(policy.export_timeout), ms(policy.delivery_timeout));
         let time_left_ms = time_left.map(ms);
-        let claim_params: [&(dyn ToSql + Sync); 14] = [
+        let claim_params: [&(dyn ToSql + Sync); 13] = [
             &exports,
             &deliveries,
             &self.worker,
@@ -86,7 +86,6 @@ impl Queue {
             &policy.delivery_attempts,
             &cursor_run_ats,
             &cursor_ids,
-            &policy.crash_limit,
             &may_take_last_chance,
             &policy.source_slots,
             &time_left_ms,

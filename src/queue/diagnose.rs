@@ -79,7 +79,7 @@ impl Queue {
     pub async fn lacking_rights(&self) -> Result<Vec<(String, &'static str)>, QueueError> {
         let connection = self.connection().await?;
         let mut lacking = Vec::new();
-        for (name, text) in sql::ALL.iter().filter(|(name, _)| !sql::FOR_PEOPLE.contains(name) && !sql::ON_THE_SOURCE.contains(name)) {
+        for (name, text) in sql::ALL.iter().filter(|(name, _)| !sql::FOR_PEOPLE.contains(name) && !sql::is_on_the_source(name)) {
             let nulls: Vec<(&(dyn ToSql + Sync), Type)> =
                 sql::parameter_types(text).into_iter().map(|data_type| (&Null as &(dyn ToSql + Sync), data_type)).collect();
             match connection.query_typed(&format!("explain {text}"), &nulls).await.map_err(QueueError::from) {

@@ -1,27 +1,48 @@
-//! Bringing the schema up to date. Forward only, listed by hand, never edited after release, under an advisory lock.
+//! Bringing the schema up to date. Forward only, listed by hand, never edited after the first release, under an advisory lock.
 
 use refinery::{Migration, Runner, Target};
+use tokio_postgres::Row;
 
 use super::QueueError;
 use crate::database::DatabaseUrl;
 
-/// Every migration, in order: version name and text.
-pub const MIGRATIONS: &[(&str, &str)] = &[
-    ("V1__tables", include_str!("../../migrations/V1__tables.sql")),
-    ("V2__door", include_str!("../../migrations/V2__door.sql")),
-    ("V3__operate", include_str!("../../migrations/V3__operate.sql")),
-    ("V4__views", include_str!("../../migrations/V4__views.sql")),
-    ("V5__roles", include_str!("../../migrations/V5__roles.sql")),
-    ("V6__catalogue", include_str!("../../migrations/V6__catalogue.sql")),
-    ("V7__privacy", include_str!("../../migrations/V7__privacy.sql")),
-    ("V8__sealed", include_str!("../../migrations/V8__sealed.sql")),
-    ("V9__pause", include_str!("../../migrations/V9__pause.sql")),
-    ("V10__operate_many", include_str!("../../migrations/V10__operate_many.sql")),
-    ("V11__notices", include_str!("../../migrations/V11__notices.sql")),
-    ("V12__schedules", include_str!("../../migrations/V12__schedules.sql")),
-    ("V13__retention", include_str!("../../migrations/V13__retention.sql")),
-    ("V14__reports", include_str!("../../migrations/V14__reports.sql")),
-];
+/// The schema as it is now: every file of `sql/schema`, in the order of their names.
+macro_rules! schema {
+    ($($file:literal),* $(,)?) => {
+        concat!($(include_str!(concat!("../../sql/schema/", $file, ".sql")), "\n"),*)
+    };
+}
+
+/// Every migration, in order: version name and text. Until the first release there is one, made from `sql/schema`.
+pub const MIGRATIONS: &[(&str, &str)] = &[(
+    "V1__exportbox",
+    schema![
+        "01_roles",
+        "02_requests",
+        "03_jobs",
+        "04_results",
+        "05_workers",
+        "06_privacy",
+        "10_checks",
+        "11_params",
+        "12_catalogue",
+        "13_sealed",
+        "20_door",
+        "30_claim",
+        "31_operate",
+        "32_pause",
+        "33_explain",
+        "34_operate_many",
+        "35_relink",
+        "40_notices",
+        "50_schedules",
+        "60_erase",
+        "70_retention",
+        "80_views",
+        "81_health",
+        "99_rights",
+    ],
+)];
 
 /// refinery's own table, inside our schema.
 const HISTORY: &str = "exportbox.schema_history";
@@ -29,7 +50,7 @@ const HISTORY: &str = "exportbox.schema_history";
 const PATH: &str = "set search_path = pg_catalog, pg_temp;";
 const CREATE_SCHEMA: &str = "create schema if not exists exportbox";
 /// The same, and refinery's table as refinery makes it, for people who read a dry run or try it by hand.
-const SETUP: &str = "set search_path = pg_catalog, pg_temp;
+pub const SETUP: &str = "set search_path = pg_catalog, pg_temp;
 create schema if not exists exportbox;
 create table if not exists exportbox.schema_history (
     version integer primary key, name varchar(255), applied_on varchar(255), checksum varchar(255)
@@ -52,6 +73,10 @@ pub struct MigrationReport {
     pub sql: Vec<&'static str>,
 }
 
+fn version(applied: &[(i64, String)]) -> i64 {
+    applied.iter().map(|(version, _)| *version).max().unwrap_or(0)
+}
+
 fn latest() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
@@ -65,12 +90,30 @@ fn runner() -> Result<Runner, QueueError> {
     Ok(runner)
 }
 
+/// What the history says of a database: version and name of each migration that it has, oldest first.
+pub(super) fn history(rows: &[Row]) -> Vec<(i64, String)> {
+    rows.iter().map(|row| (row.get::<_, i32>("version").into(), row.get("name"))).collect()
+}
+
+/// The first migration has one name since the schema is made from one text. Before that it was one of many, and no release has it.
+fn refuse_development_version(applied: &[(i64, String)]) -> Result<(), QueueError> {
+    match applied.first() {
+        Some((1, name)) if MIGRATIONS[0].0 != format!("V1__{name}") => Err(QueueError::Schema(
+            "this database has the schema of a development version from before the first release, which nothing brings up to date; \
+             drop the schema (drop schema exportbox cascade) or take a new database, then run: exportbox migrate"
+                .into(),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Refuse a database whose applied versions are not exactly ours.
 ///
 /// # Errors
 /// `Schema` with what to do.
-pub fn check_versions(applied: &[i64]) -> Result<(), QueueError> {
-    let (have, want) = (applied.iter().copied().max().unwrap_or(0), latest());
+pub fn check_versions(applied: &[(i64, String)]) -> Result<(), QueueError> {
+    refuse_development_version(applied)?;
+    let (have, want) = (version(applied), latest());
     match have.cmp(&want) {
         std::cmp::Ordering::Equal => Ok(()),
         std::cmp::Ordering::Less => {
@@ -106,13 +149,9 @@ async fn migrate_with(client: &mut tokio_postgres::Client, dry_run: bool) -> Res
         .batch_execute(&format!("{PATH} set client_min_messages = warning; set lock_timeout = '60s'; select pg_advisory_lock({LOCK})"))
         .await?;
     let known: bool = client.query_one(&format!("select to_regclass('{HISTORY}') is not null"), &[]).await?.get(0);
-    let applied: Vec<i64> = if known {
-        let rows = client.query(crate::sql::SCHEMA_VERSIONS, &[]).await?;
-        rows.iter().map(|row| i64::from(row.get::<_, i32>(0))).collect()
-    } else {
-        Vec::new()
-    };
-    let have = applied.iter().copied().max().unwrap_or(0);
+    let applied = if known { history(&client.query(crate::sql::SCHEMA_VERSIONS, &[]).await?) } else { Vec::new() };
+    refuse_development_version(&applied)?;
+    let have = version(&applied);
     if have > latest() {
         return check_versions(&applied).map(|()| unreachable!("a newer schema is refused"));
     }
@@ -160,9 +199,16 @@ mod tests {
 
     #[test]
     fn an_older_and_a_newer_schema_are_refused_with_what_to_do() {
-        let error = |applied: &[i64]| check_versions(applied).unwrap_err().to_string();
+        let named = |versions: &[i64]| versions.iter().map(|version| (*version, "exportbox".to_string())).collect::<Vec<_>>();
+        let error = |versions: &[i64]| check_versions(&named(versions)).unwrap_err().to_string();
         assert!(error(&[]).contains("exportbox migrate"));
-        assert!(error(&[1, 2, 3, 99]).contains("newer exportbox"));
-        assert!(check_versions(&(1..=latest()).collect::<Vec<_>>()).is_ok());
+        assert!(error(&[1, 99]).contains("newer exportbox"));
+        assert!(check_versions(&named(&(1..=latest()).collect::<Vec<_>>())).is_ok());
+    }
+
+    #[test]
+    fn the_schema_of_a_development_version_is_refused_before_anything_else_is_said_of_it() {
+        let applied: Vec<(i64, String)> = [(1, "tables"), (2, "door"), (14, "reports")].map(|(n, name)| (n, name.to_string())).into();
+        assert!(check_versions(&applied).unwrap_err().to_string().contains("development version"));
     }
 }

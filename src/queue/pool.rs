@@ -35,8 +35,6 @@ pub struct Policy {
     pub export_attempts: i16,
     /// Attempts of a delivery before it is dead.
     pub delivery_attempts: i16,
-    /// Leases that may expire before the job is dead.
-    pub crash_limit: i16,
     /// Hold a mail that may have been sent instead of sending it again.
     pub hold_unknown: bool,
     /// Most exports at once over all processes; none: no limit.
@@ -55,7 +53,6 @@ impl Default for Policy {
             delivery_timeout: Duration::from_secs(300),
             export_attempts: 5,
             delivery_attempts: 8,
-            crash_limit: 3,
             hold_unknown: false,
             source_slots: None,
             retention: Retention::default(),
@@ -98,7 +95,7 @@ impl Queue {
 
     fn with_options(database: &DatabaseUrl, worker: String, policy: Policy, more: &str) -> Queue {
         // Bookkeeping is a matter of milliseconds: what takes longer waits for somebody's lock, and everything behind it would wait, too. The
-        // mark at the end shows whether a pooler in between has lost the options. With one that is known, `sql/limits.sql` sets the limits.
+        // mark at the end shows whether a pooler in between has lost the options. With one that is known, `sql/admin/limits.sql` sets the limits.
         // Each statement ends by itself before this process loses patience: what is sent together goes on without the one that was held up, and
         // nothing is claimed by a connection that was given up.
         let patience = patience(policy.lease);
@@ -214,7 +211,7 @@ impl Queue {
             return Err(self.give_up(connection));
         };
         drop(connection);
-        match versions.map(|rows| check_versions(&rows)) {
+        match versions.map(|rows| migrate::check_versions(&migrate::history(&rows))) {
             Ok(Ok(())) => self.limits_from(&limits?),
             _ => {
                 self.check_schema().await?;
@@ -224,7 +221,7 @@ impl Queue {
     }
 
     async fn read_schema(&self) -> Result<(), QueueError> {
-        check_versions(&self.query(sql::SCHEMA_VERSIONS, &[]).await?)
+        migrate::check_versions(&migrate::history(&self.query(sql::SCHEMA_VERSIONS, &[]).await?))
     }
 
     /// How many connections there are for this login, and how many are in use. Refuses a pooler that nobody has told of.
@@ -242,9 +239,4 @@ impl Queue {
         }
         Ok(ConnectionLimits::from_row(row))
     }
-}
-
-fn check_versions(rows: &[Row]) -> Result<(), QueueError> {
-    let applied: Vec<i64> = rows.iter().map(|row| i64::from(row.get::<_, i32>(0))).collect();
-    migrate::check_versions(&applied)
 }

@@ -35,7 +35,7 @@ pub struct AwsS3 {
 }
 
 impl AwsS3 {
-    /// From a row of `sql/aws_s3_usable.sql`.
+    /// From a row of `sql/source/aws_s3_usable.sql`.
     pub(super) fn from_row(row: &Row) -> AwsS3 {
         let may = |who: &str| row.get::<_, Option<bool>>(who) == Some(true);
         AwsS3 { usable: may("usable"), usable_by_login: may("usable_by_login"), takes_key: row.get("takes_key") }

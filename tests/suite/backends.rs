@@ -66,7 +66,7 @@ async fn a_backend_with_the_same_pid_and_another_start_is_never_ended() {
     let world = World::new().await;
     let gate = world.gate().await;
     let (mut process, id) = hanging(&world, "").await;
-    world.set_attempts("backend_start = backend_start - interval '1 microsecond'", "true").await;
+    world.set_attempts("xact_start = xact_start - interval '1 microsecond'", "true").await;
     world.let_leases_lapse().await;
     let running = world.start().await;
     world.until("select state = 'pending' from exportbox.jobs").await;

@@ -43,6 +43,7 @@ mod retention;
 mod rights;
 mod sandbox;
 mod schedules;
+mod schema;
 mod sealed;
 mod security;
 mod settle;

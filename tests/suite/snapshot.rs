@@ -11,7 +11,7 @@ use crate::harness::rows::lock_holds;
 
 /// A claim of four, beginning where these marks say.
 fn claim(marks: &str) -> String {
-    format!("(4, 8, 'w', 90000, 3600000, 300000, 5::smallint, 8::smallint, {marks}, 3::smallint, true, null, null)")
+    format!("(4, 8, 'w', 90000, 3600000, 300000, 5::smallint, 8::smallint, {marks}, true, null, null)")
 }
 
 /// The marks of a process that has claimed everything so far, as the arguments of the statement.

@@ -5,11 +5,12 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use exportbox::sandbox::{Place, aws_s3};
-use exportbox::sql::{ALL, FOR_PEOPLE, parameter_types};
+use exportbox::sql::{ALL, FOR_PEOPLE, PLACES, parameter_types};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Statement};
 
 use crate::harness::{World, connect};
+use crate::tidy::files;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -30,16 +31,12 @@ fn rust_files(dir: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn every_file_in_sql_is_listed_once_and_every_listed_statement_is_used() {
-    let mut files: Vec<String> = std::fs::read_dir(root().join("sql"))
-        .unwrap()
-        .filter_map(|entry| entry.unwrap().file_name().into_string().unwrap().strip_suffix(".sql").map(ToString::to_string))
-        .collect();
-    files.sort();
-    let listed: Vec<&str> = ALL.iter().map(|(name, _)| *name).collect();
-    assert_eq!(files, listed, "sql/ and src/sql.rs, in alphabetical order");
+    let files = files("sql", "sql").into_iter().map(|(path, _)| path).filter(|path| !path.starts_with("sql/schema/"));
+    let listed: Vec<String> = PLACES.iter().map(|(folder, name)| format!("sql/{folder}/{name}.sql")).collect();
+    assert_eq!(files.collect::<Vec<_>>(), listed, "sql/ and src/sql.rs, in alphabetical order");
 
     let code: String = rust_files(&root().join("src")).iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
-    for name in listed {
+    for (_, name) in PLACES {
         let constant = format!("sql::{}", name.to_uppercase());
         let used = code
             .match_indices(&constant)
@@ -85,7 +82,8 @@ fn types(statement: &Statement) -> String {
 async fn every_statement_is_valid_and_has_the_types_that_the_code_expects() {
     let (_world, daemon) = world_with_aws_s3().await;
     let mut signatures = String::new();
-    for (name, text) in ALL {
+    let by_name: BTreeMap<&str, &str> = ALL.iter().copied().collect();
+    for (name, text) in by_name {
         let prepared = daemon.prepare(text).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
         writeln!(signatures, "{name} {}", types(&prepared)).unwrap();
         assert_eq!(parameter_types(text), prepared.params(), "{name}: the types in its comment");
@@ -171,11 +169,11 @@ async fn every_table_view_column_index_and_function_says_what_it_is() {
             where relnamespace = 'exportbox'::regnamespace and relkind in ('r', 'v') and relname <> 'schema_history'
                 and attnum > 0 and not attisdropped and col_description(attrelid, attnum) is null
             union all
-            -- An index behind a constraint says by the constraint's name what it is for.
+            -- Primary keys and unique constraints, too: who reads them is not in their name.
             select pg_class.relname
             from pg_class
             where relnamespace = 'exportbox'::regnamespace and relkind = 'i' and obj_description(oid, 'pg_class') is null
-                and not exists (select from pg_constraint where conindid = pg_class.oid)
+                and relname <> 'schema_history_pkey'
             union all
             select proname || '()' from pg_proc
             where pronamespace = 'exportbox'::regnamespace and obj_description(oid, 'pg_proc') is null

@@ -57,8 +57,24 @@ async fn a_schema_of_another_version_is_69_for_whoever_works() {
     all_give_up(&world, works.into_iter(), &world.daemon_url(), 69, &["999", "newer"]).await;
     let admin = postgres().superuser_url_for(&world.database);
     all_give_up(&world, [&["migrate"][..]].into_iter(), &admin, 69, &["999", "install the newer exportbox"]).await;
-    world.sql("delete from exportbox.schema_history where version > 1").await;
-    all_give_up(&world, works.into_iter(), &world.daemon_url(), 69, &["version 1", "run: exportbox migrate"]).await;
+    world.sql("delete from exportbox.schema_history").await;
+    all_give_up(&world, works.into_iter(), &world.daemon_url(), 69, &["version 0", "run: exportbox migrate"]).await;
+}
+
+#[tokio::test]
+async fn the_schema_of_a_development_version_is_69_with_what_to_do() {
+    let world = World::new().await;
+    let works: [&[&str]; 3] = [&["run"], &["drain"], &["health"]];
+    world
+        .sql(
+            "update exportbox.schema_history set name = 'tables';
+             insert into exportbox.schema_history select 14, 'reports', applied_on, checksum from exportbox.schema_history",
+        )
+        .await;
+    let told = ["development version", "exportbox migrate"];
+    all_give_up(&world, works.into_iter(), &world.daemon_url(), 69, &told).await;
+    let admin = postgres().superuser_url_for(&world.database);
+    all_give_up(&world, [&["migrate"][..], &["migrate", "--dry-run"]].into_iter(), &admin, 69, &told).await;
 }
 
 #[tokio::test]

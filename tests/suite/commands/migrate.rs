@@ -11,7 +11,7 @@ async fn migrate_brings_a_fresh_database_up_to_date_and_then_has_nothing_to_do()
     let url = world.empty_database().await;
     let first = world.run_with(&["migrate"], &[("EXPORTBOX_DATABASE_URL", &url)]).await;
     assert_eq!(code(&first), 0, "{}", stderr(&first));
-    assert!(stdout(&first).starts_with("applied V1__tables, "), "{}", stdout(&first));
+    assert!(stdout(&first).starts_with("applied V1__exportbox; "), "{}", stdout(&first));
     let again = world.run_with(&["migrate"], &[("EXPORTBOX_DATABASE_URL", &url)]).await;
     assert_eq!((code(&again), stdout(&again).starts_with("nothing to do: the schema has version ")), (0, true));
     let made = connect(&url).await.query_one(VERSIONS, &[]).await.unwrap().get::<_, i64>(0);

@@ -14,7 +14,7 @@ pub const JOBS: &str = "(select jobs.*, job.leases, job.lease_token, job.not_aft
     from exportbox.jobs join exportbox.job using (id)) as job";
 /// The same of attempts, as `attempt`.
 pub const ATTEMPTS: &str =
-    "(select attempts.*, attempt.lease_token, attempt.backend_start, attempt.more_pids, attempt.bucket, attempt.object_key,
+    "(select attempts.*, attempt.lease_token, attempt.xact_start, attempt.more_pids, attempt.bucket, attempt.object_key,
         attempt.upload_id, attempt.swept_at, attempt.sweep_after
     from exportbox.attempts join exportbox.attempt using (job_id, number)) as attempt";
 /// The manifest, as `object`, with the attempt that stored each file.

@@ -5,7 +5,7 @@ use super::Mutation;
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "an export may write",
-        file: "sql/begin_export.sql",
+        file: "sql/source/begin_export.sql",
         search: "repeatable read read only",
         replace: "repeatable read",
         tests: &[
@@ -15,7 +15,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "an export keeps the login's rights",
-        file: "sql/open_export.sql",
+        file: "sql/source/open_export.sql",
         search: "set_config('role', $1::text, true)",
         replace: "$1::text",
         tests: &[
@@ -26,7 +26,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "an export has no time limit of the server's",
-        file: "sql/open_export.sql",
+        file: "sql/source/open_export.sql",
         search: "set_config('statement_timeout', $2::text, true),",
         replace: "$2::text,",
         tests: &["exports::escape::what_is_set_for_a_query_is_as_documented"],
@@ -85,7 +85,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "aws_s3 is offered to whoever has the login",
-        file: "sql/aws_s3_usable.sql",
+        file: "sql/source/aws_s3_usable.sql",
         search: "has_schema_privilege(pg_namespace.oid, 'usage') and has_function_privilege(pg_proc.oid, 'execute')",
         replace: "has_schema_privilege(session_user, pg_namespace.oid, 'usage')",
         tests: &["sealed::an_ad_hoc_query_never_gets_the_workers_aws_s3"],

@@ -5,7 +5,7 @@ use super::Mutation;
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "everybody may see every request",
-        file: "migrations/V3__operate.sql",
+        file: "sql/schema/01_roles.sql",
         search: "return requested_by = current_user or pg_has_role(",
         replace: "return true or pg_has_role(",
         tests: &[
@@ -15,7 +15,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "who may see is read by the search path of whoever looks",
-        file: "migrations/V3__operate.sql",
+        file: "sql/schema/01_roles.sql",
         search: "return requested_by = current_user or pg_has_role(current_user, 'exportbox_reader', 'usage');",
         replace: "as $$select requested_by = current_user or pg_has_role(current_user, 'exportbox_reader', 'usage')$$;",
         tests: &[
@@ -25,77 +25,77 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "no address is masked",
-        file: "migrations/V3__operate.sql",
+        file: "sql/schema/01_roles.sql",
         search: "left(address, 1) || '***@' || split_part(address, '@', 2)",
         replace: "address",
         tests: &["door::rights::readers_see_every_export_with_masked_addresses_and_operators_in_clear"],
     },
     Mutation {
         name: "everybody may cancel",
-        file: "migrations/V3__operate.sql",
+        file: "sql/schema/31_operate.sql",
         search: "perform exportbox.assert_may_operate(cancel.export_id);",
         replace: "",
         tests: &["door::rights::requesters_stop_and_requeue_their_own_exports_and_operators_all"],
     },
     Mutation {
         name: "the view exports has no security barrier",
-        file: "migrations/V4__views.sql",
+        file: "sql/schema/80_views.sql",
         search: "create view exportbox.exports with (security_barrier) as",
         replace: "create view exportbox.exports as",
         tests: &["door::rights::a_function_of_the_callers_own_in_a_where_clause_sees_no_row_of_others"],
     },
     Mutation {
         name: "the view jobs has no security barrier",
-        file: "migrations/V4__views.sql",
+        file: "sql/schema/80_views.sql",
         search: "create view exportbox.jobs with (security_barrier) as",
         replace: "create view exportbox.jobs as",
         tests: &["door::rights::a_function_of_the_callers_own_in_a_where_clause_sees_no_row_of_others"],
     },
     Mutation {
         name: "the view attempts has no security barrier",
-        file: "migrations/V4__views.sql",
+        file: "sql/schema/80_views.sql",
         search: "create view exportbox.attempts with (security_barrier) as",
         replace: "create view exportbox.attempts as",
         tests: &["door::rights::a_function_of_the_callers_own_in_a_where_clause_sees_no_row_of_others"],
     },
     Mutation {
         name: "the view deliveries has no security barrier",
-        file: "migrations/V4__views.sql",
+        file: "sql/schema/80_views.sql",
         search: "create view exportbox.deliveries with (security_barrier) as",
         replace: "create view exportbox.deliveries as",
         tests: &["door::rights::a_function_of_the_callers_own_in_a_where_clause_sees_no_row_of_others"],
     },
     Mutation {
         name: "the view objects has no security barrier",
-        file: "migrations/V4__views.sql",
+        file: "sql/schema/80_views.sql",
         search: "create view exportbox.objects with (security_barrier) as",
         replace: "create view exportbox.objects as",
         tests: &["door::rights::a_function_of_the_callers_own_in_a_where_clause_sees_no_row_of_others"],
     },
     Mutation {
         name: "the view events has no security barrier",
-        file: "migrations/V4__views.sql",
+        file: "sql/schema/80_views.sql",
         search: "create view exportbox.events with (security_barrier) as",
         replace: "create view exportbox.events as",
         tests: &["door::rights::a_function_of_the_callers_own_in_a_where_clause_sees_no_row_of_others"],
     },
     Mutation {
         name: "the view reports has no security barrier",
-        file: "migrations/V14__reports.sql",
+        file: "sql/schema/12_catalogue.sql",
         search: "create view exportbox.reports with (security_barrier) as",
         replace: "create view exportbox.reports as",
         tests: &["door::rights::a_function_of_the_callers_own_in_a_where_clause_sees_no_row_of_others"],
     },
     Mutation {
         name: "the view deliveries shows addresses in clear",
-        file: "migrations/V4__views.sql",
+        file: "sql/schema/80_views.sql",
         search: "then delivery.recipient else exportbox.mask(delivery.recipient) end as recipient",
         replace: "then delivery.recipient else delivery.recipient end as recipient",
         tests: &["door::rights::readers_see_every_export_with_masked_addresses_and_operators_in_clear"],
     },
     Mutation {
         name: "the view attempts shows the other side's words to everybody",
-        file: "migrations/V4__views.sql",
+        file: "sql/schema/80_views.sql",
         search: "case when pg_has_role(current_user, 'exportbox_operator', 'usage') then attempt.error_detail end as error_detail",
         replace: "attempt.error_detail as error_detail",
         tests: &[
@@ -105,21 +105,21 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "the view objects asks nobody",
-        file: "migrations/V4__views.sql",
+        file: "sql/schema/80_views.sql",
         search: "or (select outbox.requested_by from exportbox.outbox where outbox.id = object.export_id) = current_user;",
         replace: "or true;",
         tests: &["door::rights::a_requester_sees_its_own_requests_and_none_of_others"],
     },
     Mutation {
         name: "the view events asks nobody",
-        file: "migrations/V4__views.sql",
+        file: "sql/schema/80_views.sql",
         search: "or (select outbox.requested_by from exportbox.outbox where outbox.id = event.export_id) = current_user\n",
         replace: "or true\n",
         tests: &["door::rights::a_requester_sees_its_own_requests_and_none_of_others"],
     },
     Mutation {
         name: "requesters may read all of the outbox's columns",
-        file: "migrations/V5__roles.sql",
+        file: "sql/schema/02_requests.sql",
         search: "grant select (id, idempotency_key, requested_by) on",
         replace: "grant select on",
         tests: &[
@@ -129,14 +129,14 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "requesters may read the outbox's rows of others",
-        file: "migrations/V5__roles.sql",
+        file: "sql/schema/02_requests.sql",
         search: "using (requested_by = current_user);",
         replace: "using (true);",
         tests: &["door::rights::a_requester_sees_its_own_requests_and_none_of_others"],
     },
     Mutation {
         name: "requesters may write requested_by",
-        file: "migrations/V5__roles.sql",
+        file: "sql/schema/02_requests.sql",
         search: "subject, message, metadata) on exportbox.outbox to exportbox_requester",
         replace: "subject, message, requested_by) on exportbox.outbox to exportbox_requester",
         tests: &[
@@ -146,7 +146,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "workers may write who and when into the history",
-        file: "migrations/V5__roles.sql",
+        file: "sql/schema/04_results.sql",
         search: "grant select, insert (export_id, job_id, kind, detail) on exportbox.event",
         replace: "grant select, insert on exportbox.event",
         tests: &[
@@ -156,7 +156,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "whoever may request may send queries",
-        file: "migrations/V5__roles.sql",
+        file: "sql/schema/01_roles.sql",
         search: "grant exportbox_reader to exportbox_operator;",
         replace: "grant exportbox_reader to exportbox_operator; grant exportbox_adhoc to exportbox_requester;",
         tests: &[
@@ -166,21 +166,21 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a parked request keeps its rights",
-        file: "migrations/V3__operate.sql",
+        file: "sql/schema/31_operate.sql",
         search: "perform exportbox.assert_still_allowed(requeue.export_id);",
         replace: "",
         tests: &["rights::requeue::a_parked_request_is_no_store_of_old_rights"],
     },
     Mutation {
         name: "a requeue decides before it may",
-        file: "migrations/V3__operate.sql",
+        file: "sql/schema/31_operate.sql",
         search: "perform from exportbox.job where job.id = any (jobs) and job.state in ('dead', 'cancelled') order by job.id for update;",
         replace: "",
         tests: &["rights::requeue::a_requeue_that_waited_for_an_erasure_sees_it"],
     },
     Mutation {
         name: "a pooler's names are the login's",
-        file: "sql/limits.sql",
+        file: "sql/admin/limits.sql",
         search: "pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)",
         replace: "pg_catalog.current_setting('search_path')",
         tests: &["security::hijack::nobodys_operator_runs_behind_a_pooler_either"],

@@ -5,7 +5,7 @@ use super::Mutation;
 pub(super) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "whoever reaps ends the first backend alone",
-        file: "sql/unswept.sql",
+        file: "sql/maintain/unswept.sql",
         search: "attempt.backend_pid || attempt.more_pids",
         replace: "array[attempt.backend_pid]",
         tests: &["exports::split::end::whoever_reaps_a_worker_that_hangs_ends_all_its_backends"],

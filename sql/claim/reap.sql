@@ -1,10 +1,9 @@
 -- name: reap
 -- End the leases of workers that died, stalled or overran. Run first in every thorough look of every process.
 -- $1 bigint: grace past the deadline that a live worker has for stopping by itself, ms
--- $2 smallint: crash limit
--- $3 smallint: most attempts of an export
--- $4 smallint: max_attempts of a delivery
--- $5 boolean: hold a mail that may have been sent, instead of sending it again
+-- $2 smallint: most attempts of an export
+-- $3 smallint: max_attempts of a delivery
+-- $4 boolean: hold a mail that may have been sent, instead of sending it again
 with
 -- A row lock returns the newest version of the row; another scan of the table in this statement would show the one before. Everything that the
 -- verdict rests on comes from here, or a cancel and a stamp that were committed a moment ago would be overlooked.
@@ -30,21 +29,21 @@ verdict as (
         coalesce(stamp.maybe_sent, false) as maybe_sent,
         case
             when lost.cancelled then 'cancelled'
-            when lost.crashed and lost.crashes + 1 >= $2::smallint then 'dead'
-            when stamp.maybe_sent and $5::boolean then 'dead'
-            when lost.attempt >= least(lost.max_attempts, case lost.kind when 'export' then $3::smallint else $4::smallint end) then 'dead'
+            when lost.crashed and lost.crashes + 1 >= exportbox.crash_limit() then 'dead'
+            when stamp.maybe_sent and $4::boolean then 'dead'
+            when lost.attempt >= least(lost.max_attempts, case lost.kind when 'export' then $2::smallint else $3::smallint end) then 'dead'
             else 'pending'
         end as state,
         case
             when lost.cancelled then 'cancelled'
-            when stamp.maybe_sent and $5::boolean then 'unknown'
+            when stamp.maybe_sent and $4::boolean then 'unknown'
             when lost.crashed then 'crashed'
             else 'timeout'
         end as error_class,
         case
             when lost.cancelled then 'Cancelled; its worker was gone.'
-            when stamp.maybe_sent and $5::boolean then 'The mail may have been sent when its worker was lost. Requeue to send it again.'
-            when lost.crashed and lost.crashes + 1 >= $2::smallint then 
+            when stamp.maybe_sent and $4::boolean then 'The mail may have been sent when its worker was lost. Requeue to send it again.'
+            when lost.crashed and lost.crashes + 1 >= exportbox.crash_limit() then
                 format('Lost its worker %s times; it may be what kills them. See why they ended (memory, logs) before you requeue it.', lost.crashes + 1)
             when lost.crashed then 'Its worker was lost.'
             else 'Ran past its deadline.'

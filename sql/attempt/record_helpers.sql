@@ -4,6 +4,6 @@
 -- $2 int[]: their pids
 -- $3 timestamptz[]: their starts
 update exportbox.attempt
-set more_pids = $2::int[], more_starts = $3::timestamptz[]
+set more_pids = $2::int[], more_xact_starts = $3::timestamptz[]
 where attempt.lease_token = $1::uuid and attempt.finished_at is null
 returning attempt.job_id

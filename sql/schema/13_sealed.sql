@@ -8,6 +8,7 @@ create function exportbox.sealed_name(report text, version integer) returns text
 language sql immutable parallel safe
 return 'sealed_' || left(md5(report), 20) || '_' || version;
 comment on function exportbox.sealed_name(text, integer) is 'Name of the function that is this version of a report, sealed.';
+grant execute on function exportbox.sealed_name(text, integer) to exportbox_worker;
 
 create function exportbox.sealed_check(sealed text) returns text
 language sql immutable parallel safe
@@ -165,6 +166,7 @@ begin
 end
 $$;
 comment on function exportbox.seal_report(text, integer) is 'Make the function that is a report, for exports through aws_s3. Returns its name; done already, it does nothing.';
+grant execute on function exportbox.seal_report(text, integer) to exportbox_operator;
 
 create function exportbox.report_seal() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -184,8 +186,3 @@ $$;
 comment on function exportbox.report_seal() is 'Seals a report when it is registered in a database that has aws_s3.';
 create trigger report_seal after insert on exportbox.report
     for each row execute function exportbox.report_seal();
-
-revoke all on function exportbox.sealed_check(text), exportbox.sealed_path(text), exportbox.assert_may_seal_for(text), exportbox.give_function(text, text) from public;
-revoke all on function exportbox.sealed_name(text, integer), exportbox.seal_report(text, integer), exportbox.report_seal() from public;
-grant execute on function exportbox.seal_report(text, integer) to exportbox_operator;
-grant execute on function exportbox.sealed_name(text, integer) to exportbox_worker;

@@ -1,13 +1,4 @@
--- What is paused, and why a job waits: in words, over the same functions that the claim starts jobs by (V3).
-
-create view exportbox.pauses with (security_barrier) as
-select pause.scope, pause.reason, pause.paused_at, pause.paused_by
-from exportbox.pause;
-comment on view exportbox.pauses is 'What people have paused. Nothing of it is started until it is resumed; what runs goes on.';
-comment on column exportbox.pauses.scope is 'all, exports, deliveries, report:NAME (its mails too) or source:NAME.';
-comment on column exportbox.pauses.reason is 'Why, in the operator''s words.';
-comment on column exportbox.pauses.paused_at is 'Since when.';
-comment on column exportbox.pauses.paused_by is 'The role that paused it.';
+-- Why a job waits, in words, over the same functions that the claim starts jobs by (30_claim.sql).
 
 create function exportbox.in_words(at timestamptz) returns text
 language sql stable
@@ -16,7 +7,7 @@ comment on function exportbox.in_words(timestamptz) is 'An instant as sentences 
 
 create function exportbox.remedy(error_class text) returns text
 language sql immutable
--- The one place of these sentences: docs/operations.md repeats them, and a test compares the two.
+-- The one place of these sentences: docs/operations/error-classes.md repeats them, and a test compares the two.
 return case error_class
     when 'query' then 'Request a corrected query; this one would fail again.'
     when 'permission' then 'Grant the role what the query needs, then requeue.'
@@ -45,6 +36,7 @@ return case error_class
     when 'unknown' then 'Ask the recipient whether the mail came; requeue sends it again.'
 end;
 comment on function exportbox.remedy(text) is 'What to do about a class of errors, in a sentence. Null: not a class that anything dies of.';
+grant execute on function exportbox.remedy(text) to exportbox_requester, exportbox_operator, exportbox_reader;
 
 create function exportbox.capacity()
 returns table (is_alive boolean, seen_at timestamptz, source_slots integer, time_left_ms bigint)
@@ -79,7 +71,7 @@ begin atomic
     from exportbox.job as other
     where other.state = 'pending' and other.kind = jobs_ahead.job.kind
         and (other.priority, other.run_at, other.id) < (jobs_ahead.job.priority, jobs_ahead.job.run_at, jobs_ahead.job.id)
-        and exportbox.is_startable(other, 3::smallint, true, closed_reports, closed_sources);
+        and exportbox.is_startable(other, true, closed_reports, closed_sources);
 end;
 comment on function exportbox.jobs_ahead(exportbox.job, text[], text[]) is 'How many of its kind a claim takes before this job.';
 
@@ -123,16 +115,16 @@ begin atomic
     ),
     waiting as materialized (
         select job.id, place.places, place.free,
-            exportbox.is_startable(job, 3::smallint, true, place.closed_reports, place.closed_sources) as is_startable,
+            exportbox.is_startable(job, true, place.closed_reports, place.closed_sources) as is_startable,
             exportbox.jobs_ahead(job, place.closed_reports, place.closed_sources) as ahead,
             -- Of those that the next crash would bury a process takes one at a time.
-            case when job.crashes >= 2 then (
+            case when job.crashes + 1 >= exportbox.crash_limit() then (
                 select other.id
                 from place as lane
                 join exportbox.job as other on other.kind = lane.kind
-                where other.state = 'pending' and other.crashes >= 2
+                where other.state = 'pending' and other.crashes + 1 >= exportbox.crash_limit()
                     and (other.priority, other.run_at, other.id) < (job.priority, job.run_at, job.id)
-                    and exportbox.is_startable(other, 3::smallint, true, lane.closed_reports, lane.closed_sources)
+                    and exportbox.is_startable(other, true, lane.closed_reports, lane.closed_sources)
                     and (lane.places is null or exportbox.jobs_ahead(other, lane.closed_reports, lane.closed_sources) < lane.places)
                 order by other.priority, other.run_at, other.id
                 limit 1
@@ -270,8 +262,4 @@ end
 $$;
 comment on function exportbox.explain(uuid) is
     'Why each job of an export is where it is: reason for programs, a sentence, what to do; is_due: a claim with a free slot takes it now.';
-
-revoke all on function exportbox.in_words(timestamptz), exportbox.remedy(text), exportbox.capacity(), exportbox.jobs_ahead(exportbox.job, text[], text[]),
-    exportbox.assert_may_look(uuid), exportbox.explain_pending(uuid), exportbox.explain(uuid) from public;
-grant execute on function exportbox.remedy(text), exportbox.explain(uuid) to exportbox_reader, exportbox_operator, exportbox_requester;
-grant select on exportbox.pauses to exportbox_reader, exportbox_operator;
+grant execute on function exportbox.explain(uuid) to exportbox_requester, exportbox_operator, exportbox_reader;

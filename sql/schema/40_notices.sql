@@ -1,11 +1,6 @@
 -- Mails about what failed: notices to the recipients of exports that died, and the operators' digest. Collected, so that a storm of failures is
 -- no storm of mails; claimed, fenced and settled like deliveries, but beside the jobs, so that nothing of this costs a claim anything.
 
-alter table exportbox.job add column noticed_at timestamptz;
-comment on column exportbox.job.noticed_at is 'The recipients of this dead export have been put down for a notice; cleared by requeue.';
-create index job_unnoticed on exportbox.job (finished_at) where state = 'dead' and kind = 'export' and noticed_at is null;
-comment on index exportbox.job_unnoticed is 'Read by gather_failures.';
-
 create table exportbox.notice (
     id            uuid not null default gen_random_uuid(),
     kind          text not null,
@@ -48,6 +43,7 @@ comment on column exportbox.notice.error_class is 'Class of the last error.';
 comment on column exportbox.notice.error is 'The last error in our own words.';
 comment on column exportbox.notice.created_at is 'When the first failure was put into it.';
 comment on column exportbox.notice.finished_at is 'Set when nothing is to be done any more.';
+comment on index exportbox.notice_pkey is 'Read by claim_notice, settle_notice and the key of notice_export.';
 create index notice_open on exportbox.notice (due_at) where finished_at is null;
 comment on index exportbox.notice_open is 'Read by claim_notice and next_notice.';
 create index notice_recipient on exportbox.notice (lower(recipient), planned_at);
@@ -56,6 +52,7 @@ create unique index notice_gathering on exportbox.notice (lower(recipient)) wher
 comment on index exportbox.notice_gathering is 'A recipient has one notice at a time that failures are put into, whoever does it.';
 create unique index notice_digest on exportbox.notice (covers_until, lower(recipient)) where kind = 'digest';
 comment on index exportbox.notice_digest is 'An operator gets one digest for a time, whoever makes it; read by gather_digest.';
+grant select, insert, update, delete on exportbox.notice to exportbox_worker;
 
 create table exportbox.notice_export (
     notice_id uuid not null,
@@ -67,8 +64,10 @@ create table exportbox.notice_export (
 comment on table exportbox.notice_export is 'What a failure notice speaks of.';
 comment on column exportbox.notice_export.notice_id is 'The notice.';
 comment on column exportbox.notice_export.export_id is 'An export that died.';
+comment on index exportbox.notice_export_pkey is 'Read by load_failures and the notices view; a notice speaks of an export once.';
 create index notice_export_export on exportbox.notice_export (export_id);
 comment on index exportbox.notice_export_export is 'Read by the cascade from outbox and by the notices view.';
+grant select, insert on exportbox.notice_export to exportbox_worker;
 
 create view exportbox.notices with (security_barrier) as
 select notice.id, notice.kind, case when pg_has_role(current_user, 'exportbox_operator', 'usage') then notice.recipient
@@ -95,7 +94,4 @@ comment on column exportbox.notices.error_class is 'Class of the last error.';
 comment on column exportbox.notices.error is 'The last error in words.';
 comment on column exportbox.notices.created_at is 'When the first failure was put into it.';
 comment on column exportbox.notices.finished_at is 'When nothing was to be done any more.';
-
-grant select, insert, update, delete on exportbox.notice to exportbox_worker;
-grant select, insert on exportbox.notice_export to exportbox_worker;
-grant select on exportbox.notices to exportbox_reader, exportbox_operator;
+grant select on exportbox.notices to exportbox_operator, exportbox_reader;

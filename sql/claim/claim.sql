@@ -10,19 +10,18 @@
 -- $8 smallint: max_attempts of a delivery
 -- $9 timestamptz[]: run_at to begin after, for each level of exports, then of deliveries; null: from the start
 -- $10 bigint[]: the id that goes with it
--- $11 smallint: crash limit
--- $12 boolean: may take a job that the next crash would bury
--- $13 int: most exports at once over all processes, null for no limit
--- $14 bigint: time that is left for an export, ms: no report that usually takes longer; null for no limit
+-- $11 boolean: may take a job that the next crash would bury
+-- $12 int: most exports at once over all processes, null for no limit
+-- $13 bigint: time that is left for an export, ms: no report that usually takes longer; null for no limit
 with
 -- Counted under a lock that this claim keeps to its end: two claims cannot both take the last place.
 source as materialized (
-    select case when $1::int > 0 and $13::int is not null then least($1::int, exportbox.places_on_source($13::int)) else $1::int end as places
+    select case when $1::int > 0 and $12::int is not null then least($1::int, exportbox.places_on_source($12::int)) else $1::int end as places
 ),
 -- What is paused, on hold, or too slow for the time that is left: read once, and nothing of it is looked up for each job.
 lane as materialized (
     select lanes.kind, lanes.is_paused, lanes.is_held, lanes.closed_reports, lanes.closed_sources
-    from exportbox.lanes($14::bigint) as lanes
+    from exportbox.lanes($13::bigint) as lanes
 ),
 -- A kind of job on hold gets one slot whenever its probe is due; taking the probe moves the next one.
 probing as (
@@ -52,7 +51,7 @@ due as materialized (
         select of_level.id, level.priority, of_level.run_at, of_level.on_last_chance
         from generate_series(0, 9) as level (priority)
         cross join lateral (
-            select job.id, job.run_at, job.crashes + 1 >= $11::smallint as on_last_chance
+            select job.id, job.run_at, job.crashes + 1 >= exportbox.crash_limit() as on_last_chance
             from exportbox.job
             where job.state = 'pending'
                 and job.kind = room.kind
@@ -60,7 +59,7 @@ due as materialized (
                 and (job.run_at, job.id) > (
                     coalesce(($9::timestamptz[])[room.marks_before + level.priority], '-infinity'),
                     coalesce(($10::bigint[])[room.marks_before + level.priority], 0))
-                and exportbox.is_startable(job, $11::smallint, $12::boolean, room.closed_reports, room.closed_sources)
+                and exportbox.is_startable(job, $11::boolean, room.closed_reports, room.closed_sources)
             order by job.run_at, job.id
             limit room.slots
             for update skip locked
@@ -122,7 +121,7 @@ select
     exists (select from probing where probing.scope = claimed.kind) as is_probe,
     claimed.priority,
     case when isfinite(claimed.run_at) then claimed.run_at end as run_at,
-    claimed.crashes + 1 >= $11::smallint as on_last_chance
+    claimed.crashes + 1 >= exportbox.crash_limit() as on_last_chance
 from (select now() as at) as look
 left join claimed on true
 order by claimed.priority, claimed.run_at, claimed.id

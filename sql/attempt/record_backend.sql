@@ -6,6 +6,6 @@
 -- $4 text: exporter
 -- $5 bigint: rows expected, or null
 update exportbox.attempt
-set backend_pid = $2::int, backend_start = $3::timestamptz, exporter = $4::text, expected_rows = $5::bigint
+set backend_pid = $2::int, xact_start = $3::timestamptz, exporter = $4::text, expected_rows = $5::bigint
 where attempt.lease_token = $1::uuid and attempt.finished_at is null
 returning attempt.job_id

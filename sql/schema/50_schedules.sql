@@ -66,8 +66,11 @@ comment on column exportbox.schedule.error is 'Why the last one was refused; nul
 comment on column exportbox.schedule.disabled_at is 'Set: it requests nothing.';
 comment on column exportbox.schedule.created_at is 'When this definition was registered.';
 comment on column exportbox.schedule.created_by is 'Who registered it.';
+comment on index exportbox.schedule_pkey is 'Read by request_scheduled, register_schedule, switch_schedule and the schedules view.';
 create index schedule_due on exportbox.schedule (next_due_at) where disabled_at is null;
 comment on index exportbox.schedule_due is 'Read by due_schedules and next_due.';
+-- When, and nothing of what: the worker cannot change a schedule, nor request anything but what is due.
+grant select (name, cron, time_zone, catch_up, catch_up_limit, late_after, next_due_at, disabled_at) on exportbox.schedule to exportbox_worker;
 
 create function exportbox.due_value(expression jsonb, due timestamptz, time_zone text) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO, MDY'
@@ -105,6 +108,8 @@ end
 $$;
 comment on function exportbox.due_value(jsonb, timestamptz, text) is
     'A date reckoned from a due instant by the clock of a time zone: {"due": "start of previous month"}, {"due": "yesterday", "format": "YYYYMMDD"}.';
+-- For trying a date before it is registered.
+grant execute on function exportbox.due_value(jsonb, timestamptz, text) to exportbox_operator;
 
 create function exportbox.due_params(params jsonb, due timestamptz, time_zone text) returns jsonb
 language sql stable set search_path = pg_catalog, pg_temp
@@ -114,6 +119,8 @@ as $$
     from jsonb_each(params) as p
 $$;
 comment on function exportbox.due_params(jsonb, timestamptz, text) is 'The values of a schedule''s request for one due instant.';
+-- For trying a date before it is registered.
+grant execute on function exportbox.due_params(jsonb, timestamptz, text) to exportbox_operator;
 
 create function exportbox.fill_in(template text, params jsonb) returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp
@@ -303,6 +310,7 @@ end
 $$;
 comment on function exportbox.register_schedule is
     'Add a schedule or replace one, after checking what it would request; the same definition again changes nothing (false). Registering enables it.';
+grant execute on function exportbox.register_schedule to exportbox_operator;
 
 create function exportbox.switch_schedule(name text, does text) returns boolean
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -339,6 +347,7 @@ begin atomic
     select exportbox.switch_schedule(name, 'disabled');
 end;
 comment on function exportbox.disable_schedule(text) is 'Request nothing for a schedule from now on; what it has requested goes on. False: it was disabled.';
+grant execute on function exportbox.disable_schedule(text) to exportbox_operator;
 
 create function exportbox.enable_schedule(name text) returns boolean
 language sql volatile security definer set search_path = pg_catalog, pg_temp
@@ -346,6 +355,7 @@ begin atomic
     select exportbox.switch_schedule(name, 'enabled');
 end;
 comment on function exportbox.enable_schedule(text) is 'Go on from the next instant; what was due while it was disabled is not caught up. False: it was enabled.';
+grant execute on function exportbox.enable_schedule(text) to exportbox_operator;
 
 create function exportbox.drop_schedule(name text) returns boolean
 language sql volatile security definer set search_path = pg_catalog, pg_temp
@@ -353,6 +363,7 @@ begin atomic
     select exportbox.switch_schedule(name, 'dropped');
 end;
 comment on function exportbox.drop_schedule(text) is 'Remove a schedule; what it has requested stays and goes on.';
+grant execute on function exportbox.drop_schedule(text) to exportbox_operator;
 
 create function exportbox.request_scheduled(name text, planned timestamptz, dues timestamptz[], next_due timestamptz, passed_over boolean, refusal text)
 returns integer
@@ -429,6 +440,7 @@ end
 $$;
 comment on function exportbox.request_scheduled(text, timestamptz, timestamptz[], timestamptz, boolean, text) is
     'Request what a schedule is due for, as its requester, and move on to its next instant. Once, however many processes ask. Null: another was faster.';
+grant execute on function exportbox.request_scheduled(text, timestamptz, timestamptz[], timestamptz, boolean, text) to exportbox_worker;
 
 create view exportbox.schedules with (security_barrier) as
 select schedule.name,
@@ -465,17 +477,4 @@ comment on column exportbox.schedules.disabled_at is 'Requests nothing since the
 comment on column exportbox.schedules.created_at is 'When this definition was registered.';
 comment on column exportbox.schedules.created_by is 'Who registered it.';
 comment on column exportbox.schedules.request is 'What it asks for, addresses and values too; operators and its requester only.';
-
-revoke all on function exportbox.due_value(jsonb, timestamptz, text), exportbox.due_params(jsonb, timestamptz, text), exportbox.fill_in(text, jsonb),
-    exportbox.scheduled_request(exportbox.schedule, timestamptz), exportbox.check_scheduled(exportbox.schedule, timestamptz),
-    exportbox.check_schedule(exportbox.schedule), exportbox.register_schedule, exportbox.switch_schedule(text, text), exportbox.disable_schedule(text),
-    exportbox.enable_schedule(text), exportbox.drop_schedule(text),
-    exportbox.request_scheduled(text, timestamptz, timestamptz[], timestamptz, boolean, text) from public;
-grant select on exportbox.schedules to exportbox_reader, exportbox_operator, exportbox_requester;
-grant execute on function exportbox.register_schedule, exportbox.disable_schedule(text), exportbox.enable_schedule(text), exportbox.drop_schedule(text)
-    to exportbox_operator;
--- For trying a date before it is registered.
-grant execute on function exportbox.due_value(jsonb, timestamptz, text), exportbox.due_params(jsonb, timestamptz, text) to exportbox_operator;
--- When, and nothing of what: the worker cannot change a schedule, nor request anything but what is due.
-grant select (name, cron, time_zone, catch_up, catch_up_limit, late_after, next_due_at, disabled_at) on exportbox.schedule to exportbox_worker;
-grant execute on function exportbox.request_scheduled(text, timestamptz, timestamptz[], timestamptz, boolean, text) to exportbox_worker;
+grant select on exportbox.schedules to exportbox_requester, exportbox_operator, exportbox_reader;

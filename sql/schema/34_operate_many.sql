@@ -1,10 +1,11 @@
--- Operating many at once: requeue and cancel by filter, a link mailed anew, and the dead letters with what to do about each.
+-- Operating many jobs at once: the dead letters with what to do about each, requeue and cancel by filter.
 
 create function exportbox.error_code(error_detail text) returns text
 language sql immutable
 -- Written in front by the daemon, after a look at its characters; what comes after it is the other side's.
 return substring(error_detail from '^\[([A-Za-z0-9. ]{1,64})\] ');
 comment on function exportbox.error_code(text) is 'SQLSTATE, or the code of S3, SES or a mail server, of a raw error. Tells nothing else of it.';
+grant execute on function exportbox.error_code(text) to exportbox_requester, exportbox_operator, exportbox_reader;
 
 create view exportbox.dead with (security_barrier) as
 select job.id as job_id, job.export_id, job.kind, outbox.report, outbox.requested_by, job.error_class,
@@ -36,11 +37,7 @@ comment on column exportbox.dead.last_error is 'The error that it died of, in wo
 comment on column exportbox.dead.attempts is 'How often it was started.';
 comment on column exportbox.dead.died_at is 'When it died.';
 comment on column exportbox.dead.what_to_do is 'What to do about this class of errors.';
-
-create index job_cancelled on exportbox.job (finished_at) where state = 'cancelled';
-comment on index exportbox.job_cancelled is 'Read by requeue_where.';
-
-comment on index exportbox.job_dead is 'Read by status, the health and dead views, requeue_where, gather_digest and load_digest.';
+grant select on exportbox.dead to exportbox_requester, exportbox_operator, exportbox_reader;
 
 create function exportbox.jobs_where(
     states text[], state text, kind text, report text, error_class text, requested_by text, since timestamptz, until timestamptz
@@ -167,6 +164,8 @@ end
 $$;
 comment on function exportbox.requeue_where(text, text, text, text, text, timestamptz, timestamptz, integer, interval, boolean) is
     'Requeue the dead and cancelled jobs that a filter names, at most 1000 a call; "more" says whether to call again, with "until" as it was returned. Spread sets them off within that time. Since and until are about their end.';
+grant execute on function exportbox.requeue_where(text, text, text, text, text, timestamptz, timestamptz, integer, interval, boolean)
+    to exportbox_operator;
 
 create function exportbox.cancel_where(
     state text default null,
@@ -230,137 +229,4 @@ end
 $$;
 comment on function exportbox.cancel_where(text, text, text, text, text, timestamptz, timestamptz, integer, boolean) is
     'Cancel the waiting and running jobs that a filter names, at most 1000 a call; "more" says whether to call again, with "until" as it was returned. Since and until are about when they came to be.';
-
-create function exportbox.assert_linkable(made exportbox.job) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp
-as $$
-declare
-    ends timestamptz;
-    stored bigint;
-begin
-    if made.state is distinct from 'completed' then
-        raise exception using errcode = 'EB092', message = format('export %s is %s, so there is no file to link to', made.export_id, made.state),
-            hint = 'Wait for it, or requeue it when it is dead.';
-    end if;
-    select count(*), min(object.created_at + report.object_life) into stored, ends
-    from exportbox.object
-    join exportbox.outbox on outbox.id = object.export_id
-    left join exportbox.report on report.name = outbox.report and report.version = made.report_version
-    where object.export_id = made.export_id;
-    -- A link that lives for less than a minute is not mailed.
-    if stored = 0 or ends < now() + interval '1 minute' then
-        raise exception using errcode = 'EB092', message = format('the file of export %s is removed or at the end of its life', made.export_id),
-            hint = 'Request the export again.';
-    end if;
-    if (select count(*) from exportbox.event
-        where event.export_id = made.export_id and event.kind = 'relinked' and event.at > now() - interval '24 hours') >= 5 then
-        raise exception using errcode = 'EB093', message = format('export %s was relinked five times within 24 hours', made.export_id),
-            hint = 'Use one of the links that were mailed, or wait.';
-    end if;
-end
-$$;
-comment on function exportbox.assert_linkable(exportbox.job) is 'An export whose file is there for a new link, as far as the tables know, and that is not relinked too often.';
-
-create function exportbox.address_to_relink(request exportbox.outbox, made exportbox.job, address text) returns text
-language plpgsql stable set search_path = pg_catalog, pg_temp
-as $$
-declare
-    of_request text := (select listed from unnest(request.recipients) as listed where lower(listed) = lower(address_to_relink.address) limit 1);
-    catalogued exportbox.report;
-begin
-    if of_request is not null then
-        return of_request;
-    end if;
-    -- No message repeats the address: it would be in the server's log.
-    if request.report is null or not pg_has_role(exportbox.acting_role(), 'exportbox_operator', 'usage') then
-        raise exception using errcode = 'EB094', message = format('that address is no recipient of export %s', request.id),
-            hint = 'Name one of the export''s own recipients; operators may name another for an export of a report, where the report allows it.';
-    end if;
-    if not exportbox.is_address(address) then
-        raise exception using errcode = 'EB011', message = 'that is not an e-mail address', hint = 'Use one plain address such as ann@example.com.';
-    end if;
-    if exists (select from exportbox.erasure
-        where erasure.address_hash = exportbox.address_hash(address_to_relink.address) and erasure.at >= request.requested_at) then
-        raise exception using errcode = 'EB094', message = format('that address was erased after export %s was requested', request.id),
-            hint = 'Request the export anew if the person wants it.';
-    end if;
-    select report.* into catalogued from exportbox.report where report.name = request.report and report.version = made.report_version;
-    request.recipients := array[address];
-    perform exportbox.check_limits(request, catalogued);
-    return address;
-end
-$$;
-comment on function exportbox.address_to_relink(exportbox.outbox, exportbox.job, text) is
-    'The address as the request writes it; one that the request does not name is for operators, for reports, and for domains that the report allows.';
-
-create function exportbox.relink(export_id uuid, recipient text default null) returns integer
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-    request exportbox.outbox;
-    made exportbox.job;
-    addresses text[];
-    again bigint[];
-    anew text[];
-    mails integer;
-begin
-    perform exportbox.assert_may_operate(relink.export_id);
-    perform exportbox.assert_still_allowed(relink.export_id);
-    -- Two at once count each other, and an erasure that has begun is waited for: it holds this row, too.
-    perform from exportbox.job where job.export_id = relink.export_id and job.kind = 'export' for update;
-    select outbox.* into request from exportbox.outbox where outbox.id = relink.export_id;
-    select job.* into made from exportbox.job where job.export_id = relink.export_id and job.kind = 'export';
-    perform exportbox.assert_linkable(made);
-    addresses := case when relink.recipient is not null then array[exportbox.address_to_relink(request, made, btrim(relink.recipient))] else request.recipients end;
-
-    -- A mail that failed has a fresh start, one that was sent has a successor, and one that is on its way is waited for.
-    select array_agg(last.job_id) filter (where last.state in ('dead', 'cancelled')),
-        array_agg(named.address) filter (where last.state is null or last.state = 'completed')
-    into again, anew
-    from (select distinct on (lower(address)) address from unnest(addresses) as address order by lower(address)) as named
-    left join lateral (
-        select delivery.job_id, job.state
-        from exportbox.delivery
-        join exportbox.job on job.id = delivery.job_id
-        where delivery.export_id = relink.export_id and lower(delivery.recipient) = lower(named.address)
-        order by delivery.job_id desc
-        limit 1
-    ) as last on true;
-    with started as materialized (
-        select requeued.requeued from exportbox.requeue_jobs(again, interval '0') as requeued
-    ), successor as materialized (
-        select nextval(pg_get_serial_sequence('exportbox.job', 'id')) as job_id, address from unnest(anew) as address
-    ), queued as (
-        insert into exportbox.job (id, export_id, kind, report, priority)
-        select successor.job_id, made.export_id, 'delivery', made.report, made.priority from successor
-    ), addressed as (
-        insert into exportbox.delivery (job_id, export_id, recipient)
-        select successor.job_id, made.export_id, successor.address from successor
-    )
-    select coalesce((select sum(started.requeued) from started), 0) + (select count(*) from successor) into mails;
-    if mails = 0 then
-        raise exception using errcode = 'EB092', message = format('export %s has no recipient to send a new link to now', relink.export_id),
-            hint = 'Its mails are still on their way, or it was requested without recipients.';
-    end if;
-    insert into exportbox.event (export_id, kind, detail) values (relink.export_id, 'relinked', format('%s mails', mails)
-        || case when addresses <@ request.recipients then '' else ', to an address that the request does not name' end);
-    perform exportbox.wake(now());
-    return mails;
-end
-$$;
-comment on function exportbox.relink(uuid, text) is
-    'Mail a new link to the file of a completed export, to all its recipients or to one. Returns how many mails. At most five times within 24 hours.';
-
-revoke all on function exportbox.error_code(text),
-    exportbox.jobs_where(text[], text, text, text, text, text, timestamptz, timestamptz),
-    exportbox.check_filter(text[], text, text, text, text, text, timestamptz, timestamptz, integer),
-    exportbox.filter_in_words(text, text, text, text, text, timestamptz, timestamptz),
-    exportbox.requeue_where(text, text, text, text, text, timestamptz, timestamptz, integer, interval, boolean),
-    exportbox.cancel_where(text, text, text, text, text, timestamptz, timestamptz, integer, boolean),
-    exportbox.assert_linkable(exportbox.job), exportbox.address_to_relink(exportbox.outbox, exportbox.job, text), exportbox.relink(uuid, text) from public;
-grant execute on function exportbox.error_code(text) to exportbox_reader, exportbox_requester, exportbox_operator;
-grant execute on function exportbox.requeue_where(text, text, text, text, text, timestamptz, timestamptz, integer, interval, boolean),
-    exportbox.cancel_where(text, text, text, text, text, timestamptz, timestamptz, integer, boolean) to exportbox_operator;
-grant execute on function exportbox.relink(uuid, text) to exportbox_requester, exportbox_operator, exportbox_worker;
-grant select on exportbox.dead to exportbox_reader, exportbox_requester, exportbox_operator;
+grant execute on function exportbox.cancel_where(text, text, text, text, text, timestamptz, timestamptz, integer, boolean) to exportbox_operator;

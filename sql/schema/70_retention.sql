@@ -1,8 +1,5 @@
 -- Retention: what is final and old enough goes, with all that hangs on it; its files follow, and what nobody finished.
 
-create index job_finished on exportbox.job (state, finished_at) where kind = 'export' and finished_at is not null;
-comment on index exportbox.job_finished is 'Read by prunable.';
-
 create table exportbox.leftover (
     bucket    text not null,
     key       text not null,
@@ -15,6 +12,8 @@ comment on column exportbox.leftover.bucket is 'Where it lies.';
 comment on column exportbox.leftover.key is 'Its key.';
 comment on column exportbox.leftover.export_id is 'The export that it was made by, which is no more.';
 comment on column exportbox.leftover.left_at is 'When that was pruned.';
+comment on index exportbox.leftover_pkey is 'Read by leftovers, forget_leftovers and prune; a file is put down once.';
+grant select, delete on exportbox.leftover to exportbox_worker;
 
 create table exportbox.chore (
     name   text not null,
@@ -27,7 +26,9 @@ comment on table exportbox.chore is 'What is to be done now and then by one proc
 comment on column exportbox.chore.name is 'prune: what is old enough; leftovers: files of pruned exports; uploads: what nobody finished.';
 comment on column exportbox.chore.due_at is 'Not before this instant; whoever takes it moves it on.';
 comment on column exportbox.chore.worker is 'Who took it last.';
+comment on index exportbox.chore_pkey is 'Read by postpone_chore and prune.';
 insert into exportbox.chore (name, due_at) values ('prune', now() + interval '1 hour'), ('leftovers', now() + interval '1 hour'), ('uploads', now() + interval '1 day');
+grant select, update (due_at, worker) on exportbox.chore to exportbox_worker;
 
 create function exportbox.prunable(completed interval, dead interval, cancelled interval, most integer, among uuid[] default null) returns setof uuid
 language sql volatile set search_path = pg_catalog, pg_temp set jit = off
@@ -134,9 +135,4 @@ end
 $$;
 comment on function exportbox.prune(interval, interval, interval, boolean, integer, boolean) is
     'Delete exports that are final for so long, with all that hangs on them; null keeps a state for ever. Their files are removed by a worker, unless a lifecycle rule does. Returns counts; a dry run only says them.';
-
-revoke all on function exportbox.prunable(interval, interval, interval, integer, uuid[]),
-    exportbox.prune(interval, interval, interval, boolean, integer, boolean) from public;
-grant execute on function exportbox.prune(interval, interval, interval, boolean, integer, boolean) to exportbox_operator, exportbox_worker;
-grant select, delete on exportbox.leftover to exportbox_worker;
-grant select, update (due_at, worker) on exportbox.chore to exportbox_worker;
+grant execute on function exportbox.prune(interval, interval, interval, boolean, integer, boolean) to exportbox_worker, exportbox_operator;

@@ -7,7 +7,7 @@
 -- $5 text: application_name while it lasts
 select
     pg_backend_pid() as backend_pid,
-    now() as backend_start,
+    now() as xact_start,
     coalesce(case when pg_is_in_recovery() then pg_last_xact_replay_timestamp() end, now()) as as_of,
     set_config('statement_timeout', $2::text, true),
     set_config('lock_timeout', least($2::bigint, 60000)::text, true),

@@ -5,7 +5,7 @@ with
 lost as (
     select attempt.lease_token, attempt.bucket, attempt.object_key, attempt.upload_id,
         case when attempt.outcome = 'reaped' and attempt.backend_pid is not null then attempt.backend_pid || attempt.more_pids end as pids,
-        case when attempt.outcome = 'reaped' and attempt.backend_pid is not null then attempt.backend_start || attempt.more_starts end as starts
+        case when attempt.outcome = 'reaped' and attempt.backend_pid is not null then attempt.xact_start || attempt.more_xact_starts end as starts
     from exportbox.attempt
     where (attempt.object_key is not null or attempt.backend_pid is not null)
         and attempt.outcome <> 'completed'
