@@ -8,7 +8,8 @@ use chrono::Utc;
 use clap::Parser;
 use exportbox::config::{DatabaseArgs, Settings, WorkArgs};
 use exportbox::daemon::{Daemon, aws_config_with};
-use exportbox::job::{Attempt, Lease, Manifest, ManifestPart, Outcome};
+use exportbox::job::{Attempt, Manifest, ManifestPart, Outcome};
+use exportbox::queue::Lease;
 use exportbox::worker::{Budget, Handler};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +25,7 @@ struct Nothing;
 #[async_trait]
 impl Handler for Nothing {
     async fn handle(&self, lease: &Lease, _: &Attempt) -> Outcome {
-        let part = ManifestPart { key: format!("{}/{}", lease.export_id, lease.token), bytes: 2, checksum: None };
+        let part = ManifestPart { key: format!("{}/{}", lease.export_id(), lease.token()), bytes: 2, checksum: None };
         Outcome::Exported(Manifest {
             bucket: "exports".into(),
             parts: vec![part],

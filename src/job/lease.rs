@@ -1,8 +1,7 @@
-//! A claimed job and the right to settle it, once.
+//! What a worker holds of a job: the token of its lease, what it works with, and how it is told to stop.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -36,29 +35,6 @@ impl Kind {
             Kind::Delivery => "delivery",
         }
     }
-}
-
-/// A claimed job. Not `Clone`, made only by `queue`, and settled by value: settling twice does not compile.
-#[derive(Debug)]
-pub struct Lease {
-    /// Which lease.
-    pub token: LeaseToken,
-    /// The job's id.
-    pub job_id: i64,
-    /// The export that the job serves.
-    pub export_id: Uuid,
-    /// What to do.
-    pub kind: Kind,
-    /// Which attempt this is, from 1, released ones not counted.
-    pub attempt: i16,
-    /// Which lease of the job this is, from 1, released ones counted.
-    pub number: i32,
-    /// After this many attempts the job is dead.
-    pub max_attempts: i16,
-    /// Its kind is on hold, and this job was let through to try.
-    pub is_probe: bool,
-    /// The daemon's own end of the attempt: measured from before the claim was asked for, so always before the database's (I7).
-    pub deadline: Instant,
 }
 
 /// What a report says of its exports beside the query; an ad-hoc query has the defaults.

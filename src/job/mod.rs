@@ -1,7 +1,7 @@
 //! What a job is, without any I/O: its states, its lease, what an attempt came to, how long to back off, where its objects lie.
 //!
 //! Must not know: databases, stores, providers. Everything above imports from here; this room imports from nowhere but `secret`.
-//! Keeps I2 (a lease is settled once, by value) and I4 (an object key holds the lease token).
+//! Keeps I4 (an object key holds the lease token).
 
 pub mod attempt;
 pub mod backoff;
@@ -25,7 +25,7 @@ pub use failure::{Failure, FailureClass, Verdict};
 pub use filename::safe_filename;
 pub use format::{Compression, Format, FormatOptions};
 pub use key::ObjectKey;
-pub use lease::{DEFAULT_SOURCE, ExportJob, Kind, Lease, LeaseToken, Stop, StopReason, Terms};
+pub use lease::{DEFAULT_SOURCE, ExportJob, Kind, LeaseToken, Stop, StopReason, Terms};
 pub use notes::{Backend, Note, NoteTaker, Notes};
 pub use notice::{DigestLine, FailedExport, News, Notice, NoticeReceipt};
 pub use outcome::{Manifest, ManifestPart, Outcome, Receipt};

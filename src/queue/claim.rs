@@ -9,8 +9,8 @@ use super::cursor::ClaimedJob;
 use super::pool::ms;
 use super::reap::{Reaped, reaped_from};
 use super::schedule::{DueSchedule, due_from};
-use super::{Queue, QueueError};
-use crate::job::{Kind, Lease, LeaseToken};
+use super::{Lease, Queue, QueueError};
+use crate::job::Kind;
 use crate::sql;
 
 /// Free slots: a claimed job never waits in the process while its lease runs down.
@@ -133,17 +133,17 @@ impl Queue {
         let mut cursors = self.cursors();
         let mut claimed_jobs = Vec::new();
         for row in claimed.iter().filter(|row| row.get::<_, Option<i64>>("id").is_some()) {
-            let lease = lease_from(row, asked);
+            let lease = Lease::from_row(row, asked);
             let on_last_chance = row.get("on_last_chance");
             claimed_jobs.push(ClaimedJob {
-                kind: lease.kind,
+                kind: lease.kind(),
                 priority: row.get("priority"),
                 run_at: row.get("run_at"),
-                id: lease.job_id,
+                id: lease.job_id(),
                 on_last_chance,
             });
             if on_last_chance {
-                cursors.begin_last_chance(lease.token, lease.deadline);
+                cursors.begin_last_chance(lease.token(), lease.deadline());
             }
             cycle.leases.push(lease);
         }
@@ -171,19 +171,5 @@ impl Queue {
     /// Let the next cycle be a thorough look, whatever it costs: who wants to stop must know that nothing is left.
     pub fn request_full_scan(&self) {
         self.cursors().request_full_scan();
-    }
-}
-
-fn lease_from(row: &Row, asked: Instant) -> Lease {
-    Lease {
-        job_id: row.get("id"),
-        export_id: row.get("export_id"),
-        kind: if row.get::<_, &str>("kind") == Kind::Export.as_str() { Kind::Export } else { Kind::Delivery },
-        token: LeaseToken(row.get("lease_token")),
-        attempt: row.get("attempt"),
-        number: row.get("number"),
-        max_attempts: row.get("max_attempts"),
-        is_probe: row.get("is_probe"),
-        deadline: asked + Duration::from_millis(row.get::<_, i64>("time_left_ms").max(0).unsigned_abs()),
     }
 }

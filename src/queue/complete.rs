@@ -9,8 +9,8 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::batcher::Batcher;
-use super::{Queue, QueueError, Settled};
-use crate::job::{Lease, Manifest, Receipt, State};
+use super::{Lease, Queue, QueueError, Settled};
+use crate::job::{Manifest, Receipt, State};
 use crate::sql;
 
 /// One that is done: its job and its lease, and what came of it.
@@ -23,7 +23,7 @@ struct Done<T> {
 
 impl<T: Clone> Done<T> {
     fn new(lease: &Lease, what: &T) -> Done<T> {
-        Done { job_id: lease.job_id, token: lease.token.0, what: what.clone() }
+        Done { job_id: lease.job_id(), token: lease.token().0, what: what.clone() }
     }
 }
 

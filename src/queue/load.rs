@@ -5,9 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Queue, QueueError};
+use super::{Lease, Queue, QueueError};
 use crate::job::{
-    Backend, Compression, Envelope, ExportJob, Format, FormatOptions, Lease, LeaseToken, Manifest, ManifestPart, Note, Recipient, Terms,
+    Backend, Compression, Envelope, ExportJob, Format, FormatOptions, LeaseToken, Manifest, ManifestPart, Note, Recipient, Terms,
 };
 use crate::sql;
 
@@ -36,7 +36,7 @@ impl Queue {
     /// # Errors
     /// When the database cannot be asked, or holds what this program does not know.
     pub async fn load_export(&self, lease: &Lease) -> Result<Option<ExportJob>, QueueError> {
-        let Some(row) = self.query_opt(sql::LOAD_EXPORT, &[&lease.job_id, &lease.token.0]).await? else { return Ok(None) };
+        let Some(row) = self.query_opt(sql::LOAD_EXPORT, &[&lease.job_id(), &lease.token().0]).await? else { return Ok(None) };
         let unknown = |what: &str| QueueError::Statement(format!("the request's {what} is not known to this version"));
         let params = match row.get::<_, Value>("params") {
             Value::Object(params) => params.into_iter().map(|(name, value)| (name, setting_text(value))).collect(),
@@ -70,7 +70,7 @@ impl Queue {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn load_delivery(&self, lease: &Lease) -> Result<Option<Envelope>, QueueError> {
-        let parts = self.query(sql::LOAD_MANIFEST, &[&lease.export_id]).await?;
+        let parts = self.query(sql::LOAD_MANIFEST, &[&lease.export_id()]).await?;
         let Some(first) = parts.first() else {
             return Err(QueueError::Statement("a delivery without a manifest".into()));
         };
@@ -86,7 +86,7 @@ impl Queue {
                 .collect(),
         };
         let stored_at = first.get("created_at");
-        let Some(row) = self.query_opt(sql::LOAD_DELIVERY, &[&lease.job_id, &lease.token.0]).await? else { return Ok(None) };
+        let Some(row) = self.query_opt(sql::LOAD_DELIVERY, &[&lease.job_id(), &lease.token().0]).await? else { return Ok(None) };
         let duration = |name: &str| row.get::<_, Option<i64>>(name).map(|ms| Duration::from_millis(ms.unsigned_abs()));
         Ok(Some(Envelope {
             delivery_id: row.get("id"),

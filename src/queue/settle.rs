@@ -7,8 +7,8 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::pool::ms;
-use super::{Queue, QueueError};
-use crate::job::{Failure, FailureClass, Kind, Lease, Outcome, State, StopReason, Verdict, backoff};
+use super::{Lease, Queue, QueueError};
+use crate::job::{Failure, FailureClass, Kind, Outcome, State, StopReason, Verdict, backoff};
 use crate::sql;
 
 /// What became of a lease.
@@ -28,7 +28,7 @@ impl Queue {
     /// When the database stayed away for a whole lease, or refused the statement. The job comes back by reap.
     pub async fn settle(&self, lease: Lease, outcome: Outcome) -> Result<Settled, QueueError> {
         // Its work is over; what it may still do to this process is not worth a slot.
-        self.cursors().end_last_chance(lease.token);
+        self.cursors().end_last_chance(lease.token());
         let give_up = tokio::time::Instant::now() + self.policy.lease;
         let mut delay = Duration::from_millis(100);
         let mut ambiguous = false;
@@ -47,7 +47,7 @@ impl Queue {
 
     /// Our first try may have been committed with its reply lost: the attempt's row knows.
     async fn read_outcome(&self, lease: &Lease) -> Result<Settled, QueueError> {
-        let row = self.query_opt(sql::ATTEMPT_OUTCOME, &[&lease.token.0]).await?;
+        let row = self.query_opt(sql::ATTEMPT_OUTCOME, &[&lease.token().0]).await?;
         let outcome: Option<String> = row.and_then(|row| row.get("outcome"));
         Ok(match outcome.as_deref() {
             Some("completed") => Settled::Done(State::Completed),
@@ -78,13 +78,13 @@ impl Queue {
     }
 
     async fn fail(&self, lease: &Lease, failure: &Failure) -> Result<Settled, QueueError> {
-        let delay = backoff(failure, lease.attempt, fastrand::f64());
+        let delay = backoff(failure, lease.attempt(), fastrand::f64());
         // An outage is nobody's fault and may last: it burns no attempt, unless the request itself asked for few.
-        let usual = lease.kind == Kind::Delivery || lease.max_attempts >= self.policy.export_attempts;
+        let usual = lease.kind() == Kind::Delivery || lease.max_attempts() >= self.policy.export_attempts;
         match failure.verdict {
             Verdict::Retry if failure.class.is_outage() && usual => {
                 // The attempts do not count up meanwhile, the leases do.
-                let delay = backoff(failure, i16::try_from(lease.number).unwrap_or(i16::MAX), fastrand::f64());
+                let delay = backoff(failure, i16::try_from(lease.number()).unwrap_or(i16::MAX), fastrand::f64());
                 self.release(lease, delay, Some(failure)).await
             }
             Verdict::Retry => self.retry(lease, failure, delay, false).await,
@@ -107,7 +107,7 @@ impl Queue {
                 let released = self.release(lease, Duration::from_millis(1), Some(failure)).await?;
                 step!("worker.released");
                 if released != Settled::LeaseLost {
-                    let kind = lease.kind.as_str();
+                    let kind = lease.kind().as_str();
                     self.query(sql::HOLD, &[&kind, &failure.class.as_str(), &failure.sentence]).await?;
                 }
                 Ok(released)
@@ -117,7 +117,7 @@ impl Queue {
 
     async fn retry(&self, lease: &Lease, failure: &Failure, delay: Duration, maybe_sent: bool) -> Result<Settled, QueueError> {
         let params: [&(dyn ToSql + Sync); 6] =
-            [&ms(delay), &lease.max_attempts, &failure.class.as_str(), &failure.sentence, &failure.detail, &maybe_sent];
+            [&ms(delay), &lease.max_attempts(), &failure.class.as_str(), &failure.sentence, &failure.detail, &maybe_sent];
         self.fenced(lease, sql::RETRY, &params, State::Pending).await
     }
 
@@ -141,8 +141,8 @@ impl Queue {
         params: &[&(dyn ToSql + Sync)],
         usual: State,
     ) -> Result<Settled, QueueError> {
-        let token: Uuid = lease.token.0;
-        let mut all: Vec<&(dyn ToSql + Sync)> = vec![&lease.job_id, &token];
+        let (job_id, token): (i64, Uuid) = (lease.job_id(), lease.token().0);
+        let mut all: Vec<&(dyn ToSql + Sync)> = vec![&job_id, &token];
         all.extend_from_slice(params);
         let row = self.query_opt(statement, &all).await?;
         Ok(row.map_or(Settled::LeaseLost, |row| Settled::Done(state_of(&row).unwrap_or(usual))))

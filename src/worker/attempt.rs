@@ -10,11 +10,11 @@ use super::Worker;
 use super::handler::Handler;
 use super::heartbeat::RunningAttempt;
 use crate::job::{
-    Attempt, Failure, FailureClass, Kind, Lease, LeaseClock, LeaseToken, Note, NoteTaker, Notes, Outcome, Progress, State, Stop,
-    StopReason, Verdict,
+    Attempt, Failure, FailureClass, Kind, LeaseClock, LeaseToken, Note, NoteTaker, Notes, Outcome, Progress, State, Stop, StopReason,
+    Verdict,
 };
 use crate::metrics;
-use crate::queue::{Noted, Queue, QueueError, Settled};
+use crate::queue::{Lease, Noted, Queue, QueueError, Settled};
 
 /// How an attempt ended.
 pub(super) struct Finished {
@@ -28,21 +28,21 @@ impl Worker {
         let (queue, handler, leases) = (self.queue.clone(), self.handler.clone(), self.leases.clone());
         let stop = Stop::new();
         let attempt = Attempt {
-            export_id: lease.export_id,
-            token: lease.token,
-            deadline: lease.deadline,
+            export_id: lease.export_id(),
+            token: lease.token(),
+            deadline: lease.deadline(),
             stop: stop.clone(),
             progress: Arc::new(Progress::default()),
             clock: Arc::new(LeaseClock::new(asked, queue.policy().lease)),
-            notes: Notes::new(AttemptRow { queue: queue.clone(), token: lease.token, stop: stop.clone() }),
+            notes: Notes::new(AttemptRow { queue: queue.clone(), token: lease.token(), stop: stop.clone() }),
         };
         // Kept from the moment of the claim on, so that not even the first beat can miss it.
-        let running = RunningAttempt { job_id: lease.job_id, stop, clock: attempt.clock.clone(), progress: attempt.progress.clone() };
-        leases.insert(lease.token, running);
-        let span = tracing::info_span!("attempt", export.id = %lease.export_id, job.id = lease.job_id, job.kind = lease.kind.as_str(),
-            attempt = lease.attempt, lease.token = %lease.token);
+        let running = RunningAttempt { job_id: lease.job_id(), stop, clock: attempt.clock.clone(), progress: attempt.progress.clone() };
+        leases.insert(lease.token(), running);
+        let span = tracing::info_span!("attempt", export.id = %lease.export_id(), job.id = lease.job_id(), job.kind = lease.kind().as_str(),
+            attempt = lease.attempt(), lease.token = %lease.token());
         async move {
-            let (kind, token) = (lease.kind, lease.token);
+            let (kind, token) = (lease.kind(), lease.token());
             let began = Instant::now();
             let outcome = handle(&queue, &*handler, &lease, &attempt).await;
             leases.remove(token);
@@ -79,9 +79,9 @@ async fn handle(queue: &Queue, handler: &dyn Handler, lease: &Lease, attempt: &A
     let _timer = tokio_util::task::AbortOnDropHandle::new(timer);
 
     let outcome = handler.handle(lease, attempt).await;
-    if lease.is_probe && matches!(outcome, Outcome::Exported(_) | Outcome::Sent(_)) {
+    if lease.is_probe() && matches!(outcome, Outcome::Exported(_) | Outcome::Sent(_)) {
         // It got through: what held its kind is over.
-        if let Err(error) = queue.lift_hold(lease.kind).await {
+        if let Err(error) = queue.lift_hold(lease.kind()).await {
             tracing::warn!(%error, "could not lift a hold, the next probe will");
         }
     }

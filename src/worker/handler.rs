@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use tracing::Instrument;
 
 use crate::export::Exporter;
-use crate::job::{Attempt, Failure, FailureClass, Kind, Lease, Outcome, StopReason, Verdict};
+use crate::job::{Attempt, Failure, FailureClass, Kind, Outcome, StopReason, Verdict};
 use crate::message::Messenger;
-use crate::queue::{Queue, QueueError};
+use crate::queue::{Lease, Queue, QueueError};
 
 /// Does the work of one attempt. Leases, stopping and settling are the worker's.
 #[async_trait]
@@ -30,7 +30,7 @@ pub struct ExportAndMail {
 #[async_trait]
 impl Handler for ExportAndMail {
     async fn handle(&self, lease: &Lease, attempt: &Attempt) -> Outcome {
-        match lease.kind {
+        match lease.kind() {
             Kind::Export => match self.queue.load_export(lease).await {
                 Ok(Some(job)) => {
                     step!("export.loaded");

@@ -261,7 +261,7 @@ impl Worker {
         }
         let (found, reaped) = (cycle.leases.len(), cycle.reaped.len());
         for lease in cycle.leases {
-            match lease.kind {
+            match lease.kind() {
                 Kind::Export => {
                     step!("export.claimed");
                     turn.free.exports -= 1;
@@ -272,7 +272,7 @@ impl Worker {
                 }
             }
             turn.tally.claimed += 1;
-            metrics::claimed(lease.kind.as_str());
+            metrics::claimed(lease.kind().as_str());
             turn.attempts.spawn(self.attempt(lease, asked));
         }
         // After what was claimed has begun to beat: its leases run already.

@@ -42,7 +42,7 @@ async fn mails_go_on_while_the_cap_is_reached() {
     world.settings.policy.source_slots = Some(1);
     world.request_many(2, "select 1").await;
     assert_eq!(world.claim("one", 4, 0).await.len(), 1);
-    let more: Vec<_> = world.claim("two", 4, 4).await.iter().map(|lease| lease.kind).collect();
+    let more: Vec<_> = world.claim("two", 4, 4).await.iter().map(|lease| lease.kind()).collect();
     assert_eq!(more, [Kind::Delivery]);
 }
 

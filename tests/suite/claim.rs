@@ -36,8 +36,8 @@ async fn sixteen_workers_claim_every_job_once() {
         leases.extend(worker.await.unwrap());
     }
     assert_eq!(leases.len(), 400, "a job was claimed twice");
-    assert_eq!(leases.iter().map(|lease| lease.export_id).collect::<HashSet<_>>(), requested);
-    let tokens: HashSet<_> = leases.iter().map(|lease| lease.token).collect();
+    assert_eq!(leases.iter().map(|lease| lease.export_id()).collect::<HashSet<_>>(), requested);
+    let tokens: HashSet<_> = leases.iter().map(|lease| lease.token()).collect();
     assert_eq!(tokens.len(), 400);
     let opened = format!(
         "select count(*) from {ATTEMPTS} join {JOBS} using (lease_token)
@@ -57,7 +57,7 @@ async fn jobs_are_claimed_by_priority_then_instant_then_id() {
     }
     let mut order = Vec::new();
     for room in [2, 1, 2] {
-        order.extend(world.claim("one", room, 0).await.into_iter().map(|lease| lease.export_id));
+        order.extend(world.claim("one", room, 0).await.into_iter().map(|lease| lease.export_id()));
     }
     assert_eq!(order, [ids[2], ids[1], ids[0], ids[4], ids[3]]);
 }
@@ -106,8 +106,8 @@ async fn exports_and_mails_have_room_of_their_own() {
         world.queue("one").settle(lease, exportbox::job::Outcome::Exported(manifest)).await.unwrap();
     }
     world.request_many(3, "select 1").await;
-    let kinds = |leases: Vec<exportbox::job::Lease>| {
-        let of = |kind| leases.iter().filter(|lease| lease.kind == kind).count();
+    let kinds = |leases: Vec<exportbox::queue::Lease>| {
+        let of = |kind| leases.iter().filter(|lease| lease.kind() == kind).count();
         (of(Kind::Export), of(Kind::Delivery))
     };
     assert_eq!(kinds(world.claim("one", 0, 1).await), (0, 1));
@@ -124,7 +124,7 @@ async fn a_held_kind_gets_nothing_but_one_probe_at_its_instant() {
     assert!(world.claim("one", 4, 4).await.is_empty());
     world.set_probes("now() - interval '1 second'").await;
     let probes = world.claim("one", 4, 4).await;
-    assert!(probes.len() == 1 && probes[0].is_probe);
+    assert!(probes.len() == 1 && probes[0].is_probe());
     assert_eq!(world.claim("two", 4, 4).await.len(), 0, "the next probe has an instant of its own");
     world.set_probes("null").await;
     assert_eq!(world.claim("two", 4, 4).await.len(), 0, "what a person holds is not probed");
@@ -137,7 +137,7 @@ async fn a_row_that_somebody_holds_is_stepped_over_without_waiting() {
     let ids = world.request_many(2, "select 1").await;
     hold_jobs(&world.admin, &format!("export_id = '{}'", ids[0])).await;
     let leases = world.claim("one", 4, 0).await;
-    assert_eq!(leases.iter().map(|lease| lease.export_id).collect::<Vec<_>>(), [ids[1]]);
+    assert_eq!(leases.iter().map(|lease| lease.export_id()).collect::<Vec<_>>(), [ids[1]]);
     world.sql("commit").await;
     assert_eq!(world.claim("one", 4, 0).await.len(), 1);
 }
@@ -156,15 +156,15 @@ async fn the_deadline_is_the_requests_timeout_or_the_setting_and_the_daemons_own
             where job.id = $1 and deadline_at = attempt.started_at + $2::bigint * interval '1 second'
             and lease_expires_at = attempt.started_at + interval '90 seconds')"
         );
-        assert!(world.row(&claimed, &[&lease.job_id, &i64::from(seconds)]).await.get::<_, bool>(0));
+        assert!(world.row(&claimed, &[&lease.job_id(), &i64::from(seconds)]).await.get::<_, bool>(0));
         let left: i64 = world
             .row(
                 "select (extract(epoch from deadline_at - clock_timestamp()) * 1e6)::bigint from exportbox.jobs where id = $1",
-                &[&lease.job_id],
+                &[&lease.job_id()],
             )
             .await
             .get(0);
-        let own = lease.deadline.saturating_duration_since(Instant::now());
+        let own = lease.deadline().saturating_duration_since(Instant::now());
         assert!(own < Duration::from_micros(left.unsigned_abs()), "the daemon stops before the database gives up on it");
         assert!(own > Duration::from_secs(u64::from(seconds) - 30));
     }

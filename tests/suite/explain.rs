@@ -132,7 +132,7 @@ async fn what_explain_calls_due_is_exactly_what_the_claim_takes() {
             quiet += 1;
         }
         let claimed = cycle.leases;
-        let claimed: BTreeSet<i64> = claimed.iter().map(|lease| lease.job_id).collect();
+        let claimed: BTreeSet<i64> = claimed.iter().map(|lease| lease.job_id()).collect();
         assert_eq!(claimed, due, "seed {seed}: claimed, and explained as due\n{told}\n{}", case.sql);
     }
     assert!(quiet > 0, "something was due in every case");
@@ -175,7 +175,7 @@ async fn a_life_is_told_in_words_from_the_request_to_the_mail() {
     let lease = world.claim("one", 1, 0).await.pop().unwrap();
     assert_eq!(reason(&world, late, "export", &["Worker one runs attempt 1", "lease until", "has until"]).await, "running");
     world.set_source_slots("1").await;
-    let holder = format!("by job {}.", lease.job_id);
+    let holder = format!("by job {}.", lease.job_id());
     assert_eq!(reason(&world, behind, "export", &["1 of 1 places", &holder, "EXPORTBOX_SOURCE_SLOTS"]).await, "source_full");
     world.sql(&format!("select exportbox.cancel('{late}')")).await;
     assert_eq!(reason(&world, late, "export", &["Asked to stop at", "worker one"]).await, "cancelling");

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use exportbox::job::{Backend, Failure, FailureClass, Lease, Note, Outcome, Receipt, State, StopReason, Verdict};
-use exportbox::queue::{Beat, Noted, Settled};
+use exportbox::job::{Backend, Failure, FailureClass, Note, Outcome, Receipt, State, StopReason, Verdict};
+use exportbox::queue::{Beat, Lease, Noted, Settled};
 use exportbox::source::Source;
 
 use crate::harness::rows::hold_delivery;
@@ -31,9 +31,9 @@ async fn assert_changes_nothing(world: &World, late: &Lease) {
     for note in
         [Note::Sending, Note::Backend { backend: Backend { pid: 1, started_at: Utc::now() }, exporter: "copy", expected_rows: None }, store]
     {
-        assert_eq!(queue.note(late.token, &note).await, Ok(Noted::LeaseLost));
+        assert_eq!(queue.note(late.token(), &note).await, Ok(Noted::LeaseLost));
     }
-    let beat = Beat { job_id: late.job_id, token: late.token, rows: 7, bytes: 7 };
+    let beat = Beat { job_id: late.job_id(), token: late.token(), rows: 7, bytes: 7 };
     assert!(queue.heartbeat(&[beat]).await.unwrap().is_empty(), "the heartbeat reports the lease as lost");
     assert_eq!(world.tables().await, before);
 }
@@ -49,7 +49,7 @@ async fn a_late_worker_changes_nothing_of_an_export() {
     assert!(world.queue("late").load_export(&late).await.unwrap().is_none());
     world.let_back_offs_end().await;
     let holder = world.claim("other", 1, 0).await.pop().unwrap();
-    assert_eq!(holder.job_id, late.job_id);
+    assert_eq!(holder.job_id(), late.job_id());
     assert_changes_nothing(&world, &late).await;
     let manifest = world.made_by(&holder);
     assert_eq!(world.queue("other").settle(holder, Outcome::Exported(manifest)).await, Ok(Settled::Done(State::Completed)));
@@ -66,7 +66,7 @@ async fn a_late_worker_changes_nothing_of_a_mail() {
     assert_changes_nothing(&world, &late).await;
     assert!(world.queue("late").load_delivery(&late).await.unwrap().is_none());
     world.let_back_offs_end().await;
-    assert_eq!(world.claim("other", 0, 1).await[0].job_id, late.job_id);
+    assert_eq!(world.claim("other", 0, 1).await[0].job_id(), late.job_id());
     assert_changes_nothing(&world, &late).await;
 }
 
@@ -76,7 +76,7 @@ async fn a_heartbeat_keeps_a_lease_beyond_its_length() {
     world.may_leave_running = true;
     let lease = world.claimed("one", &[]).await;
     world.set_jobs("lease_expires_at = now() + interval '1 second'", "true").await;
-    let beat = Beat { job_id: lease.job_id, token: lease.token, rows: 7, bytes: 70 };
+    let beat = Beat { job_id: lease.job_id(), token: lease.token(), rows: 7, bytes: 70 };
     let landed = world.queue("one").heartbeat(&[beat]).await.unwrap();
     assert!(landed.len() == 1 && landed[0].is_extended && !landed[0].cancel_requested);
     world.until("select lease_expires_at > now() + interval '80 seconds' from exportbox.jobs").await;
@@ -112,7 +112,7 @@ async fn a_lost_lease_goes_back_unrefunded_and_the_third_is_death() {
     for crashes in 1..=3 {
         world.let_leases_lapse().await;
         let reaped = world.reap().await;
-        let job = world.job(lease.job_id).await;
+        let job = world.job(lease.job_id()).await;
         assert_eq!((reaped.len(), job["crashes"].as_i64(), job["attempt"].as_i64()), (1, Some(crashes), Some(crashes)));
         let attempt = world.attempt(&lease).await;
         assert_eq!((attempt["outcome"].as_str(), attempt["error_class"].as_str()), (Some("reaped"), Some("crashed")));
@@ -126,13 +126,13 @@ async fn a_lost_lease_goes_back_unrefunded_and_the_third_is_death() {
             lease = world.claim("one", 1, 0).await.pop().unwrap();
         }
     }
-    let export = world.export(lease.export_id).await;
+    let export = world.export(lease.export_id()).await;
     assert_eq!((export["state"].as_str(), export["error_class"].as_str()), (Some("dead"), Some("crashed")));
     assert_eq!(
         export["error"],
         "Lost its worker 3 times; it may be what kills them. See why they ended (memory, logs) before you requeue it."
     );
-    assert_eq!(world.history(lease.export_id).await, ["reaped", "reaped", "reaped"]);
+    assert_eq!(world.history(lease.export_id()).await, ["reaped", "reaped", "reaped"]);
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn a_crash_on_the_last_attempt_is_death() {
     let lease = world.claim("one", 1, 0).await.pop().unwrap();
     world.let_leases_lapse().await;
     world.reap().await;
-    let export = world.export(lease.export_id).await;
+    let export = world.export(lease.export_id()).await;
     assert_eq!((export["state"].as_str(), export["error"].as_str()), (Some("dead"), Some("Its worker was lost.")));
 }
 
@@ -154,7 +154,7 @@ async fn a_worker_that_beats_but_overran_its_deadline_loses_its_job_to_a_timeout
     assert!(world.reap().await.is_empty(), "a live worker has a lease's time to say so itself");
     world.set_jobs("deadline_at = now() - interval '91 seconds'", "true").await;
     assert_eq!(world.reap().await[0].error_class, "timeout");
-    let job = world.job(lease.job_id).await;
+    let job = world.job(lease.job_id()).await;
     assert_eq!((job["state"].as_str(), job["crashes"].as_i64(), job["attempt"].as_i64()), (Some("pending"), Some(0), Some(1)));
     assert_eq!(job["error"], "Ran past its deadline.");
 }
@@ -175,11 +175,11 @@ async fn a_live_worker_ends_an_attempt_at_its_deadline_by_itself() {
 async fn a_mail_that_may_have_been_sent_is_unknown_and_sent_again() {
     let world = World::new().await;
     let lease = world.claimed_delivery("one").await;
-    assert_eq!(world.queue("one").note(lease.token, &Note::Sending).await, Ok(Noted::Recorded));
+    assert_eq!(world.queue("one").note(lease.token(), &Note::Sending).await, Ok(Noted::Recorded));
     world.let_leases_lapse().await;
     assert_eq!(world.reap().await[0].state, "pending");
     assert_eq!(world.text("select status from exportbox.deliveries").await, "unknown");
-    assert_eq!(world.history(lease.export_id).await, ["reaped", "unknown"]);
+    assert_eq!(world.history(lease.export_id()).await, ["reaped", "unknown"]);
 }
 
 #[tokio::test]
@@ -187,13 +187,13 @@ async fn a_mail_that_may_have_been_sent_is_held_where_the_policy_says_so_until_a
     let mut world = World::new().await;
     world.settings.policy.hold_unknown = true;
     let lease = world.claimed_delivery("one").await;
-    world.queue("one").note(lease.token, &Note::Sending).await.unwrap();
+    world.queue("one").note(lease.token(), &Note::Sending).await.unwrap();
     world.let_leases_lapse().await;
     let reaped = world.reap().await;
     assert_eq!((reaped[0].state.as_str(), reaped[0].error_class.as_str()), ("dead", "unknown"));
     assert_eq!(world.text("select status from exportbox.deliveries").await, "unknown");
-    assert_eq!(world.history(lease.export_id).await, ["reaped", "unknown"]);
-    assert_eq!(world.queue("operator").requeue(lease.export_id).await, Ok(1));
+    assert_eq!(world.history(lease.export_id()).await, ["reaped", "unknown"]);
+    assert_eq!(world.queue("operator").requeue(lease.export_id()).await, Ok(1));
     assert_eq!(world.text("select status from exportbox.deliveries").await, "pending");
 }
 
@@ -206,10 +206,10 @@ async fn a_delivery_row_that_somebody_holds_keeps_no_other_lost_lease_from_being
     let somebody = world.another_admin().await;
     hold_delivery(&somebody, &held).await;
     let reaped: Vec<i64> = world.reap().await.iter().map(|reaped| reaped.job_id).collect();
-    assert_eq!(reaped, [free.job_id]);
+    assert_eq!(reaped, [free.job_id()]);
     somebody.batch_execute("rollback").await.unwrap();
     let reaped: Vec<i64> = world.reap().await.iter().map(|reaped| reaped.job_id).collect();
-    assert_eq!(reaped, [held.job_id]);
+    assert_eq!(reaped, [held.job_id()]);
 }
 
 #[tokio::test]
@@ -219,7 +219,7 @@ async fn a_mail_that_had_not_been_handed_over_is_just_pending_again() {
     world.let_leases_lapse().await;
     world.reap().await;
     assert_eq!(world.text("select status from exportbox.deliveries").await, "pending");
-    assert_eq!(world.history(lease.export_id).await, ["reaped"]);
+    assert_eq!(world.history(lease.export_id()).await, ["reaped"]);
 }
 
 #[tokio::test]
@@ -242,7 +242,7 @@ async fn a_reaped_exports_query_is_ended_on_its_server_and_a_strangers_is_not() 
 
     let lease = world.claimed("one", &[]).await;
     let note = Note::Backend { backend: Backend { pid, started_at }, exporter: "copy", expected_rows: Some(7) };
-    assert_eq!(world.queue("one").note(lease.token, &note).await, Ok(Noted::Recorded));
+    assert_eq!(world.queue("one").note(lease.token(), &note).await, Ok(Noted::Recorded));
     world.let_leases_lapse().await;
     let running = world.start().await;
     let error = tokio::time::timeout(Duration::from_secs(20), left_behind.batch_execute(GATED)).await.unwrap().unwrap_err();
@@ -257,7 +257,7 @@ async fn a_job_that_is_given_back_gets_its_attempt_back() {
     let lease = world.claimed("one", &[]).await;
     let number = stale(&lease);
     assert_eq!(world.queue("one").settle(lease, StopReason::Shutdown.into()).await, Ok(Settled::Done(State::Pending)));
-    let job = world.job(number.job_id).await;
+    let job = world.job(number.job_id()).await;
     assert_eq!((job["attempt"].as_i64(), job["leases"].as_i64(), job["crashes"].as_i64()), (Some(0), Some(1), Some(0)));
     assert_eq!(world.attempt(&number).await["outcome"], "released");
     assert_eq!(world.drain().await.0.exported, 1, "it is due at once");

@@ -57,8 +57,8 @@ async fn claimable(world: &World) -> BTreeSet<String> {
     let queue = world.queue("looks");
     for lease in queue.cycle(ROOM).await.unwrap().leases {
         let report = "select coalesce(report, 'ad hoc') from exportbox.outbox where id = $1";
-        let report: String = world.row(report, &[&lease.export_id]).await.get(0);
-        found.insert(format!("{} {report}", lease.kind.as_str()));
+        let report: String = world.row(report, &[&lease.export_id()]).await.get(0);
+        found.insert(format!("{} {report}", lease.kind().as_str()));
         queue.settle(lease, StopReason::Shutdown.into()).await.unwrap();
     }
     found
@@ -261,10 +261,10 @@ async fn a_priority_moves_what_waits_and_nothing_else() {
         operator.query_one("select exportbox.set_priority($1, $2)", &[&id, &priority]).await.unwrap().get(0)
     };
     let lease = world.claim("one", 1, 0).await.pop().unwrap();
-    assert_eq!((lease.export_id, set(ids[0], 0).await), (ids[0], 0), "it runs");
+    assert_eq!((lease.export_id(), set(ids[0], 0).await), (ids[0], 0), "it runs");
     assert_eq!((set(ids[2], 1).await, set(ids[2], 1).await), (1, 0));
     let next = world.claim("one", 1, 0).await.pop().unwrap();
-    assert_eq!(next.export_id, ids[2]);
+    assert_eq!(next.export_id(), ids[2]);
     assert_eq!((world.history(ids[0]).await, world.history(ids[2]).await), (vec![], vec!["priority_set".to_string()]));
     let out_of_range = format!("select exportbox.set_priority('{}', 10)", ids[1]);
     assert_eq!(refusal(&operator, &out_of_range).await.code, "EB031");

@@ -171,7 +171,7 @@ async fn a_late_worker_changes_nothing_through_a_pooler() {
     world.reap().await;
     let queue = Queue::new(&world.settings.database, "late".into(), world.settings.policy.clone());
     let before = world.tables().await;
-    assert_eq!(queue.note(late.token, &Note::Sending).await, Ok(exportbox::queue::Noted::LeaseLost));
+    assert_eq!(queue.note(late.token(), &Note::Sending).await, Ok(exportbox::queue::Noted::LeaseLost));
     let manifest = world.made_by(&late);
     let settled = queue.settle(late, exportbox::job::Outcome::Exported(manifest)).await;
     assert_eq!(settled, Ok(exportbox::queue::Settled::LeaseLost));

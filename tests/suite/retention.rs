@@ -292,7 +292,7 @@ async fn uploads_that_nobody_finished_are_aborted_but_those_of_attempts_that_liv
     };
     let (export, token) = (Uuid::new_v4(), Uuid::new_v4());
     let abandoned = begin(format!("exports/sums/{export}/{token}/a.csv")).await;
-    let alive = begin(format!("exports/{}/{}/a.csv", lease.export_id, lease.token.0)).await;
+    let alive = begin(format!("exports/{}/{}/a.csv", lease.export_id(), lease.token().0)).await;
     let foreign = begin(format!("exports/{export}/a.csv")).await;
     let elsewhere = begin(format!("others/{export}/{token}/a.csv")).await;
     for (age, left) in [(DAY, [true, true, true, true]), (Duration::ZERO, [false, true, true, true])] {

@@ -1,7 +1,7 @@
 //! What is done at the same time is written by one statement, and what is wrong with one of them is no matter of the others.
 
-use exportbox::job::{Kind, Lease, Outcome, Receipt, State};
-use exportbox::queue::{QueueError, Settled};
+use exportbox::job::{Kind, Outcome, Receipt, State};
+use exportbox::queue::{Lease, QueueError, Settled};
 use futures_util::future::join_all;
 
 use crate::harness::rows::hold_jobs;
@@ -45,10 +45,10 @@ async fn of_those_that_are_settled_together_a_lost_lease_writes_nothing_and_the_
     world.reap().await;
     world.let_back_offs_end().await;
     let mut leases = held(&world, 3).await;
-    assert!(leases.iter().any(|lease| lease.job_id == late.job_id), "it is held anew");
+    assert!(leases.iter().any(|lease| lease.job_id() == late.job_id()), "it is held anew");
     leases.push(late);
     let queue = world.queue("one");
-    let lost = leases[3].token;
+    let lost = leases[3].token();
     let settled = join_all(leases.iter().map(|lease| queue.settle(stale(lease), Outcome::Exported(world.made_by(lease))))).await;
     let done = settled.iter().filter(|settled| **settled == Ok(Settled::Done(State::Completed))).count();
     assert_eq!((done, &settled[3]), (3, &Ok(Settled::LeaseLost)));
@@ -65,7 +65,7 @@ async fn of_those_that_are_settled_together_one_that_is_refused_or_held_keeps_no
     // A key that is taken is refused by a constraint; a row that somebody holds is waited for.
     let taken = world.made_by(&leases[0]);
     let somebody = world.another_admin().await;
-    hold_jobs(&somebody, &format!("export_id = '{}'", leases[3].export_id)).await;
+    hold_jobs(&somebody, &format!("export_id = '{}'", leases[3].export_id())).await;
     let settle = |number: usize| {
         let mut manifest = world.made_by(&leases[number]);
         if number == 1 {

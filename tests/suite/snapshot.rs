@@ -64,8 +64,8 @@ async fn what_a_running_job_costs_stays_flat_under_an_old_snapshot() {
     let figures = async || {
         world.plant_due(1).await;
         let lease = queue.cycle(FreeSlots { exports: 1, deliveries: 0 }).await.unwrap().leases.pop().unwrap();
-        let of_lease = format!("({}, '{}'", lease.job_id, lease.token);
-        let beat = format!("(array[{}]::bigint[], array['{}']::uuid[], '{{1}}', '{{2}}', 90000, 'one')", lease.job_id, lease.token);
+        let of_lease = format!("({}, '{}'", lease.job_id(), lease.token());
+        let beat = format!("(array[{}]::bigint[], array['{}']::uuid[], '{{1}}', '{{2}}', 90000, 'one')", lease.job_id(), lease.token());
         let heartbeat = pages_of(&world.admin, "heartbeat", &beat).await;
         let retry = pages_of(&world.admin, "retry", &format!("{of_lease}, 1000, 5::smallint, 'query', 'x', null, false)")).await;
         queue.settle(lease, exportbox::job::StopReason::Cancelled.into()).await.unwrap();
@@ -85,7 +85,7 @@ async fn heartbeats_make_no_index_entries_although_a_snapshot_keeps_all_their_ve
     let world = World::new().await;
     let lease = world.claimed("one", &[]).await;
     let reader = world.old_snapshot().await;
-    let beat = format!("(array[{}]::bigint[], array['{}']::uuid[], '{{0}}', '{{0}}', 90000, 'one')", lease.job_id, lease.token);
+    let beat = format!("(array[{}]::bigint[], array['{}']::uuid[], '{{0}}', '{{0}}', 90000, 'one')", lease.job_id(), lease.token());
     world.sql(&format!("prepare beat as {}", crate::harness::jobs::statement("heartbeat"))).await;
     // Two hours of them.
     world.sql(&format!("begin;{}", format!("execute beat {beat};").repeat(480))).await;
@@ -147,11 +147,11 @@ async fn what_came_to_lie_behind_the_last_look_is_found_by_the_next_thorough_one
     let straggler = world.request_with("select 1", &[], "run_at => now() - interval '1 hour'").await;
     let fresh = world.request("select 1", &[]).await;
     let cycle = queue.cycle(room).await.unwrap();
-    assert_eq!(cycle.leases.iter().map(|lease| lease.export_id).collect::<Vec<_>>(), [fresh]);
+    assert_eq!(cycle.leases.iter().map(|lease| lease.export_id()).collect::<Vec<_>>(), [fresh]);
     assert!(cycle.full_scan_in.is_some_and(|soon| soon > Duration::ZERO), "and the worker knows when to look again");
     queue.request_full_scan();
     let cycle = queue.cycle(room).await.unwrap();
-    assert_eq!(cycle.leases.iter().map(|lease| lease.export_id).collect::<Vec<_>>(), [straggler]);
+    assert_eq!(cycle.leases.iter().map(|lease| lease.export_id()).collect::<Vec<_>>(), [straggler]);
     assert_eq!(cycle.full_scan_in, None);
 }
 

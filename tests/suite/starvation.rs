@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use exportbox::job::{Failure, FailureClass, Kind, Lease, Outcome, Verdict};
-use exportbox::queue::{FreeSlots, Queue};
+use exportbox::job::{Failure, FailureClass, Kind, Outcome, Verdict};
+use exportbox::queue::{FreeSlots, Lease, Queue};
 use uuid::Uuid;
 
 use crate::harness::World;
@@ -27,7 +27,7 @@ async fn a_flood_of_low_priority_requests_does_not_delay_an_urgent_one() {
         queue.cycle(ONE_EXPORT).await.unwrap();
     }
     let urgent = world.request_with("select 1", &[], "priority => 4::smallint").await;
-    assert_eq!(queue.cycle(ONE_EXPORT).await.unwrap().leases[0].export_id, urgent, "the very next claim, whichever look it is");
+    assert_eq!(queue.cycle(ONE_EXPORT).await.unwrap().leases[0].export_id(), urgent, "the very next claim, whichever look it is");
 }
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn requests_that_fail_again_and_again_go_behind_those_that_wait() {
                 queue.request_full_scan();
                 continue;
             };
-            if lease.export_id == good {
+            if lease.export_id() == good {
                 let manifest = world.made_by(&lease);
                 queue.settle(lease, Outcome::Exported(manifest)).await.unwrap();
                 break;
@@ -76,9 +76,9 @@ async fn fifty_mails_to_a_domain_that_throttles_do_not_hold_up_another_mail() {
     let mut throttled = 0;
     let lease = loop {
         let mut leases = queue.cycle(FreeSlots { exports: 0, deliveries: 8 }).await.unwrap().leases;
-        let found = leases.iter().position(|lease| lease.export_id == quick).map(|at| leases.remove(at));
+        let found = leases.iter().position(|lease| lease.export_id() == quick).map(|at| leases.remove(at));
         for lease in leases {
-            assert_eq!(lease.export_id, slow);
+            assert_eq!(lease.export_id(), slow);
             throttled += 1;
             fail(&queue, lease, FailureClass::MailThrottled).await;
         }
@@ -100,7 +100,7 @@ async fn a_kind_on_hold_does_not_block_the_other() {
     world.request_many(100, "select 1").await;
     world.hold("export", "store_config", "why", "null").await;
     let leases = queue.cycle(FreeSlots { exports: 4, deliveries: 4 }).await.unwrap().leases;
-    assert_eq!(leases.iter().map(|lease| lease.kind).collect::<Vec<_>>(), [Kind::Delivery]);
+    assert_eq!(leases.iter().map(|lease| lease.kind()).collect::<Vec<_>>(), [Kind::Delivery]);
     for lease in leases {
         queue.settle(lease, exportbox::job::StopReason::Shutdown.into()).await.unwrap();
     }
@@ -122,7 +122,7 @@ async fn requests_that_came_too_late_do_not_delay_one_that_is_in_time() {
     let in_time = world.request("select 1", &[]).await;
     let cycle = world.queue("one").cycle(ONE_EXPORT).await.unwrap();
     assert_eq!((cycle.expired, cycle.leases.len()), (100, 1), "expired a hundred at a time");
-    assert_eq!(cycle.leases[0].export_id, in_time);
+    assert_eq!(cycle.leases[0].export_id(), in_time);
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ async fn a_losing_attempt_inside_the_database_is_looked_at_once_more() {
 async fn every_losing_attempt_is_looked_at_once_more() {
     let world = World::new().await;
     let lease = world.claimed("one", &[]).await;
-    let (token, key) = (lease.token, world.made_by(&lease).parts[0].key.clone());
+    let (token, key) = (lease.token(), world.made_by(&lease).parts[0].key.clone());
     let note = Note::Store { bucket: "exports".into(), key, upload_id: None };
     world.queue("one").note(token, &note).await.unwrap();
     world.queue("one").settle(lease, StopReason::Shutdown.into()).await.unwrap();

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use exportbox::export::{ExportOptions, Exporter};
-use exportbox::job::{Attempt, ExportJob, Failure, Lease, LeaseClock, Note, NoteTaker, Notes, Outcome, Progress, Stop};
+use exportbox::job::{Attempt, ExportJob, Failure, LeaseClock, Note, NoteTaker, Notes, Outcome, Progress, Stop};
 use exportbox::mail::Mailer;
 use exportbox::message::Messenger;
+use exportbox::queue::Lease;
 use exportbox::source::{DEFAULT_SOURCE, Source, Sources};
 
 use super::World;
@@ -17,7 +18,7 @@ impl World {
     pub async fn begin(&self, lease: &Lease) -> ExportJob {
         let job = self.queue("one").load_export(lease).await.unwrap().unwrap();
         let part = self.made_by(lease).parts.remove(0);
-        self.queue("one").note(lease.token, &Note::Store { bucket: "exports".into(), key: part.key, upload_id: None }).await.unwrap();
+        self.queue("one").note(lease.token(), &Note::Store { bucket: "exports".into(), key: part.key, upload_id: None }).await.unwrap();
         job
     }
 
@@ -48,9 +49,9 @@ impl World {
 
     fn attempt_of(&self, lease: &Lease) -> Attempt {
         Attempt {
-            export_id: lease.export_id,
-            token: lease.token,
-            deadline: lease.deadline,
+            export_id: lease.export_id(),
+            token: lease.token(),
+            deadline: lease.deadline(),
             stop: Stop::new(),
             progress: Arc::new(Progress::default()),
             clock: Arc::new(LeaseClock::new(Instant::now(), self.settings.policy.lease)),

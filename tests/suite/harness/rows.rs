@@ -2,7 +2,8 @@
 //!
 //! Tests read the views. Where they cannot, they come here, so that these tables have their names in the harness and in few other places.
 
-use exportbox::job::{Kind, Lease, LeaseToken};
+use exportbox::job::{Kind, LeaseToken};
+use exportbox::queue::Lease;
 use serde_json::Value;
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -178,13 +179,13 @@ pub async fn hold_jobs(client: &Client, which: &str) {
 
 /// Begin a transaction that holds the mail that this lease is for.
 pub async fn hold_delivery(client: &Client, lease: &Lease) {
-    client.batch_execute(&format!("begin; select from exportbox.delivery where job_id = {} for update", lease.job_id)).await.unwrap();
+    client.batch_execute(&format!("begin; select from exportbox.delivery where job_id = {} for update", lease.job_id())).await.unwrap();
 }
 
 /// Begin a transaction that holds the attempt of this lease.
 pub async fn hold_attempt(client: &Client, lease: &Lease) {
     client
-        .batch_execute(&format!("begin; select from exportbox.attempt where lease_token = '{}' for update", lease.token.0))
+        .batch_execute(&format!("begin; select from exportbox.attempt where lease_token = '{}' for update", lease.token().0))
         .await
         .unwrap();
 }

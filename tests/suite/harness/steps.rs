@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use exportbox::database::DatabaseUrl;
-use exportbox::job::{Lease, Manifest, ManifestPart, Note, ObjectKey, Outcome};
-use exportbox::queue::{FreeSlots, Queue, Reaped};
+use exportbox::job::{Manifest, ManifestPart, Note, ObjectKey, Outcome};
+use exportbox::queue::{FreeSlots, Lease, Queue, Reaped};
 use serde_json::Value;
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -71,7 +71,7 @@ impl World {
 
     /// What an attempt would have stored.
     pub fn made_by(&self, lease: &Lease) -> Manifest {
-        let key = ObjectKey::new("exports", lease.export_id, lease.token, "export.csv").full();
+        let key = ObjectKey::new("exports", lease.export_id(), lease.token(), "export.csv").full();
         Manifest {
             bucket: "exports".into(),
             parts: vec![ManifestPart { key, bytes: 4, checksum: None }],
@@ -88,12 +88,12 @@ impl World {
         let key = self.made_by(&lease).parts[0].key.clone();
         let path = self.s3.dir().join("exports").join(&key);
         let note = Note::Store { bucket: "exports".into(), key, upload_id: None };
-        self.queue("lost").note(lease.token, &note).await.unwrap();
+        self.queue("lost").note(lease.token(), &note).await.unwrap();
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, "left").unwrap();
         self.let_leases_lapse().await;
         assert_eq!(self.reap().await.len(), 1);
-        (lease.token.0, path)
+        (lease.token().0, path)
     }
 
     /// Let every lease run out, as if nothing had been heard of its worker.
@@ -118,7 +118,7 @@ impl World {
 
     /// The row of the attempt that held this lease.
     pub async fn attempt(&self, lease: &Lease) -> Value {
-        self.row(&format!("select to_jsonb(attempt) from {ATTEMPTS} where lease_token = $1"), &[&lease.token.0]).await.get(0)
+        self.row(&format!("select to_jsonb(attempt) from {ATTEMPTS} where lease_token = $1"), &[&lease.token().0]).await.get(0)
     }
 
     /// Kinds of the events of an export, oldest first.
@@ -163,5 +163,5 @@ impl World {
 
 /// The same lease once more: a worker that does not know that it has lost it.
 pub fn stale(lease: &Lease) -> Lease {
-    Lease { ..*lease }
+    lease.stale()
 }

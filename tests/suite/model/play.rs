@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use exportbox::job::{Failure, FailureClass, Lease, Note, Outcome, Receipt, StopReason, Verdict};
-use exportbox::queue::{Beat, Cycle, FreeSlots, Noted, Queue, Settled};
+use exportbox::job::{Failure, FailureClass, Note, Outcome, Receipt, StopReason, Verdict};
+use exportbox::queue::{Beat, Cycle, FreeSlots, Lease, Noted, Queue, Settled};
 use uuid::Uuid;
 
 use super::Protocol;
@@ -119,7 +119,7 @@ impl<'a> Player<'a> {
             Event::Claim { worker, job, heard } => self.claim(worker, job, heard).await,
             Event::Beat { worker, .. } => {
                 let lease = self.lease(worker);
-                let beat = Beat { job_id: lease.job_id, token: lease.token, rows: 0, bytes: 0 };
+                let beat = Beat { job_id: lease.job_id(), token: lease.token(), rows: 0, bytes: 0 };
                 let landed = self.workers[worker].heartbeat(&[beat]).await.unwrap();
                 lost = landed.is_empty();
                 assert_eq!(!lost, protocol.finds(before, &run(worker)));
@@ -128,12 +128,12 @@ impl<'a> Player<'a> {
             Event::Note(worker) => {
                 let part = self.world.made_by(self.lease(worker)).parts.remove(0);
                 let note = Note::Store { bucket: "exports".into(), key: part.key, upload_id: None };
-                let noted = self.workers[worker].note(self.lease(worker).token, &note).await.unwrap();
+                let noted = self.workers[worker].note(self.lease(worker).token(), &note).await.unwrap();
                 lost = noted == Noted::LeaseLost;
                 assert_eq!(!lost, protocol.finds(before, &run(worker)));
             }
             Event::Stamp(worker) => {
-                let noted = self.workers[worker].note(self.lease(worker).token, &Note::Sending).await.unwrap();
+                let noted = self.workers[worker].note(self.lease(worker).token(), &Note::Sending).await.unwrap();
                 lost = noted == Noted::LeaseLost;
                 let expected = match after.workers[worker].run.unwrap().step {
                     Step::Stamped => Noted::Recorded,

@@ -210,7 +210,7 @@ async fn what_a_worker_writes_that_has_heard_of_no_erasure_names_nobody() {
         world.operator().await.execute("select exportbox.erase($1)", &[&ANN]).await.unwrap();
         let queue = world.queue("one");
         let place = Note::Store { bucket: "exports".into(), key: "exports/of_ann_example.com.csv".into(), upload_id: None };
-        assert_eq!(queue.note(lease.token, &place).await, Ok(Noted::LeaseLost));
+        assert_eq!(queue.note(lease.token(), &place).await, Ok(Noted::LeaseLost));
         let failure = Failure::new(FailureClass::Internal, verdict, "A test.").with_detail(format!("no room for of_{ANN}.csv"));
         queue.settle(lease, failure.into()).await.unwrap();
         for spelling in [ANN, "ann_example.com"] {

@@ -1,0 +1,90 @@
+//! A claimed job and the right to settle it, once.
+
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::job::{Kind, LeaseToken};
+
+/// A claimed job. Not `Clone`, made only by a claim, and settled by value: settling twice does not compile.
+#[derive(Debug)]
+pub struct Lease {
+    token: LeaseToken,
+    job_id: i64,
+    export_id: Uuid,
+    kind: Kind,
+    attempt: i16,
+    number: i32,
+    max_attempts: i16,
+    is_probe: bool,
+    deadline: Instant,
+}
+
+impl Lease {
+    /// From a row of `sql/claim.sql`; `asked` is from before it was sent.
+    pub(super) fn from_row(row: &Row, asked: Instant) -> Lease {
+        Lease {
+            job_id: row.get("id"),
+            export_id: row.get("export_id"),
+            kind: if row.get::<_, &str>("kind") == Kind::Export.as_str() { Kind::Export } else { Kind::Delivery },
+            token: LeaseToken(row.get("lease_token")),
+            attempt: row.get("attempt"),
+            number: row.get("number"),
+            max_attempts: row.get("max_attempts"),
+            is_probe: row.get("is_probe"),
+            deadline: asked + Duration::from_millis(row.get::<_, i64>("time_left_ms").max(0).unsigned_abs()),
+        }
+    }
+
+    /// Which lease.
+    pub fn token(&self) -> LeaseToken {
+        self.token
+    }
+
+    /// The job's id.
+    pub fn job_id(&self) -> i64 {
+        self.job_id
+    }
+
+    /// The export that the job serves.
+    pub fn export_id(&self) -> Uuid {
+        self.export_id
+    }
+
+    /// What to do.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Which attempt this is, from 1, released ones not counted.
+    pub fn attempt(&self) -> i16 {
+        self.attempt
+    }
+
+    /// Which lease of the job this is, from 1, released ones counted.
+    pub(super) fn number(&self) -> i32 {
+        self.number
+    }
+
+    /// After this many attempts the job is dead.
+    pub(super) fn max_attempts(&self) -> i16 {
+        self.max_attempts
+    }
+
+    /// Its kind is on hold, and this job was let through to try.
+    pub fn is_probe(&self) -> bool {
+        self.is_probe
+    }
+
+    /// The daemon's own end of the attempt: measured from before the claim was asked for, so always before the database's (I7).
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// The same lease once more, as a worker holds it that does not know that it has lost it. For tests: no release has it.
+    #[cfg(all(feature = "sandbox", debug_assertions))]
+    pub fn stale(&self) -> Lease {
+        Lease { ..*self }
+    }
+}
