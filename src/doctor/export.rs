@@ -71,8 +71,7 @@ impl Doctor {
                 Err(failure) => return Finding::failed(NAME, &failure),
             }
         }
-        let fix =
-            "grant usage on schema aws_s3 and execute on its functions to the daemon's login, and seal the reports: see docs/dba/query-rights.md#aws_s3";
+        let fix = "grant usage on schema aws_s3 and execute on its functions to the daemon's login, and seal the reports: see docs/dba/query-rights.md#aws_s3";
         match nobody {
             Some(_) if self.options.exporter == ExporterSetting::AwsS3 => {
                 Finding::fail(NAME, "neither the login nor a role that exports run as may call aws_s3", fix)

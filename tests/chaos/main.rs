@@ -1,5 +1,5 @@
 //! A long round of everything at once: `make chaos SEED=n MINUTES=m`. Real processes, one database, a seeded schedule of faults, and at the end
-//! a checker that shares no code with the daemon. `docs/guarantees.md` says what each fault is and what is proved.
+//! a checker that shares no code with the daemon. `docs/guarantees/chaos.md` says what each fault is and what is proved.
 //!
 //! Without `CHAOS_SEED` and `CHAOS_MINUTES` it is the short round that `cargo test` and CI run: seed 7, under a minute of faults.
 #![expect(clippy::unwrap_used, reason = "a round that cannot go on panics, and fails")]

@@ -310,9 +310,9 @@ fn every_failpoint_stands_in_the_source_once_in_the_list_and_in_the_guarantees()
     listed.sort_unstable();
     assert_eq!(used, listed, "step! in src/ and POINTS in src/failpoint.rs");
 
-    let guarantees = std::fs::read_to_string(root().join("docs/guarantees.md")).unwrap();
+    let guarantees = std::fs::read_to_string(root().join("docs/guarantees/crashes.md")).unwrap();
     let told: Vec<&str> =
         guarantees.lines().filter(|line| ["| `export.", "| `delivery.", "| `worker."].iter().any(|kind| line.starts_with(kind))).collect();
     let rows: Vec<String> = exportbox::failpoint::POINTS.iter().map(|(name, sentence)| format!("| `{name}` | {sentence} |")).collect();
-    assert_eq!(told, rows, "the table in docs/guarantees.md");
+    assert_eq!(told, rows, "the table in docs/guarantees/crashes.md");
 }

@@ -123,3 +123,22 @@ fn every_page_is_reached_from_the_readme_or_from_the_list_of_pages() {
         files("docs", "md").into_iter().map(|(name, _)| name).filter(|name| !reached.contains(Path::new(name))).collect();
     assert!(lost.is_empty(), "no link leads to {lost:?}");
 }
+
+#[test]
+fn every_sqlstate_of_ours_is_explained_and_no_other() {
+    // What a dry run raises and catches itself.
+    const INTERNAL: &str = "EB099";
+    let codes = |text: &str, before: &str| -> BTreeSet<String> {
+        let after = text.split(before).skip(1).filter_map(|rest| rest.get(..5));
+        after.filter(|code| code.starts_with("EB") && code[2..].chars().all(|c| c.is_ascii_digit())).map(ToString::to_string).collect()
+    };
+    let raised: BTreeSet<String> = [files("sql", "sql"), files("migrations", "sql")]
+        .concat()
+        .iter()
+        .flat_map(|(_, text)| codes(text, "'"))
+        .filter(|code| code != INTERNAL)
+        .collect();
+    let explained = codes(&std::fs::read_to_string(root().join("docs/application/refusals.md")).unwrap(), "`");
+    assert_eq!(raised, explained, "raised, and explained in docs/application/refusals.md");
+    assert!(raised.len() > 40, "{raised:?}");
+}

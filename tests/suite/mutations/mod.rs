@@ -1,7 +1,7 @@
 //! Break it on purpose: each guard of the code is taken away once, and the tests that are to notice it must go red.
 //!
 //! `make mutations` runs them all (SQL is changed inside a copy of the compiled suite, Rust in a copy of the sources); the suite itself only
-//! checks that every one still has its place, so that the table in `docs/guarantees.md` cannot rot.
+//! checks that every one still has its place, so that the table in `docs/guarantees/mutations.md` cannot rot.
 
 mod catalogue;
 mod door;
@@ -73,7 +73,7 @@ fn read(path: &str) -> String {
 
 #[test]
 fn every_mutation_has_its_place_its_tests_and_its_line_in_the_table() {
-    let (guarantees, mut wrong) = (read("docs/guarantees.md"), Vec::new());
+    let (guarantees, mut wrong) = (read("docs/guarantees/mutations.md"), Vec::new());
     for mutation in all() {
         let places = read(mutation.file).matches(mutation.search).count();
         if places != 1 {
@@ -96,7 +96,7 @@ fn every_mutation_has_its_place_its_tests_and_its_line_in_the_table() {
         // One line holds both, so that the table says of each what notices it.
         let told = |line: &str| line.contains(&format!("| {} |", mutation.name)) && mutation.tests.iter().all(|test| line.contains(test));
         if !guarantees.lines().any(told) {
-            wrong.push(format!("{}: the table in docs/guarantees.md has no such line", mutation.name));
+            wrong.push(format!("{}: the table in docs/guarantees/mutations.md has no such line", mutation.name));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -3,7 +3,7 @@
 use crate::harness::World;
 use crate::harness::exports::cells;
 
-/// What the guard promises in docs/application.md, written down a second time.
+/// What the guard promises in docs/application/files.md, written down a second time.
 fn guarded(cell: &str) -> String {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let unsigned = cell.strip_prefix(['+', '-']).unwrap_or(cell);
