@@ -2,17 +2,18 @@
 //!
 //! What the program or the code knows already is not written a second time: it stands in a document between `<!-- generated: NAME -->` and
 //! `<!-- end -->`, and `make docs` (this suite with `UPDATE_DOCS=1`) writes it. To add such a block, put the two markers into the document and a
-//! line into [`BLOCKS`]; where the text needs a database, call [`assert_block`] in a test of this room and name the block in [`BUILT_BY_TESTS`].
+//! line into [`BLOCKS`]; where it needs a database, call [`assert_block`] in a test of this room and name the block in [`BUILT_BY_TESTS`].
 
 mod pages;
 mod reference;
+mod statements;
 mod views;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use crate::monitoring::papers;
-use crate::tidy::{files, root};
+use crate::tidy::root;
 
 /// A part of a document that is made from something else.
 struct Block {
@@ -31,10 +32,11 @@ const BLOCKS: &[Block] = &[
     Block { file: "docs/commands.md", name: "commands", text: reference::commands },
     Block { file: "docs/monitoring.md", name: "metrics", text: papers::metrics },
     Block { file: "docs/monitoring/log-lines.md", name: "log lines", text: papers::log_lines },
+    Block { file: "sql/README.md", name: "schema", text: statements::schema },
 ];
 
-/// Blocks that a test of this room makes, because it has to ask a database: the beginnings of their names.
-const BUILT_BY_TESTS: [&str; 1] = ["view "];
+/// Blocks that a test of this room makes, one for each of what it finds: the beginnings of their names.
+const BUILT_BY_TESTS: [&str; 2] = ["view ", "statements of "];
 
 const BEGIN: &str = "<!-- generated: ";
 const END: &str = "<!-- end -->";
@@ -71,7 +73,7 @@ fn every_generated_block_is_what_the_program_and_the_code_say() {
 #[test]
 fn no_block_is_left_that_nothing_generates() {
     let known: BTreeSet<(String, String)> = BLOCKS.iter().map(|block| (block.file.to_string(), block.name.to_string())).collect();
-    for (file, text) in files("docs", "md") {
+    for (file, text) in pages::all() {
         for name in text.split(BEGIN).skip(1).map(|rest| rest.split(" -->").next().unwrap()) {
             let built = BUILT_BY_TESTS.iter().any(|beginning| name.starts_with(beginning)) || known.contains(&(file.clone(), name.into()));
             assert!(built, "{file}: nothing generates the block \"{name}\"");

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::tidy::{files, root};
 
 /// Every page, from the root, with its text.
-fn pages() -> Vec<(String, String)> {
+pub(super) fn all() -> Vec<(String, String)> {
     let others = ["README.md", "migrations/README.md", "sql/README.md"];
     let read = |name: &str| (name.to_string(), std::fs::read_to_string(root().join(name)).unwrap());
     files("docs", "md").into_iter().chain(others.map(read)).collect()
@@ -66,7 +66,7 @@ fn plain(path: &Path) -> PathBuf {
 fn every_link_leads_to_a_page_and_a_heading_that_are_there() {
     let mut wrong = Vec::new();
     let mut count = 0;
-    for (name, text) in pages() {
+    for (name, text) in all() {
         for (number, target) in links(&text) {
             count += 1;
             let (file, place) = target.split_once('#').unwrap_or((&target, ""));
@@ -132,12 +132,8 @@ fn every_sqlstate_of_ours_is_explained_and_no_other() {
         let after = text.split(before).skip(1).filter_map(|rest| rest.get(..5));
         after.filter(|code| code.starts_with("EB") && code[2..].chars().all(|c| c.is_ascii_digit())).map(ToString::to_string).collect()
     };
-    let raised: BTreeSet<String> = [files("sql", "sql"), files("migrations", "sql")]
-        .concat()
-        .iter()
-        .flat_map(|(_, text)| codes(text, "'"))
-        .filter(|code| code != INTERNAL)
-        .collect();
+    let raised: BTreeSet<String> =
+        files("sql", "sql").iter().flat_map(|(_, text)| codes(text, "'")).filter(|code| code != INTERNAL).collect();
     let explained = codes(&std::fs::read_to_string(root().join("docs/application/refusals.md")).unwrap(), "`");
     assert_eq!(raised, explained, "raised, and explained in docs/application/refusals.md");
     assert!(raised.len() > 40, "{raised:?}");
