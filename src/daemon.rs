@@ -124,12 +124,7 @@ impl Daemon {
     async fn has_nothing_to_do(&self) -> bool {
         let work = &self.settings.work;
         let room = FreeSlots { exports: work.slots, deliveries: work.mail_slots };
-        let is_quiet = work.notices.tells_nobody() && self.queue.next_due(room, None).await.is_ok_and(|next| next.is_quiet());
-        if !is_quiet {
-            // What it has seen is still to be looked for, from the start.
-            self.queue.request_full_scan();
-        }
-        is_quiet
+        work.notices.tells_nobody() && self.queue.next_due(room, None).await.is_ok_and(|next| next.is_quiet())
     }
 
     /// With all its parts.

@@ -29,6 +29,15 @@ impl FreeSlots {
     }
 }
 
+/// Where a claim begins to look for jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scan {
+    /// At the start of the index, with reaping, expiring and schedules: finds everything that is due, whatever that costs.
+    Full,
+    /// Behind the last jobs that this process has claimed; or a full scan all the same, when one is due.
+    FromCursor,
+}
+
 /// What one cycle found.
 #[derive(Debug, Default)]
 pub struct Cycle {
@@ -40,28 +49,31 @@ pub struct Cycle {
     pub schedules: Vec<DueSchedule>,
     /// Jobs to start now.
     pub leases: Vec<Lease>,
-    /// Only what lies behind the last look was looked at; a thorough look is due after this long. `None`: this was one.
+    /// Only what lies behind the cursors was looked at; a full scan is due after this long. `None`: this was one.
     pub full_scan_in: Option<Duration>,
 }
 
 impl Queue {
-    /// One claim cycle. A thorough look reaps first, then expires, then claims from the start, and finds what schedules are due, sent together over one connection; each commits by
-    /// itself before any work starts. Between thorough looks a cycle claims what lies behind the last look (see `look.rs`).
+    /// One claim cycle. A full scan reaps first, then expires, then claims from the start, and finds what schedules are due: sent together over one
+    /// connection, each committed by itself before any work starts. Between full scans a cycle claims what lies behind the cursors (`cursor.rs`).
     ///
     /// # Errors
     /// When the database cannot be asked. Jobs that were claimed although the reply was lost come back by reap.
-    pub async fn cycle(&self, room: FreeSlots) -> Result<Cycle, QueueError> {
-        self.cycle_within(room, None).await
+    pub async fn cycle(&self, free: FreeSlots, scan: Scan) -> Result<Cycle, QueueError> {
+        self.cycle_within(free, scan, None).await
     }
 
     /// The same, and no export is claimed whose report usually takes longer than the time that is left.
     ///
     /// # Errors
     /// As `cycle`.
-    pub async fn cycle_within(&self, room: FreeSlots, time_left: Option<Duration>) -> Result<Cycle, QueueError> {
+    pub async fn cycle_within(&self, free: FreeSlots, scan: Scan, time_left: Option<Duration>) -> Result<Cycle, QueueError> {
         let asked = Instant::now();
         let (is_full_scan, (cursor_run_ats, cursor_ids), may_take_last_chance) = {
             let mut cursors = self.cursors();
+            if scan == Scan::Full {
+                cursors.request_full_scan();
+            }
             let is_full_scan = cursors.is_full_scan_due(asked);
             (is_full_scan, cursors.starts(is_full_scan), cursors.may_take_last_chance(asked))
         };
@@ -71,8 +83,8 @@ impl Queue {
         let deadline_grace_ms = ms(policy.lease);
         let reap_params: [&(dyn ToSql + Sync); 4] =
             [&deadline_grace_ms, &policy.export_attempts, &policy.delivery_attempts, &policy.hold_unknown];
-        let slots = |free: usize| i32::try_from(free).unwrap_or(i32::MAX);
-        let (exports, deliveries) = (slots(room.exports), slots(room.deliveries));
+        let slots = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+        let (exports, deliveries) = (slots(free.exports), slots(free.deliveries));
         let (lease_ms, export_ms, delivery_ms) = (ms(policy.lease), ms(policy.export_timeout), ms(policy.delivery_timeout));
         let time_left_ms = time_left.map(ms);
         let claim_params: [&(dyn ToSql + Sync); 13] = [
@@ -107,7 +119,7 @@ impl Queue {
             // What was claimed must be started, whatever became of the others: their work waits for the next cycle.
             let or_later = |rows: Result<Vec<Row>, tokio_postgres::Error>, what| {
                 rows.unwrap_or_else(|error| {
-                    tracing::warn!(error = %QueueError::from(error), "could not {what}, the next thorough look will");
+                    tracing::warn!(error = %QueueError::from(error), "could not {what}, the next full scan will");
                     Vec::new()
                 })
             };
@@ -166,10 +178,5 @@ impl Queue {
             cycle.full_scan_in = Some(cursors.full_scan_in(Instant::now()));
         }
         Ok(cycle)
-    }
-
-    /// Let the next cycle be a thorough look, whatever it costs: who wants to stop must know that nothing is left.
-    pub fn request_full_scan(&self) {
-        self.cursors().request_full_scan();
     }
 }

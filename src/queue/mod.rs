@@ -32,7 +32,7 @@ mod settle;
 mod sweep;
 
 pub use catalogue::{Registered, ReportDefinition};
-pub use claim::{Cycle, FreeSlots};
+pub use claim::{Cycle, FreeSlots, Scan};
 pub use diagnose::{OldestSnapshot, RunsAs, Table};
 pub use drain_summary::{DrainCounts, Remaining};
 pub use error::QueueError;

@@ -34,7 +34,7 @@ use crate::export::Exporter;
 use crate::job::{Kind, State, StopReason};
 use crate::message::Messenger;
 use crate::metrics;
-use crate::queue::{FreeSlots, Listener, Queue, QueueError, Settled};
+use crate::queue::{FreeSlots, Listener, Queue, QueueError, Scan, Settled};
 use crate::source::Sources;
 use crate::store::Store;
 
@@ -110,7 +110,7 @@ struct Found {
     jobs: usize,
     /// As many leases or requests were ended as one statement ends.
     has_more_to_end: bool,
-    /// There may be more that only a thorough look finds, and one is due after this long.
+    /// There may be more that only a full scan finds, and one is due after this long.
     full_scan_in: Option<Duration>,
 }
 
@@ -167,6 +167,8 @@ impl Worker {
         let started = Instant::now();
         let mut outage = Outage::default();
         let mut has_looked = false;
+        // Whoever has asked before what is due has seen jobs that a full scan finds.
+        let mut scan = Scan::Full;
         self.cleaner.clean_up();
         // A drain is over before anything has to be looked at again.
         let notifying = self.notifier.spawn(stop.clone());
@@ -183,20 +185,18 @@ impl Worker {
                 turn.tally.budget_spent = true;
                 // Who has no time to work still ends the leases of those that are gone.
                 let none = FreeSlots { exports: 0, deliveries: 0 };
-                break if has_looked { Ok(()) } else { self.claim(&mut turn, none, None).await.map(drop) };
+                break if has_looked { Ok(()) } else { self.claim(&mut turn, none, scan, None).await.map(drop) };
             }
             let time_left = budget.time_left(started);
-            let mut claimed = self.claim(&mut turn, room, time_left).await;
+            let mut claimed = self.claim(&mut turn, room, std::mem::replace(&mut scan, Scan::FromCursor), time_left).await;
             if let Ok(found) = &claimed
                 && found.jobs == 0
                 && room.deliveries < turn.free.deliveries
             {
-                // The budget was kept for exports, and there are none: mails may have it, and are looked for as thoroughly.
-                if found.full_scan_in.is_none() {
-                    self.queue.request_full_scan();
-                }
+                // The budget was kept for exports, and there are none: mails may have it, and are looked for in the same way.
+                let scan = if found.full_scan_in.is_none() { Scan::Full } else { Scan::FromCursor };
                 let for_mails = FreeSlots { exports: 0, deliveries: room.exports.min(turn.free.deliveries) };
-                claimed = self.claim(&mut turn, for_mails, time_left).await;
+                claimed = self.claim(&mut turn, for_mails, scan, time_left).await;
             }
             let found = match claimed {
                 Ok(found) => found,
@@ -208,7 +208,7 @@ impl Worker {
             outage = Outage::over();
             has_looked = true;
             if found.has_more_to_end {
-                self.queue.request_full_scan();
+                scan = Scan::Full;
                 continue;
             }
             let room = budget.limit(turn.free, &turn.tally);
@@ -220,8 +220,8 @@ impl Worker {
                 if found.full_scan_in.is_none() {
                     break Ok(());
                 }
-                // Nothing lies behind the last look: make sure of the rest before leaving.
-                self.queue.request_full_scan();
+                // Nothing lies behind the cursors: make sure of the rest before leaving.
+                scan = Scan::Full;
                 continue;
             }
             let nap = async {
@@ -243,9 +243,9 @@ impl Worker {
     }
 
     /// One claim cycle; starts what it got.
-    async fn claim(&self, turn: &mut Turn, room: FreeSlots, time_left: Option<Duration>) -> Result<Found, QueueError> {
+    async fn claim(&self, turn: &mut Turn, room: FreeSlots, scan: Scan, time_left: Option<Duration>) -> Result<Found, QueueError> {
         let asked = Instant::now();
-        let cycle = self.queue.cycle_within(room, time_left).await?;
+        let cycle = self.queue.cycle_within(room, scan, time_left).await?;
         turn.tally.expired += cycle.expired;
         metrics::expired(cycle.expired);
         turn.tally.reaped += cycle.reaped.len();

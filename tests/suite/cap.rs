@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use exportbox::job::{Kind, StopReason};
-use exportbox::queue::FreeSlots;
+use exportbox::queue::{FreeSlots, Scan};
 
 use crate::harness::rows::WORKERS;
 use crate::harness::{GATED, World};
@@ -18,7 +18,9 @@ async fn claims_at_once_never_take_more_than_the_cap_together_and_all_of_it_is_u
     for round in 0..10 {
         let claims = (0..8).map(|number| {
             let queue = world.queue(&format!("worker {number}"));
-            tokio::spawn(async move { (queue.cycle(FreeSlots { exports: 4, deliveries: 4 }).await.unwrap().leases, queue) })
+            tokio::spawn(
+                async move { (queue.cycle(FreeSlots { exports: 4, deliveries: 4 }, Scan::FromCursor).await.unwrap().leases, queue) },
+            )
         });
         let mut leases = Vec::new();
         for claim in claims.collect::<Vec<_>>() {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use exportbox::job::Kind;
-use exportbox::queue::FreeSlots;
+use exportbox::queue::{FreeSlots, Scan};
 
 use crate::harness::World;
 use crate::harness::rows::{ATTEMPTS, JOBS, hold_jobs};
@@ -23,7 +23,7 @@ async fn sixteen_workers_claim_every_job_once() {
             let mut mine = Vec::new();
             // An empty claim may only mean that the others hold what is left.
             while taken.load(Ordering::SeqCst) < 400 {
-                let leases = queue.cycle(FreeSlots { exports: 7, deliveries: 7 }).await.unwrap().leases;
+                let leases = queue.cycle(FreeSlots { exports: 7, deliveries: 7 }, Scan::FromCursor).await.unwrap().leases;
                 assert!(leases.len() <= 7, "more than there is room for");
                 taken.fetch_add(leases.len(), Ordering::SeqCst);
                 mine.extend(leases);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 
-use exportbox::queue::FreeSlots;
+use exportbox::queue::{FreeSlots, Scan};
 use fastrand::Rng;
 use serde_json::Value;
 use uuid::Uuid;
@@ -125,7 +125,7 @@ async fn what_explain_calls_due_is_exactly_what_the_claim_takes() {
         let queue = world.queue(&format!("seed {seed}"));
         let room = FreeSlots { exports: 50, deliveries: 50 };
         let next = queue.next_due(room, None).await.unwrap();
-        let cycle = queue.cycle_within(room, case.time_left).await.unwrap();
+        let cycle = queue.cycle_within(room, Scan::FromCursor, case.time_left).await.unwrap();
         if next.due_in != Some(Duration::ZERO) {
             let found = (cycle.leases.len(), cycle.expired, cycle.reaped.len(), cycle.schedules.len());
             assert_eq!(found, (0, 0, 0, 0), "seed {seed}: nothing was said to be due\n{told}\n{}", case.sql);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use exportbox::job::{Outcome, StopReason};
-use exportbox::queue::FreeSlots;
+use exportbox::queue::{FreeSlots, Scan};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -55,7 +55,7 @@ async fn one_of_each(world: &World) {
 async fn claimable(world: &World) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let queue = world.queue("looks");
-    for lease in queue.cycle(ROOM).await.unwrap().leases {
+    for lease in queue.cycle(ROOM, Scan::FromCursor).await.unwrap().leases {
         let report = "select coalesce(report, 'ad hoc') from exportbox.outbox where id = $1";
         let report: String = world.row(report, &[&lease.export_id()]).await.get(0);
         found.insert(format!("{} {report}", lease.kind().as_str()));
@@ -144,7 +144,7 @@ async fn nobody_wakes_for_what_is_paused_and_a_request_still_expires() {
     assert!(world.claim("two", 4, 4).await.is_empty());
     assert_eq!(world.count(&format!("select count(*) from {HOLDS} where probe_at < now()")).await, 1, "the probe is not used up");
     world.set_jobs("not_after = now() - interval '1 second'", "report = 'near'").await;
-    assert_eq!(world.queue("two").cycle(ROOM).await.unwrap().expired, 1);
+    assert_eq!(world.queue("two").cycle(ROOM, Scan::Full).await.unwrap().expired, 1);
 }
 
 #[tokio::test]
@@ -186,18 +186,16 @@ async fn what_a_pause_kept_behind_the_marks_of_a_process_is_looked_for_once_it_i
     let queue = world.queue("one");
     for _ in 0..2 {
         // A statement has its name from the second time on; to be read anew it would have to wait as well.
-        queue.request_full_scan();
-        queue.cycle(ROOM).await.unwrap();
+        queue.cycle(ROOM, Scan::Full).await.unwrap();
     }
     world.request_report("near", json!({}), "").await;
     world.request("select 1", &[]).await;
     world.set_jobs("run_at = run_at - interval '1 minute'", "true").await;
     world.pause("report:near").await;
     // A look that takes long, so that this process does not begin at the start again by itself for a while.
-    queue.request_full_scan();
     let blocker = world.another_admin().await;
     lock_holds(&blocker).await;
-    let (first, ()) = tokio::join!(queue.cycle(ROOM), async {
+    let (first, ()) = tokio::join!(queue.cycle(ROOM, Scan::Full), async {
         let waits = "exists (select from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'exportbox one'
             and datname = current_database() and clock_timestamp() - query_start > interval '500 ms')";
         world.until(waits).await;
@@ -205,12 +203,12 @@ async fn what_a_pause_kept_behind_the_marks_of_a_process_is_looked_for_once_it_i
     });
     let mut leases = first.unwrap().leases;
     assert_eq!(leases.len(), 1, "the one that is not paused");
-    let second = queue.cycle(ROOM).await.unwrap();
+    let second = queue.cycle(ROOM, Scan::FromCursor).await.unwrap();
     assert!(second.leases.is_empty() && second.full_scan_in.is_some_and(|soon| soon > Duration::from_secs(2)), "{second:?}");
     world.resume("report:near").await;
-    let third = queue.cycle(ROOM).await.unwrap();
+    let third = queue.cycle(ROOM, Scan::FromCursor).await.unwrap();
     assert_eq!((third.leases.len(), third.full_scan_in), (0, Some(Duration::ZERO)), "it hears of it");
-    leases.extend(queue.cycle(ROOM).await.unwrap().leases);
+    leases.extend(queue.cycle(ROOM, Scan::FromCursor).await.unwrap().leases);
     assert_eq!(leases.len(), 2);
     for lease in leases {
         queue.settle(lease, StopReason::Shutdown.into()).await.unwrap();

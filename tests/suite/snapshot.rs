@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use exportbox::queue::FreeSlots;
+use exportbox::queue::{FreeSlots, Scan};
 
 use crate::harness::World;
 use crate::harness::explain::{nodes, pages_of, plan};
@@ -63,7 +63,7 @@ async fn what_a_running_job_costs_stays_flat_under_an_old_snapshot() {
     world.churn(&queue, 2, 500).await;
     let figures = async || {
         world.plant_due(1).await;
-        let lease = queue.cycle(FreeSlots { exports: 1, deliveries: 0 }).await.unwrap().leases.pop().unwrap();
+        let lease = queue.cycle(FreeSlots { exports: 1, deliveries: 0 }, Scan::FromCursor).await.unwrap().leases.pop().unwrap();
         let of_lease = format!("({}, '{}'", lease.job_id(), lease.token());
         let beat = format!("(array[{}]::bigint[], array['{}']::uuid[], '{{1}}', '{{2}}', 90000, 'one')", lease.job_id(), lease.token());
         let heartbeat = pages_of(&world.admin, "heartbeat", &beat).await;
@@ -133,7 +133,7 @@ async fn what_came_to_lie_behind_the_last_look_is_found_by_the_next_thorough_one
     lock_holds(&locker).await;
     let first = tokio::spawn({
         let queue = queue.clone();
-        async move { queue.cycle(room).await.unwrap() }
+        async move { queue.cycle(room, Scan::FromCursor).await.unwrap() }
     });
     world
         .until(
@@ -146,11 +146,10 @@ async fn what_came_to_lie_behind_the_last_look_is_found_by_the_next_thorough_one
 
     let straggler = world.request_with("select 1", &[], "run_at => now() - interval '1 hour'").await;
     let fresh = world.request("select 1", &[]).await;
-    let cycle = queue.cycle(room).await.unwrap();
+    let cycle = queue.cycle(room, Scan::FromCursor).await.unwrap();
     assert_eq!(cycle.leases.iter().map(|lease| lease.export_id()).collect::<Vec<_>>(), [fresh]);
     assert!(cycle.full_scan_in.is_some_and(|soon| soon > Duration::ZERO), "and the worker knows when to look again");
-    queue.request_full_scan();
-    let cycle = queue.cycle(room).await.unwrap();
+    let cycle = queue.cycle(room, Scan::Full).await.unwrap();
     assert_eq!(cycle.leases.iter().map(|lease| lease.export_id()).collect::<Vec<_>>(), [straggler]);
     assert_eq!(cycle.full_scan_in, None);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use exportbox::job::{Failure, FailureClass, Kind, Outcome, Verdict};
-use exportbox::queue::{FreeSlots, Lease, Queue};
+use exportbox::queue::{FreeSlots, Lease, Queue, Scan};
 use uuid::Uuid;
 
 use crate::harness::World;
@@ -24,10 +24,14 @@ async fn a_flood_of_low_priority_requests_does_not_delay_an_urgent_one() {
     world.request_many(500, "select 1").await;
     let queue = world.queue("one");
     for _ in 0..3 {
-        queue.cycle(ONE_EXPORT).await.unwrap();
+        queue.cycle(ONE_EXPORT, Scan::FromCursor).await.unwrap();
     }
     let urgent = world.request_with("select 1", &[], "priority => 4::smallint").await;
-    assert_eq!(queue.cycle(ONE_EXPORT).await.unwrap().leases[0].export_id(), urgent, "the very next claim, whichever look it is");
+    assert_eq!(
+        queue.cycle(ONE_EXPORT, Scan::FromCursor).await.unwrap().leases[0].export_id(),
+        urgent,
+        "the very next claim, whichever look it is"
+    );
 }
 
 #[tokio::test]
@@ -39,10 +43,10 @@ async fn requests_that_fail_again_and_again_go_behind_those_that_wait() {
         // All of the flood is due again, and then somebody asks for something that works.
         world.let_back_offs_end().await;
         let good = world.request("select 1", &[]).await;
-        let mut turns = 0;
+        let (mut turns, mut scan) = (0, Scan::FromCursor);
         loop {
-            let Some(lease) = queue.cycle(ONE_EXPORT).await.unwrap().leases.pop() else {
-                queue.request_full_scan();
+            let Some(lease) = queue.cycle(ONE_EXPORT, std::mem::replace(&mut scan, Scan::FromCursor)).await.unwrap().leases.pop() else {
+                scan = Scan::Full;
                 continue;
             };
             if lease.export_id() == good {
@@ -65,8 +69,7 @@ async fn fifty_mails_to_a_domain_that_throttles_do_not_hold_up_another_mail() {
     let queue = world.queue("one");
     let finish = async |recipients: &[&str]| -> Uuid {
         let id = world.request("select 1", recipients).await;
-        queue.request_full_scan();
-        let lease = queue.cycle(ONE_EXPORT).await.unwrap().leases.pop().unwrap();
+        let lease = queue.cycle(ONE_EXPORT, Scan::Full).await.unwrap().leases.pop().unwrap();
         let manifest = world.made_by(&lease);
         queue.settle(lease, Outcome::Exported(manifest)).await.unwrap();
         id
@@ -75,7 +78,7 @@ async fn fifty_mails_to_a_domain_that_throttles_do_not_hold_up_another_mail() {
     let quick = finish(&["ann@example.com"]).await;
     let mut throttled = 0;
     let lease = loop {
-        let mut leases = queue.cycle(FreeSlots { exports: 0, deliveries: 8 }).await.unwrap().leases;
+        let mut leases = queue.cycle(FreeSlots { exports: 0, deliveries: 8 }, Scan::FromCursor).await.unwrap().leases;
         let found = leases.iter().position(|lease| lease.export_id() == quick).map(|at| leases.remove(at));
         for lease in leases {
             assert_eq!(lease.export_id(), slow);
@@ -99,14 +102,13 @@ async fn a_kind_on_hold_does_not_block_the_other() {
     queue.settle(lease, Outcome::Exported(manifest)).await.unwrap();
     world.request_many(100, "select 1").await;
     world.hold("export", "store_config", "why", "null").await;
-    let leases = queue.cycle(FreeSlots { exports: 4, deliveries: 4 }).await.unwrap().leases;
+    let leases = queue.cycle(FreeSlots { exports: 4, deliveries: 4 }, Scan::FromCursor).await.unwrap().leases;
     assert_eq!(leases.iter().map(|lease| lease.kind()).collect::<Vec<_>>(), [Kind::Delivery]);
     for lease in leases {
         queue.settle(lease, exportbox::job::StopReason::Shutdown.into()).await.unwrap();
     }
     world.lift_holds().await;
-    queue.request_full_scan();
-    let leases = queue.cycle(FreeSlots { exports: 4, deliveries: 0 }).await.unwrap().leases;
+    let leases = queue.cycle(FreeSlots { exports: 4, deliveries: 0 }, Scan::Full).await.unwrap().leases;
     assert_eq!(leases.len(), 4, "what was held is taken up again");
     for lease in leases {
         queue.settle(lease, exportbox::job::StopReason::Shutdown.into()).await.unwrap();
@@ -120,7 +122,7 @@ async fn requests_that_came_too_late_do_not_delay_one_that_is_in_time() {
     world.request_many(250, "select 1").await;
     world.set_jobs("not_after = now() - interval '1 second'", "true").await;
     let in_time = world.request("select 1", &[]).await;
-    let cycle = world.queue("one").cycle(ONE_EXPORT).await.unwrap();
+    let cycle = world.queue("one").cycle(ONE_EXPORT, Scan::Full).await.unwrap();
     assert_eq!((cycle.expired, cycle.leases.len()), (100, 1), "expired a hundred at a time");
     assert_eq!(cycle.leases[0].export_id(), in_time);
 }
@@ -147,7 +149,7 @@ async fn a_reap_that_somebody_holds_up_keeps_nobody_from_claiming() {
     world.request("select 1 as one", &[]).await;
     let somebody = world.another_admin().await;
     hold_attempt(&somebody, &lost).await;
-    let cycle = world.queue("one").cycle(FreeSlots { exports: 1, deliveries: 0 }).await.unwrap();
+    let cycle = world.queue("one").cycle(FreeSlots { exports: 1, deliveries: 0 }, Scan::Full).await.unwrap();
     assert_eq!((cycle.reaped.len(), cycle.leases.len()), (0, 1));
     somebody.batch_execute("rollback").await.unwrap();
     assert_eq!(world.reap().await.len(), 1);

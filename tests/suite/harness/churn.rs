@@ -1,6 +1,6 @@
 //! A queue with a past: jobs that came and went, and snapshots that keep what they left.
 
-use exportbox::queue::{FreeSlots, Queue};
+use exportbox::queue::{FreeSlots, Queue, Scan};
 use tokio_postgres::Client;
 
 use super::{World, connect};
@@ -32,13 +32,12 @@ impl World {
     pub async fn churn(&self, queue: &Queue, rounds: usize, each: usize) {
         for _ in 0..rounds {
             self.plant_due(each).await;
-            let mut claimed = 0;
+            let (mut claimed, mut scan) = (0, Scan::FromCursor);
             while claimed < each {
-                let found = queue.cycle(FreeSlots { exports: each - claimed, deliveries: 4 }).await.unwrap().leases.len();
+                let free = FreeSlots { exports: each - claimed, deliveries: 4 };
+                let found = queue.cycle(free, scan).await.unwrap().leases.len();
                 claimed += found;
-                if found == 0 {
-                    queue.request_full_scan();
-                }
+                scan = if found == 0 { Scan::Full } else { Scan::FromCursor };
             }
             // A transaction of its own, as every beat is.
             self.set_jobs("lease_expires_at = lease_expires_at + interval '1 second'", "state = 'running'").await;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use exportbox::database::DatabaseUrl;
 use exportbox::job::{Manifest, ManifestPart, Note, ObjectKey, Outcome};
-use exportbox::queue::{FreeSlots, Lease, Queue, Reaped};
+use exportbox::queue::{FreeSlots, Lease, Queue, Reaped, Scan};
 use serde_json::Value;
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -52,7 +52,7 @@ impl World {
 
     /// Claim as a worker of that name with so many free slots.
     pub async fn claim(&self, worker: &str, exports: usize, deliveries: usize) -> Vec<Lease> {
-        self.queue(worker).cycle(FreeSlots { exports, deliveries }).await.unwrap().leases
+        self.queue(worker).cycle(FreeSlots { exports, deliveries }, Scan::Full).await.unwrap().leases
     }
 
     /// Request one export and claim it.
@@ -103,7 +103,7 @@ impl World {
 
     /// End lost leases, as any other process does in its cycle; nothing is claimed.
     pub async fn reap(&self) -> Vec<Reaped> {
-        self.queue("reaper").cycle(FreeSlots { exports: 0, deliveries: 0 }).await.unwrap().reaped
+        self.queue("reaper").cycle(FreeSlots { exports: 0, deliveries: 0 }, Scan::Full).await.unwrap().reaped
     }
 
     /// Let every back-off end.

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use exportbox::job::{Failure, FailureClass, Note, Outcome, Receipt, StopReason, Verdict};
-use exportbox::queue::{Beat, Cycle, FreeSlots, Lease, Noted, Queue, Settled};
+use exportbox::queue::{Beat, Cycle, FreeSlots, Lease, Noted, Queue, Scan, Settled};
 use uuid::Uuid;
 
 use super::Protocol;
@@ -68,8 +68,7 @@ impl<'a> Player<'a> {
 
     /// A thorough look, as the model's are.
     async fn cycle(queue: &Queue, room: FreeSlots) -> Cycle {
-        queue.request_full_scan();
-        queue.cycle(room).await.unwrap()
+        queue.cycle(room, Scan::Full).await.unwrap()
     }
 
     /// The model reaps only what is lost; whoever else comes by in between must find nothing.

@@ -1,7 +1,7 @@
 //! The real program with `EXPORTBOX_HTTP`.
 
 use exportbox::metrics::{METRICS, MetricKind};
-use exportbox::queue::FreeSlots;
+use exportbox::queue::{FreeSlots, Scan};
 
 use crate::harness::canary::leak_in;
 use crate::harness::process::{assert_gave_up, signal};
@@ -159,7 +159,7 @@ async fn no_page_says_anything_of_a_request() {
 async fn what_is_taken_back_from_a_lost_worker_and_what_is_too_late_is_counted() {
     let world = World::new().await;
     let id = world.request("select 1 as one", &[]).await;
-    assert_eq!(world.queue("lost").cycle(FreeSlots { exports: 1, deliveries: 0 }).await.unwrap().leases.len(), 1);
+    assert_eq!(world.queue("lost").cycle(FreeSlots { exports: 1, deliveries: 0 }, Scan::Full).await.unwrap().leases.len(), 1);
     world.let_leases_lapse().await;
     world.request_with("select 2 as two", &[], "run_at => now() + interval '1 hour', not_after => now() + interval '2 hours'").await;
     world.set_jobs("not_after = now() - interval '1 s'", "not_after is not null").await;
