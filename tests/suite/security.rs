@@ -1,4 +1,4 @@
-//! What the threat model in docs/security.md names: what leaks nowhere, files and mails that cannot bite, and rights no wider than needed.
+//! What the threat model in docs/threats.md names: what leaks nowhere, files and mails that cannot bite, and rights no wider than needed.
 
 mod canary;
 mod files;

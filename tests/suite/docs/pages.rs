@@ -1,9 +1,16 @@
-//! No link leads into nothing, and every page is found.
+//! Pages that can be read: no line too long, no page too long, no link into nothing, no page that nobody finds.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use crate::tidy::{files, root};
+
+/// Longer lines are hard to read in a terminal and in a diff. Rows of tables cannot be broken.
+const WIDEST: usize = 160;
+/// What somebody reads in ten minutes.
+const LONGEST: usize = 2000;
+/// A longer table is looked up, not read.
+const TABLE: usize = 12;
 
 /// Every page, from the root, with its text.
 pub(super) fn all() -> Vec<(String, String)> {
@@ -24,6 +31,43 @@ fn prose(text: &str) -> Vec<(usize, &str)> {
         }
     }
     lines
+}
+
+#[test]
+fn no_line_outside_of_tables_is_too_long_to_read() {
+    let mut wrong = Vec::new();
+    for (name, text) in all() {
+        for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.starts_with('|')) {
+            if line.chars().count() > WIDEST {
+                wrong.push(format!("{name}:{number} has {} characters", line.chars().count()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} lines are longer than {WIDEST}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// The words of a page, without code, generated blocks and tables that are looked up.
+fn words_to_read(text: &str) -> usize {
+    let mut parts = text.split(super::BEGIN);
+    let written: String =
+        parts.next().unwrap().to_string() + &parts.filter_map(|rest| Some(rest.split_once(super::END)?.1)).collect::<String>();
+    let lines: Vec<&str> = prose(&written).into_iter().map(|(_, line)| line).collect();
+    let blocks = lines.chunk_by(|one, next| one.starts_with('|') == next.starts_with('|'));
+    let read = blocks.filter(|block| !block[0].starts_with('|') || block.len() <= TABLE + 2);
+    read.flatten().flat_map(|line| line.split_whitespace()).filter(|word| *word != "|").count()
+}
+
+#[test]
+fn every_page_is_read_in_ten_minutes() {
+    let long: Vec<String> = all()
+        .into_iter()
+        .map(|(name, text)| (name, words_to_read(&text)))
+        .filter(|(_, words)| *words > LONGEST)
+        .map(|(name, words)| format!("{name} has {words} words: split it by what its readers want to know"))
+        .collect();
+    assert!(long.is_empty(), "{}", long.join("\n"));
+    let words = all().iter().map(|(_, text)| words_to_read(text)).sum::<usize>();
+    assert!(words > 10_000, "only {words} words were found");
 }
 
 /// What a heading is called in a link, as GitHub makes it.

@@ -1,8 +1,9 @@
-//! The reference of settings and commands, from the definition that `--help` and the man pages are made from.
+//! The reference of settings and commands, from the definition that `--help` and the man pages are made from, and of the states of a job.
 
 use std::collections::BTreeMap;
 
 use clap::{Arg, ArgAction, Command};
+use exportbox::job::{State, TRANSITIONS};
 
 use super::table;
 
@@ -134,4 +135,20 @@ fn wrapped(paragraph: &str) -> String {
         }
     }
     lines.join("\n")
+}
+
+/// The states of a job and the verbs between them, drawn.
+pub(super) fn states() -> String {
+    let mut ways: Vec<((State, State), Vec<&str>)> = Vec::new();
+    for transition in TRANSITIONS {
+        for to in transition.to {
+            let way = (transition.from, *to);
+            match ways.iter_mut().find(|(known, _)| *known == way) {
+                Some((_, verbs)) => verbs.push(transition.verb),
+                None => ways.push((way, vec![transition.verb])),
+            }
+        }
+    }
+    let lines = ways.into_iter().map(|((from, to), verbs)| format!("    {from} --> {to}: {}\n", verbs.join(", ")));
+    format!("```mermaid\nstateDiagram-v2\n    [*] --> pending: INSERT\n{}```", lines.collect::<String>())
 }

@@ -1,4 +1,4 @@
-//! What the door refuses. The defences that `docs/security.md` names, like the lists beside this one.
+//! What the door refuses. The defences that `docs/threats.md` names, like the lists beside this one.
 
 use super::Mutation;
 

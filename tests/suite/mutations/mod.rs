@@ -15,7 +15,7 @@ mod split;
 
 use std::path::Path;
 
-/// Of the guarantees first, then of the defences that `docs/security.md` names.
+/// Of the guarantees first, then of the defences that `docs/threats.md` names.
 const LISTS: [&[Mutation]; 8] = [
     list::MUTATIONS,
     door::MUTATIONS,
