@@ -209,7 +209,7 @@ async fn a_cancel_while_the_database_uploads_leaves_nothing() {
     let running = world.start().await;
     let uploading = async || world.s3.open_uploads().await.iter().any(|upload| upload.parts > 0);
     crate::sandbox::until_async(uploading).await;
-    world.sql(&format!("select exportbox.cancel('{id}')")).await;
+    world.cancel(id).await;
     world.until_state(id, "cancelled").await;
     assert_eq!(world.exporters(id).await, ["aws_s3"]);
     running.stop().await;

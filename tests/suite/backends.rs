@@ -3,26 +3,17 @@
 
 use std::time::Duration;
 
-use crate::harness::process::{code, signal, stderr};
-use crate::harness::proxy::Proxy;
+use crate::harness::process::{code, stderr};
 use crate::harness::rows::lock_jobs;
 use crate::harness::{GATED, World, postgres};
 
 /// A worker that hangs while it runs a gated export. Its connections stay open, so that no server notices by itself.
-async fn hanging(world: &World, more: &str) -> (tokio::process::Child, uuid::Uuid) {
-    let id = world.request_with(GATED, &[], more).await;
-    let process = world.spawn(&["run", "--slots", "1"]);
-    world.until_at_gate(id).await;
-    signal(&process, "STOP").await;
-    (process, id)
-}
-
 #[tokio::test]
 async fn whoever_reaps_a_worker_that_hangs_ends_its_query() {
     for world in [World::new().await, World::with_aws_s3().await] {
         let exporter = if world.text("select to_regnamespace('aws_s3')::text").await.is_empty() { "copy" } else { "aws_s3" };
         let gate = world.gate().await;
-        let (mut process, id) = hanging(&world, "").await;
+        let (mut process, id) = world.hanging("").await;
         assert_eq!(world.exporters(id).await, [exporter]);
         world.let_leases_lapse().await;
         let running = world.start().await;
@@ -38,8 +29,8 @@ async fn whoever_reaps_a_worker_that_hangs_ends_its_query() {
 async fn the_query_of_a_worker_that_is_cut_off_is_ended_and_the_export_made_by_another() {
     let mut world = World::new().await;
     let direct = world.settings.clone();
-    let proxy = Proxy::start(postgres().port()).await;
-    (world.settings.database, world.settings.source) = (proxy.database(&world), proxy.database(&world));
+    let proxy = world.behind_proxy().await;
+    world.settings.source = world.settings.database.clone();
     let gate = world.gate().await;
     let id = world.request(GATED, &["ann@example.com"]).await;
     let cut_off = world.start().await;
@@ -65,7 +56,7 @@ async fn the_query_of_a_worker_that_is_cut_off_is_ended_and_the_export_made_by_a
 async fn a_backend_with_the_same_pid_and_another_start_is_never_ended() {
     let world = World::new().await;
     let gate = world.gate().await;
-    let (mut process, id) = hanging(&world, "").await;
+    let (mut process, id) = world.hanging("").await;
     world.set_attempts("xact_start = xact_start - interval '1 microsecond'", "true").await;
     world.let_leases_lapse().await;
     let running = world.start().await;
@@ -82,8 +73,8 @@ async fn a_reaper_that_may_not_end_the_queries_of_others_says_so_once_and_goes_o
     let world = World::new().await;
     drop(world.login("weak", &["exportbox_worker", "app"]).await);
     let gate = world.gate().await;
-    let (mut one, first) = hanging(&world, "").await;
-    let (mut two, second) = hanging(&world, "").await;
+    let (mut one, first) = world.hanging("").await;
+    let (mut two, second) = world.hanging("").await;
     world.let_leases_lapse().await;
     let login = format!("weak_{}", world.database);
     let weak = [("EXPORTBOX_DATABASE_URL", postgres().url(&login, &login, &world.database))];
@@ -116,7 +107,7 @@ async fn the_servers_own_time_limit_is_what_is_left_of_the_attempt() {
 async fn a_query_ends_at_its_time_limit_on_the_server_although_its_worker_hangs_and_the_deadline_takes_the_job_away() {
     let world = World::new().await;
     let gate = world.gate().await;
-    let (mut process, id) = hanging(&world, "timeout => interval '3 seconds'").await;
+    let (mut process, id) = world.hanging("timeout => interval '3 seconds'").await;
     let aborted = "state = 'idle in transaction (aborted)'";
     let of_export = format!("from pg_stat_activity where application_name = 'exportbox export {id}'");
     world.until(&format!("select bool_and({aborted}) {of_export}")).await;

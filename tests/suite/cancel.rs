@@ -8,20 +8,15 @@ use exportbox::sandbox::{Action, Rule};
 use uuid::Uuid;
 
 use crate::harness::rows::TAKEN;
-use crate::harness::{GATED, World, connect, postgres, stale};
+use crate::harness::{GATED, LARGE, World, connect, postgres, stale};
 
 /// 12 MB: a multipart upload.
-const LARGE: &str = "select repeat('x', 1000) as line from generate_series(1, 12000)";
-
-async fn cancel(world: &World, id: Uuid) -> String {
-    world.app().await.query_one("select exportbox.cancel($1)", &[&id]).await.unwrap().get(0)
-}
 
 #[tokio::test]
 async fn a_pending_export_is_cancelled_at_once_and_never_starts() {
     let world = World::new().await;
     let id = world.request("select 1", &["ann@example.com"]).await;
-    assert_eq!(cancel(&world, id).await, "cancelled");
+    assert_eq!(world.cancel(id).await, "cancelled");
     let export = world.export(id).await;
     assert_eq!((export["state"].as_str(), export["error_class"].as_str()), (Some("cancelled"), Some("cancelled")));
     assert_eq!(world.drain().await.0.claimed, 0);
@@ -37,7 +32,7 @@ async fn cancelling_ends_a_running_query_within_seconds_although_the_next_heartb
     let id = world.request(GATED, &["ann@example.com"]).await;
     let running = world.start().await;
     world.until_at_gate(id).await;
-    assert_eq!(cancel(&world, id).await, "cancelling");
+    assert_eq!(world.cancel(id).await, "cancelling");
     let soon = async {
         world.until_query_is_gone(id).await;
         world.until_state(id, "cancelled").await;
@@ -60,7 +55,7 @@ async fn cancelling_while_a_part_is_uploaded_leaves_no_upload_and_no_object() {
     let running = world.start().await;
     tokio::time::timeout(Duration::from_secs(20), world.s3.faults().until_hit("UploadPart", 1)).await.unwrap();
     assert_eq!(world.s3.open_uploads().await.len(), 1);
-    assert_eq!(cancel(&world, id).await, "cancelling");
+    assert_eq!(world.cancel(id).await, "cancelling");
     world.until_state(id, "cancelled").await;
     assert_eq!(running.stop().await.cancelled, 1);
     assert!(world.s3.open_uploads().await.is_empty());
@@ -93,7 +88,7 @@ async fn cancelling_a_delivering_export_stops_the_mails_that_wait_and_not_those_
     let id = world.request("select 1 as one", &["ann@example.com", "bob@example.com"]).await;
     world.drain().await;
     assert_eq!(world.state(id).await, "delivering");
-    assert_eq!(cancel(&world, id).await, "cancelled");
+    assert_eq!(world.cancel(id).await, "cancelled");
     world.let_back_offs_end().await;
     world.ses.faults().clear();
     assert_eq!(world.drain().await.0.claimed, 0);
@@ -114,7 +109,7 @@ async fn a_cancel_outlives_the_worker_that_should_have_heard_of_it() {
     // Stopped, so that it cannot hear of the cancel; then killed.
     let pid = process.id().unwrap().to_string();
     assert!(tokio::process::Command::new("/bin/sh").args(["-c", r#"kill -s STOP "$1""#, "kill", &pid]).status().await.unwrap().success());
-    assert_eq!(cancel(&world, id).await, "cancelling");
+    assert_eq!(world.cancel(id).await, "cancelling");
     process.kill().await.unwrap();
     assert_eq!(world.state(id).await, "running");
     world.let_leases_lapse().await;
@@ -148,7 +143,7 @@ async fn a_cancel_that_comes_while_a_lost_lease_is_judged_is_not_overlooked() {
         world
             .until("select count(*) > 0 from pg_stat_activity where application_name = 'exportbox reaper' and wait_event = 'advisory'")
             .await;
-        assert_eq!(cancel(&world, lease.export_id()).await, "cancelling");
+        assert_eq!(world.cancel(lease.export_id()).await, "cancelling");
         gate.open().await;
     };
     let (reaped, ()) = tokio::join!(world.reap(), cancelling);
@@ -170,7 +165,7 @@ async fn a_job_that_goes_back_to_pending_while_it_is_cancelled_is_cancelled_all_
         }
         world.sql("commit").await;
     };
-    let (said, ()) = tokio::join!(cancel(&world, lease.export_id()), settling);
+    let (said, ()) = tokio::join!(world.cancel(lease.export_id()), settling);
     assert_eq!((said.as_str(), world.state(lease.export_id()).await.as_str()), ("cancelled", "cancelled"));
 }
 
@@ -183,7 +178,7 @@ async fn whatever_ends_an_attempt_that_was_cancelled_ends_it_as_cancelled() {
     for (name, outcome) in ends {
         let lease = world.claimed("one", &[]).await;
         let late = stale(&lease);
-        cancel(&world, lease.export_id()).await;
+        world.cancel(lease.export_id()).await;
         assert_eq!(world.queue("one").settle(lease, outcome).await, Ok(Settled::Done(State::Cancelled)), "{name}");
         assert_eq!(world.attempt(&late).await["outcome"], "cancelled", "{name}");
         assert_eq!(world.history(late.export_id()).await, ["cancel_requested", "cancelled"], "{name}");
@@ -194,14 +189,14 @@ async fn whatever_ends_an_attempt_that_was_cancelled_ends_it_as_cancelled() {
 async fn cancelling_twice_changes_nothing_more() {
     let world = World::new().await;
     let id = world.request("select 1", &[]).await;
-    cancel(&world, id).await;
+    world.cancel(id).await;
     let before = world.tables().await;
-    assert_eq!(cancel(&world, id).await, "nothing to cancel");
+    assert_eq!(world.cancel(id).await, "nothing to cancel");
     assert_eq!(world.tables().await, before);
     let lease = world.claimed("one", &[]).await;
-    assert_eq!(cancel(&world, lease.export_id()).await, "cancelling");
+    assert_eq!(world.cancel(lease.export_id()).await, "cancelling");
     let asked_at = world.job(lease.job_id()).await["cancel_requested_at"].clone();
-    assert_eq!(cancel(&world, lease.export_id()).await, "cancelling");
+    assert_eq!(world.cancel(lease.export_id()).await, "cancelling");
     assert_eq!(world.job(lease.job_id()).await["cancel_requested_at"], asked_at);
     world.let_leases_lapse().await;
     world.reap().await;
@@ -212,7 +207,7 @@ async fn a_cancelled_export_is_requeued_and_runs_to_its_end() {
     let world = World::new().await;
     let lease = world.claimed("one", &["ann@example.com"]).await;
     let id = lease.export_id();
-    cancel(&world, id).await;
+    world.cancel(id).await;
     world.queue("one").settle(lease, StopReason::Cancelled.into()).await.unwrap();
     assert_eq!(world.queue("operator").requeue(id).await, Ok(1));
     let job = world.export_job(id).await;
@@ -255,7 +250,7 @@ async fn a_requester_cancels_its_own_exports_and_nobody_elses() {
     assert_eq!(world.state(id).await, "pending");
     let unknown = stranger.query_one("select exportbox.cancel($1)", &[&Uuid::from_u128(7)]).await.unwrap_err();
     assert_eq!(unknown.code().unwrap().code(), "EB061", "and does not learn which exist");
-    assert_eq!(cancel(&world, id).await, "cancelled");
+    assert_eq!(world.cancel(id).await, "cancelled");
 }
 
 #[tokio::test]
@@ -287,7 +282,7 @@ async fn a_mail_that_is_being_prepared_when_its_export_is_cancelled_never_leaves
     world.s3.faults().add(Rule::on("HeadObject", Action::DelayMs(1500)).skip(1).times(1));
     let cancelling = async {
         tokio::time::timeout(Duration::from_secs(20), world.s3.faults().until_hit("HeadObject", 2)).await.unwrap();
-        assert_eq!(cancel(&world, id).await, "cancelling");
+        assert_eq!(world.cancel(id).await, "cancelling");
     };
     let ((tally, _), ()) = tokio::join!(world.drain(), cancelling);
     assert_eq!((tally.mailed, tally.cancelled), (0, 1));

@@ -2,26 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::harness::log::Logged;
-use crate::harness::process::{assert_gave_up, code, json, signal, stderr};
+use crate::harness::log::stop_in_order;
+use crate::harness::process::{assert_gave_up, code, json, stderr};
 use crate::harness::rows::WORKERS;
 use crate::harness::{World, postgres};
 
 const ROLES: &str = "exportbox_requester, exportbox_worker, exportbox_operator, exportbox_reader";
-
-/// Start so many of the same command.
-fn spawn_many(world: &World, count: usize, arguments: &[&str], url: &str) -> Vec<Logged> {
-    (0..count).map(|_| Logged::read(world.program(arguments).env("EXPORTBOX_DATABASE_URL", url).spawn().unwrap())).collect()
-}
-
-/// Stop them all in order; none has logged an error.
-async fn stop(daemons: Vec<Logged>) {
-    for mut daemon in daemons {
-        signal(&daemon.child, "TERM").await;
-        assert!(daemon.child.wait().await.unwrap().success(), "{}", daemon.said());
-        assert!(!daemon.said().contains("ERROR"), "{}", daemon.said());
-    }
-}
 
 #[tokio::test]
 async fn ten_daemons_two_drains_and_a_migration_started_at_once_serve_each_request_once() {
@@ -29,7 +15,7 @@ async fn ten_daemons_two_drains_and_a_migration_started_at_once_serve_each_reque
     let insert =
         "insert into exportbox.outbox (query, recipients) select 'select ' || n, '{ann@example.com}' from generate_series(1, 200) as n";
     world.app().await.batch_execute(insert).await.unwrap();
-    let daemons = spawn_many(&world, 10, &["run", "--poll", "2s"], &world.daemon_url());
+    let daemons = world.logged_many(10, &["run", "--poll", "2s"], &world.daemon_url());
     let owner = postgres().superuser_url_for(&world.database);
     let as_owner = [("EXPORTBOX_DATABASE_URL", owner.as_str())];
     let (one, other, migrated) =
@@ -40,7 +26,7 @@ async fn ten_daemons_two_drains_and_a_migration_started_at_once_serve_each_reque
         assert!(!stderr(drained).contains("ERROR"), "{}", stderr(drained));
     }
     world.until("select count(*) = 200 from exportbox.exports where state = 'completed'").await;
-    stop(daemons).await;
+    stop_in_order(daemons).await;
     assert_eq!(world.count("select count(*) from exportbox.attempts").await, 400, "an export and a mail each, once");
     assert_eq!(world.count("select count(*) from exportbox.attempts where outcome <> 'completed'").await, 0);
     let mails = world.mails();
@@ -57,8 +43,8 @@ async fn who_starts_before_the_schema_is_there_says_so_and_who_starts_while_it_c
     let owner = world.empty_database().await;
     let name = format!("empty_{}", world.database);
     let url = postgres().url("exportbox_daemon", "exportbox_daemon", &name);
-    let mut daemons = spawn_many(&world, 10, &["run"], &url);
-    let drains = spawn_many(&world, 2, &["drain"], &url);
+    let mut daemons = world.logged_many(10, &["run"], &url);
+    let drains = world.logged_many(2, &["drain"], &url);
     let migrated = world.run_with(&["migrate", "--json"], &[("EXPORTBOX_DATABASE_URL", &owner)]).await;
     assert_eq!(code(&migrated), 0, "{}", stderr(&migrated));
     assert!(!json(&migrated)["applied"].as_array().unwrap().is_empty());
@@ -88,7 +74,7 @@ async fn who_starts_before_the_schema_is_there_says_so_and_who_starts_while_it_c
     // What a service manager does.
     daemons.retain_mut(|daemon| daemon.child.try_wait().unwrap().is_none());
     assert_eq!(daemons.len(), up);
-    daemons.extend(spawn_many(&world, 10 - up, &["run"], &url));
+    daemons.extend(world.logged_many(10 - up, &["run"], &url));
     let working = format!("select count(*) from {WORKERS} where listener_pid is not null");
     while empty.query_one(&working, &[]).await.unwrap().get::<_, i64>(0) < 10 {
         tokio::task::yield_now().await;
@@ -99,7 +85,7 @@ async fn who_starts_before_the_schema_is_there_says_so_and_who_starts_while_it_c
     while empty.query_one(done, &[]).await.unwrap().get::<_, i64>(0) < 20 {
         tokio::task::yield_now().await;
     }
-    stop(daemons).await;
+    stop_in_order(daemons).await;
 }
 
 #[tokio::test]

@@ -7,8 +7,6 @@ use crate::harness::process::{assert_gave_up, code, stderr};
 use crate::harness::rows::JOBS;
 use crate::harness::{GATED, World, postgres};
 
-const OF_DAEMONS: &str = "select count(*) from pg_stat_activity where application_name like 'exportbox %' and usename = 'exportbox_daemon'";
-
 /// 2 for each process and one for each of its exports: 80 of the 97 that a server of 100 leaves to those who are no superusers.
 #[tokio::test]
 async fn sixteen_busy_workers_fit_on_a_server_of_100_connections() {
@@ -22,7 +20,7 @@ async fn sixteen_busy_workers_fit_on_a_server_of_100_connections() {
     }
     world.until_so_many_at_gate(16 * 3).await;
     world.until_so_many_listen(16).await;
-    assert_eq!(world.count(OF_DAEMONS).await, 16 * (2 + 3));
+    assert_eq!(world.connections_of_daemons("").await, 16 * (2 + 3));
     gate.open().await;
     world.until("select count(*) = 64 from exportbox.exports where state = 'completed'").await;
     let (mut exported, mut retried) = (0, 0);
@@ -110,7 +108,7 @@ async fn a_worker_that_gets_no_connection_back_waits_for_one() {
     let application = taken.pop().unwrap();
     assert_eq!(world.terminate(&format!("exportbox {}", running.worker)).await, 1);
     taken.extend(world.take_all_connections().await);
-    assert_eq!(world.count(&format!("{OF_DAEMONS} and application_name not like '% listen %'")).await, 0, "the place is not taken");
+    assert_eq!(world.connections_of_daemons("and application_name not like '% listen %'").await, 0, "the place is not taken");
     application.batch_execute("insert into exportbox.outbox (query) values ('select 1')").await.unwrap();
     // Refused, it must try again: nothing else makes these two come true.
     let refusals = world.server_log().matches("slots are reserved").count() + world.server_log().matches("too many clients").count();

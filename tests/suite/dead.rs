@@ -4,8 +4,8 @@ use exportbox::job::FailureClass;
 use exportbox::sandbox::{Action, Rule};
 
 use crate::harness::World;
+use crate::harness::files::text;
 use crate::harness::process::{code, json, stdout};
-use crate::tidy::root;
 
 /// What jobs die of beside the classes of failures.
 const OTHERS: [&str; 2] = ["crashed", "unknown"];
@@ -13,7 +13,7 @@ const OTHERS: [&str; 2] = ["crashed", "unknown"];
 /// A world in which a query, a mail and an upload have failed for good.
 async fn world_with_dead_letters() -> World {
     let world = World::new().await;
-    world.sql("select exportbox.register_report('sales', 'select needle', run_as => 'app', plan => false)").await;
+    world.register("sales", "select needle", ", plan => false").await;
     world.request_report("sales", serde_json::json!({}), "").await;
     let rejected = Action::error(400, "MessageRejected", "No mail for bob@example.com.");
     world.ses.faults().add(Rule::on("SendEmail", rejected).key_contains("bob@"));
@@ -64,7 +64,7 @@ async fn a_requester_sees_its_own_dead_letters_and_nobody_sees_data_in_them() {
 #[tokio::test]
 async fn every_class_has_one_sentence_on_what_to_do_and_the_documentation_repeats_it() {
     let world = World::new().await;
-    let text = std::fs::read_to_string(root().join("docs/operations/error-classes.md")).unwrap();
+    let text = text("docs/operations/error-classes.md");
     let rows: Vec<Vec<&str>> = text
         .lines()
         .filter(|line| line.starts_with("| `"))

@@ -13,13 +13,6 @@ use crate::harness::process::{code, json as said, signal, stderr};
 use crate::harness::{World, history};
 
 /// The summary of a drain, which must tell its exit code.
-async fn drain(world: &World, arguments: &[&str]) -> Value {
-    let output = world.run(&[&["drain", "--json"], arguments].concat()).await;
-    let summary = said(&output);
-    assert_eq!(summary["exit_code"], code(&output), "{}", stderr(&output));
-    summary
-}
-
 fn numbers(summary: &Value, names: &[&str]) -> Vec<i64> {
     names.iter().map(|name| summary[name].as_i64().unwrap_or_else(|| panic!("no {name}: {summary}"))).collect()
 }
@@ -42,13 +35,13 @@ async fn an_export_that_usually_takes_longer_than_what_is_left_is_not_started() 
         world.request_report(report, json!({}), "").await;
     }
     world.request("select 1 as one", &[]).await;
-    let summary = drain(&world, &["--max-runtime", "5m"]).await;
+    let summary = world.drained(&["--max-runtime", "5m"], &[]).await;
     let counts = ["exit_code", "exported", "due", "too_long", "waiting", "paused", "dead"];
     assert_eq!(numbers(&summary, &counts), [10, 3, 1, 1, 0, 0, 0], "{summary}");
     let told = "select reason || ' ' || sentence from exportbox.explain($1) where kind = 'export'";
     let told: String = world.row(told, &[&slow]).await.get(0);
     assert!(told.starts_with("budget_too_short Its report usually takes up to 00:10:00, longer than the 00:0"), "{told}");
-    let summary = drain(&world, &["--max-runtime", "15m"]).await;
+    let summary = world.drained(&["--max-runtime", "15m"], &[]).await;
     assert_eq!(numbers(&summary, &counts), [0, 1, 0, 0, 0, 0, 0], "{summary}");
     assert_eq!((world.state(slow).await.as_str(), &summary["mailed"]), ("completed", &1.into()), "mails have no such limit");
 }
@@ -59,7 +52,7 @@ async fn a_drain_without_time_to_work_ends_lost_leases_all_the_same() {
     world.claimed("gone", &[]).await;
     world.let_leases_lapse().await;
     world.request("select 1", &[]).await;
-    let summary = drain(&world, &["--max-runtime", "1ns"]).await;
+    let summary = world.drained(&["--max-runtime", "1ns"], &[]).await;
     assert_eq!(numbers(&summary, &["exit_code", "reaped", "claimed", "due", "waiting"]), [10, 1, 0, 1, 1], "{summary}");
 }
 
@@ -123,7 +116,7 @@ async fn a_drain_finds_whatever_is_due_and_says_that_nothing_else_is() {
 async fn a_drain_with_nothing_else_to_do_sweeps_and_does_the_chores() {
     let world = World::new().await;
     world.sql("update exportbox.chore set due_at = now() where name = 'prune'").await;
-    drain(&world, &[]).await;
+    world.drained(&[], &[]).await;
     assert_eq!(world.count("select count(*) from exportbox.chore where worker is not null and due_at > now()").await, 1);
 }
 
@@ -156,7 +149,7 @@ async fn a_drain_waits_before_it_starts_and_a_stop_ends_the_wait() {
     let mut waiting = Logged::read(world.spawn(&["drain", "--json", "--start-delay", "1000h"]));
     waiting.until_said("waiting before it starts").await;
     // Another one comes and goes meanwhile, and finds all the work.
-    assert_eq!(drain(&world, &[]).await["exported"], 1);
+    assert_eq!(world.drained(&[], &[]).await["exported"], 1);
     assert!(waiting.child.try_wait().unwrap().is_none(), "it did not wait");
     world.request("select 1", &[]).await;
     signal(&waiting.child, "TERM").await;

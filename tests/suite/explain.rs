@@ -97,12 +97,7 @@ fn case(seed: u64) -> Case {
 async fn what_explain_calls_due_is_exactly_what_the_claim_takes() {
     let mut world = World::new().await;
     world.may_leave_running = true;
-    world
-        .sql(
-            "select exportbox.register_report('near', 'select 1 as one', run_as => 'app');
-             select exportbox.register_report('far', 'select 1 as one', run_as => 'app', source => 'replica', plan => false)",
-        )
-        .await;
+    world.two_reports().await;
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut quiet = 0;
     for seed in 0..150 {
@@ -177,7 +172,7 @@ async fn a_life_is_told_in_words_from_the_request_to_the_mail() {
     world.set_source_slots("1").await;
     let holder = format!("by job {}.", lease.job_id());
     assert_eq!(reason(&world, behind, "export", &["1 of 1 places", &holder, "EXPORTBOX_SOURCE_SLOTS"]).await, "source_full");
-    world.sql(&format!("select exportbox.cancel('{late}')")).await;
+    world.cancel(late).await;
     assert_eq!(reason(&world, late, "export", &["Asked to stop at", "worker one"]).await, "cancelling");
     world.set_jobs("cancel_requested_at = null", "state = 'running'").await;
     world.let_leases_lapse().await;
@@ -187,14 +182,15 @@ async fn a_life_is_told_in_words_from_the_request_to_the_mail() {
     world.set_jobs("crashes = 2, run_at = now()", "state = 'pending'").await;
     world.set_source_slots("null").await;
     assert_eq!(reason(&world, behind, "export", &["lost 2 times", "after job"]).await, "goes_alone");
-    world.sql(&format!("select exportbox.cancel('{late}'), exportbox.cancel('{behind}')")).await;
+    world.cancel(late).await;
+    world.cancel(behind).await;
     assert_eq!(reason(&world, late, "export", &["Cancelled before it started", "Requeue it"]).await, "cancelled");
 }
 
 #[tokio::test]
 async fn what_people_and_settings_hold_up_is_told_with_who_and_what_ends_it() {
     let world = World::new().await;
-    world.sql("select exportbox.register_report('near', 'select 1 as one', run_as => 'app')").await;
+    world.register("near", "select 1 as one", "").await;
     let id = world.request_report("near", serde_json::json!({}), "").await;
     let operator = world.operator().await;
     operator.batch_execute("select exportbox.pause('report:near', 'ticket 7'), exportbox.pause('exports')").await.unwrap();

@@ -53,8 +53,8 @@ async fn whatever_a_source_says_that_is_away_ends_no_export() {
 #[tokio::test]
 async fn a_daemon_behind_a_server_that_starts_goes_on_when_it_has_started() {
     let mut world = World::new().await;
-    let proxy = Proxy::start(postgres().port()).await;
-    (world.settings.database, world.settings.source) = (proxy.database(&world), proxy.database(&world));
+    let proxy = world.behind_proxy().await;
+    world.settings.source = world.settings.database.clone();
     let running = world.start().await;
     world.until_asleep(&running.worker).await;
     for code in ["57P03", "57P01", "08006"] {

@@ -6,10 +6,9 @@ use exportbox::job::Outcome;
 use exportbox::queue::Settled;
 use exportbox::sandbox::{Action, Rule};
 
-use crate::harness::{World, stale};
+use crate::harness::{LARGE, World, stale};
 
 /// 12 MB: a multipart upload.
-const LARGE: &str = "select repeat('x', 1000) as line from generate_series(1, 12000)";
 const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test]

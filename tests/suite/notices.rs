@@ -130,7 +130,7 @@ async fn what_was_requeued_before_its_notice_left_is_not_told() {
     world.drain().await;
     let second = world.request("select nonsense", &[ANN]).await;
     world.drain().await;
-    world.sql(&format!("select exportbox.requeue('{second}')")).await;
+    world.requeue(second).await;
     world.set_jobs("run_at = now() + interval '1 day'", &format!("export_id = '{second}'")).await;
     world.let_a_window_pass().await;
     world.drain().await;

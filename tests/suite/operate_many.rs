@@ -52,13 +52,13 @@ async fn an_empty_filter_is_refused_and_so_is_one_that_can_name_nothing() {
 #[tokio::test]
 async fn each_part_of_a_filter_leaves_out_what_it_does_not_name() {
     let world = World::new().await;
-    world.sql("select exportbox.register_report('sales', 'select 1 as one', run_as => 'app')").await;
+    world.register("sales", "select 1 as one", "").await;
     let report = world.request_report("sales", json!({}), "").await;
     let adhoc = world.request("select 1 as one", &[]).await;
     let old = world.request("select 2 as two", &[]).await;
     let delivery = plant(&world.admin, Kind::Delivery, State::Dead).await;
     let cancelled = world.request("select 3 as three", &[]).await;
-    world.sql(&format!("select exportbox.cancel('{cancelled}')")).await;
+    world.cancel(cancelled).await;
     for (id, ago, class) in [(report, "1 minute", "timeout"), (adhoc, "1 minute", "query"), (old, "3 hours", "timeout")] {
         let dead = format!("state = 'dead', error = 'Planted.', finished_at = now() - interval '{ago}', error_class = '{class}'");
         world.set_jobs(&dead, &format!("export_id = '{id}'")).await;

@@ -9,13 +9,6 @@ use crate::harness::proxy::Proxy;
 use crate::harness::rows::{JOBS, hold_jobs};
 use crate::harness::{GATED, World, postgres};
 
-/// The bookkeeping goes through the proxy, the queries do not.
-async fn behind_proxy(world: &mut World) -> Proxy {
-    let proxy = Proxy::start(postgres().port()).await;
-    world.settings.database = proxy.database(world);
-    proxy
-}
-
 #[tokio::test]
 async fn a_settle_whose_reply_was_lost_is_recognised() {
     let world = World::new().await;
@@ -59,7 +52,7 @@ async fn a_database_that_stops_answering_is_away_and_is_found_again() {
 #[tokio::test]
 async fn an_export_whose_completion_was_written_but_not_heard_of_is_never_swept() {
     let mut world = World::new().await;
-    let proxy = behind_proxy(&mut world).await;
+    let proxy = world.behind_proxy().await;
     (world.settings.work.slots, world.settings.work.heartbeat) = (1, Duration::from_secs(30));
     let running = world.start().await;
     let first = world.request("select 1 as one", &[]).await;
@@ -89,7 +82,7 @@ async fn an_export_whose_completion_was_written_but_not_heard_of_is_never_swept(
 async fn a_worker_that_cannot_beat_stops_before_its_lease_ends() {
     let mut world = World::new().await;
     world.settings.policy.lease = Duration::from_millis(4500);
-    let proxy = behind_proxy(&mut world).await;
+    let proxy = world.behind_proxy().await;
     let gate = world.gate().await;
     let id = world.request(GATED, &[]).await;
     let running = world.start().await;
@@ -113,7 +106,7 @@ async fn a_worker_that_cannot_beat_stops_before_its_lease_ends() {
 #[tokio::test]
 async fn an_outage_that_ends_before_the_lease_costs_nothing() {
     let mut world = World::new().await;
-    let proxy = behind_proxy(&mut world).await;
+    let proxy = world.behind_proxy().await;
     let gate = world.gate().await;
     let id = world.request(GATED, &["ann@example.com"]).await;
     let running = world.start().await;

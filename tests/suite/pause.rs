@@ -15,25 +15,6 @@ use crate::harness::{GATED, World};
 
 const ROOM: FreeSlots = FreeSlots { exports: 20, deliveries: 20 };
 
-impl World {
-    /// Two reports: `near`, and `far` on the source `replica`.
-    async fn two_reports(&self) {
-        self.sql(
-            "select exportbox.register_report('near', 'select 1 as one', run_as => 'app');
-             select exportbox.register_report('far', 'select 1 as one', run_as => 'app', source => 'replica', plan => false)",
-        )
-        .await;
-    }
-
-    async fn pause(&self, scope: &str) {
-        assert!(self.row("select exportbox.pause($1)", &[&scope]).await.get::<_, bool>(0));
-    }
-
-    async fn resume(&self, scope: &str) {
-        assert!(self.row("select exportbox.resume($1)", &[&scope]).await.get::<_, bool>(0));
-    }
-}
-
 /// An export and a mail of each: an ad-hoc query, `near` and `far`. All go through the door and through the daemon's own statements.
 async fn one_of_each(world: &World) {
     world.two_reports().await;

@@ -25,7 +25,7 @@ fn days(completed: u32, dead: u32, cancelled: u32) -> Retention {
 /// One export of each final state: completed with a mail and a file, dead, cancelled.
 async fn one_of_each(world: &World) -> [Uuid; 3] {
     let cancelled = world.request("select 3 as three", &[]).await;
-    world.app().await.execute("select exportbox.cancel($1)", &[&cancelled]).await.unwrap();
+    world.cancel(cancelled).await;
     let completed = world.request("select 1 as one", &[ANN]).await;
     let dead = world.request("select nonsense", &[ANN]).await;
     world.drain().await;

@@ -1,7 +1,7 @@
 //! The schema as it is now stands in `sql/schema`, by topic, and what `migrate` makes is the same.
 
+use crate::harness::files::files;
 use crate::harness::{World, connect};
-use crate::tidy::files;
 
 /// Everything that makes an object what it is, one line each.
 const OBJECTS: &str = "

@@ -1,19 +1,11 @@
 //! What is done at the same time is written by one statement, and what is wrong with one of them is no matter of the others.
 
 use exportbox::job::{Kind, Outcome, Receipt, State};
-use exportbox::queue::{Lease, QueueError, Settled};
+use exportbox::queue::{QueueError, Settled};
 use futures_util::future::join_all;
 
 use crate::harness::rows::hold_jobs;
 use crate::harness::{World, stale};
-
-/// Requested and claimed by one worker.
-async fn held(world: &World, count: i32) -> Vec<Lease> {
-    world.request_many(count, "select 1 as one").await;
-    let leases = world.claim("one", usize::try_from(count).unwrap(), 0).await;
-    assert_eq!(leases.len(), usize::try_from(count).unwrap());
-    leases
-}
 
 #[tokio::test]
 async fn exports_and_mails_that_are_done_at_once_are_written_at_once() {
@@ -44,7 +36,7 @@ async fn of_those_that_are_settled_together_a_lost_lease_writes_nothing_and_the_
     world.let_leases_lapse().await;
     world.reap().await;
     world.let_back_offs_end().await;
-    let mut leases = held(&world, 3).await;
+    let mut leases = world.claimed_many("one", 3).await;
     assert!(leases.iter().any(|lease| lease.job_id() == late.job_id()), "it is held anew");
     leases.push(late);
     let queue = world.queue("one");
@@ -60,7 +52,7 @@ async fn of_those_that_are_settled_together_one_that_is_refused_or_held_keeps_no
     let mut world = World::new().await;
     world.settings.policy.lease = std::time::Duration::from_secs(20);
     world.may_leave_running = true;
-    let leases = held(&world, 4).await;
+    let leases = world.claimed_many("one", 4).await;
     let queue = world.queue("one");
     // A key that is taken is refused by a constraint; a row that somebody holds is waited for.
     let taken = world.made_by(&leases[0]);

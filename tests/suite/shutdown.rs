@@ -5,10 +5,9 @@ use std::time::Duration;
 use exportbox::sandbox::{Action, Rule};
 
 use crate::harness::rows::WORKERS;
-use crate::harness::{GATED, World};
+use crate::harness::{GATED, LARGE, World};
 
 /// 12 MB: a multipart upload.
-const LARGE: &str = "select repeat('x', 1000) as line from generate_series(1, 12000)";
 
 #[tokio::test]
 async fn what_does_not_fit_in_the_grace_is_given_back_unburnt() {

@@ -2,40 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
 
 use exportbox::sandbox::{Place, aws_s3};
 use exportbox::sql::{ALL, FOR_PEOPLE, PLACES, parameter_types};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Statement};
 
+use crate::harness::files::files;
 use crate::harness::{World, connect};
-use crate::tidy::files;
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn rust_files(dir: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    files
-}
 
 #[test]
 fn every_file_in_sql_is_listed_once_and_every_listed_statement_is_used() {
-    let files = files("sql", "sql").into_iter().map(|(path, _)| path).filter(|path| !path.starts_with("sql/schema/"));
+    let found = files("sql", "sql").into_iter().map(|(path, _)| path).filter(|path| !path.starts_with("sql/schema/"));
     let listed: Vec<String> = PLACES.iter().map(|(folder, name)| format!("sql/{folder}/{name}.sql")).collect();
-    assert_eq!(files.collect::<Vec<_>>(), listed, "sql/ and src/sql.rs, in alphabetical order");
+    assert_eq!(found.collect::<Vec<_>>(), listed, "sql/ and src/sql.rs, in alphabetical order");
 
-    let code: String = rust_files(&root().join("src")).iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let code: String = files("src", "rs").into_iter().map(|(_, text)| text).collect();
     for (_, name) in PLACES {
         let constant = format!("sql::{}", name.to_uppercase());
         let used = code

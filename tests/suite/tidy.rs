@@ -1,6 +1,6 @@
 //! The house checks its own habits: what imports what, how long a file may be, where SQL may stand.
 
-use std::path::{Path, PathBuf};
+use crate::harness::files::{code, files, text};
 
 /// Each room and what it may import; itself is understood. The sandbox stands beside them all, and only commands know it.
 const ROOMS: [(&str, &[&str]); 20] = [
@@ -25,33 +25,6 @@ const ROOMS: [(&str, &[&str]); 20] = [
     ("failpoint", &[]),
     ("sandbox", &[]),
 ];
-
-pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
-}
-
-/// Every file below a directory of the project with this ending: its path from the root, and its text.
-pub fn files(dir: &str, ending: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut todo = vec![root().join(dir)];
-    while let Some(path) = todo.pop() {
-        if path.is_dir() {
-            todo.extend(path.read_dir().unwrap().map(|entry| entry.unwrap().path()));
-        } else if path.extension().is_some_and(|found| found == ending) {
-            let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_string();
-            found.push((name, std::fs::read_to_string(&path).unwrap()));
-        }
-    }
-    assert!(!found.is_empty(), "{dir} holds no {ending}");
-    found.sort();
-    found
-}
-
-/// The source without comments and without its unit tests, by line number.
-pub fn code(text: &str) -> Vec<(usize, &str)> {
-    let shipped = text.split("#[cfg(test)]\nmod tests").next().unwrap();
-    (1..).zip(shipped.lines()).filter(|(_, line)| !line.trim_start().starts_with("//")).collect()
-}
 
 /// The words that follow `crate::` in a line.
 fn imports(line: &str) -> impl Iterator<Item = &str> {
@@ -310,7 +283,7 @@ fn every_failpoint_stands_in_the_source_once_in_the_list_and_in_the_guarantees()
     listed.sort_unstable();
     assert_eq!(used, listed, "step! in src/ and POINTS in src/failpoint.rs");
 
-    let guarantees = std::fs::read_to_string(root().join("docs/guarantees/crashes.md")).unwrap();
+    let guarantees = text("docs/guarantees/crashes.md");
     let told: Vec<&str> =
         guarantees.lines().filter(|line| ["| `export.", "| `delivery.", "| `worker."].iter().any(|kind| line.starts_with(kind))).collect();
     let rows: Vec<String> = exportbox::failpoint::POINTS.iter().map(|(name, sentence)| format!("| `{name}` | {sentence} |")).collect();

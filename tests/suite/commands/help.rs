@@ -1,16 +1,10 @@
 //! `--help` is the reference.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::process::PROGRAM;
-
-fn help(arguments: &[&str]) -> String {
-    let output = Command::new(PROGRAM).args(arguments).arg("--help").env_clear().output().unwrap();
-    assert!(output.status.success(), "{arguments:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
+use crate::harness::files::{files, text};
+use crate::harness::process::{PROGRAM, help};
 
 /// The commands that the first page lists.
 pub(super) fn commands() -> Vec<String> {
@@ -59,19 +53,6 @@ fn every_command_of_the_contract_has_a_help_page_with_an_explanation_for_each_op
     }
 }
 
-fn texts() -> Vec<PathBuf> {
-    fn all(dir: &Path, found: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() { all(&path, found) } else { found.push(path) }
-        }
-    }
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let mut found = vec![root.join("docker-compose.yml"), root.join("Dockerfile"), root.join("README.md")];
-    all(&root.join("docs"), &mut found);
-    found
-}
-
 /// Names of settings in a text.
 fn settings(text: &str) -> BTreeSet<String> {
     text.match_indices("EXPORTBOX_")
@@ -85,10 +66,11 @@ fn every_setting_that_a_text_mentions_is_in_the_help() {
     let known: BTreeSet<String> =
         commands().iter().filter(|command| *command != "help").flat_map(|command| settings(&help(&[command]))).collect();
     assert!(known.len() > 15, "{known:?}");
-    for path in texts() {
-        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+    let more = ["docker-compose.yml", "Dockerfile", "README.md"].map(|path| (path.to_string(), text(path)));
+    let of_docs = ["md", "json", "yml"].into_iter().flat_map(|ending| files("docs", ending));
+    for (path, text) in more.into_iter().chain(of_docs) {
         let unknown: Vec<String> = settings(&text).difference(&known).cloned().collect();
-        assert!(unknown.is_empty(), "{} mentions {unknown:?}", path.display());
+        assert!(unknown.is_empty(), "{path} mentions {unknown:?}");
     }
 }
 

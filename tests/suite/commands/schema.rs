@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::harness::World;
+use crate::harness::files::text;
 use crate::harness::process::{json, stdout};
-use crate::tidy::root;
 
 fn schema() -> Value {
-    serde_json::from_str(&std::fs::read_to_string(root().join("docs/schema/exportbox.schema.json")).unwrap()).unwrap()
+    serde_json::from_str(&text("docs/schema/exportbox.schema.json")).unwrap()
 }
 
 /// Everything that is wrong with a document, by one of the schema's definitions.
@@ -38,7 +38,7 @@ async fn what_status_show_watch_and_health_print_fits_the_schema_in_every_state(
     world.until_state(completed, "completed").await;
     world.until_state(dead, "dead").await;
     let cancelled = world.request_with("select 1", &[], "run_at => now() + interval '1 day'").await;
-    world.sql(&format!("select exportbox.cancel('{cancelled}')")).await;
+    world.cancel(cancelled).await;
     ids.extend([completed, dead, cancelled]);
 
     let status = json(&world.run(&["status", "--json"]).await);

@@ -1,12 +1,10 @@
 //! SIGTERM: the running work goes back unburnt; a second one ends the process at once.
 
-use std::process::Output;
-
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 
 use crate::harness::World;
-use crate::harness::process::{code, signal, stderr};
+use crate::harness::process::{code, ended, signal, stderr};
 
 async fn running(world: &World, grace: &str) -> (Child, uuid::Uuid) {
     let id = world.request("select 1 from pg_sleep(600)", &[]).await;
@@ -15,10 +13,6 @@ async fn running(world: &World, grace: &str) -> (Child, uuid::Uuid) {
         .until(&format!("select count(*) = 1 from pg_stat_activity where application_name = 'exportbox export {id}' and state = 'active'"))
         .await;
     (child, id)
-}
-
-async fn ended(child: Child) -> Output {
-    tokio::time::timeout(std::time::Duration::from_secs(30), child.wait_with_output()).await.expect("it does not stop").unwrap()
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ async fn world_with_history() -> (World, [Uuid; 4]) {
     let completed = world.request("select 'needle' as n from generate_series(1, 1500)", &["ann@example.com"]).await;
     let dead = world.request("select needle", &[]).await;
     let cancelled = world.request("select 1", &[]).await;
-    world.sql(&format!("select exportbox.cancel('{cancelled}')")).await;
+    world.cancel(cancelled).await;
     let later = world.request_with("select 1", &[], "run_at => now() + interval '1 day'").await;
     world.drain().await;
     (world, [completed, dead, cancelled, later])

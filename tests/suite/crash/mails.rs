@@ -85,7 +85,7 @@ async fn crash_and_hold(case: Case) -> Scene {
         assert_eq!(world.events().await, ["reaped 1", "unknown 1"]);
         assert_eq!(world.export(id).await["undelivered"], 1);
         // A person decides.
-        world.sql(&format!("select exportbox.requeue('{id}')")).await;
+        world.requeue(id).await;
         world.converge(id, &hold).await;
         assert_eq!(world.served(id).await, [&format!("ann@example.com: accepted, reaped, completed, {} mails", sent + 1), BOB]);
     }

@@ -80,7 +80,7 @@ async fn a_mail_that_may_have_been_sent_is_held_for_a_person_where_that_is_the_p
     world.drain().await;
     assert_eq!(world.mails().len(), 1, "a mail was sent again though a person was to decide");
     assert_eq!(world.events().await, ["dead 1", "unknown 1"]);
-    world.sql(&format!("select exportbox.requeue('{id}')")).await;
+    world.requeue(id).await;
     world.complete(&[id]).await;
     assert_eq!((world.mails().len(), world.statuses(id).await), (2, vec!["ann@example.com accepted".to_string()]));
 }

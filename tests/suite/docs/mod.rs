@@ -12,8 +12,8 @@ mod views;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+use crate::harness::files::root;
 use crate::monitoring::papers;
-use crate::tidy::root;
 
 /// A part of a document that is made from something else.
 struct Block {

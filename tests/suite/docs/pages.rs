@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use crate::tidy::{files, root};
+use crate::harness::files::{files, root};
 
 /// Longer lines are hard to read in a terminal and in a diff. Rows of tables cannot be broken.
 const WIDEST: usize = 160;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{assert_block, table};
-use crate::tidy::files;
+use crate::harness::files::files;
 
 /// The first sentence of a file's opening comment, without its name.
 fn sentence(text: &str) -> String {

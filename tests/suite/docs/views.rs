@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{assert_block, table};
 use crate::harness::World;
-use crate::tidy::root;
+use crate::harness::files::text;
 
 /// Column, type and comment of every view, by view.
 async fn catalogue(world: &World) -> BTreeMap<String, Vec<(String, String, String)>> {
@@ -32,7 +32,7 @@ async fn every_view_is_documented_column_by_column_in_the_words_of_the_catalogue
         let rows = columns.iter().map(|(name, data_type, comment)| vec![format!("`{name}`"), data_type.clone(), comment.clone()]);
         assert_block("docs/views.md", &format!("view {view}"), &table(&["column", "type", "meaning"], rows));
     }
-    let page = std::fs::read_to_string(root().join("docs/views.md")).unwrap();
+    let page = text("docs/views.md");
     let documented = page.lines().filter_map(|line| line.strip_prefix("## `exportbox.")?.strip_suffix('`'));
     let gone: Vec<&str> = documented.filter(|view| !views.contains_key(*view)).collect();
     assert!(gone.is_empty(), "documented, and no views any more: {gone:?}");
@@ -42,7 +42,7 @@ async fn every_view_is_documented_column_by_column_in_the_words_of_the_catalogue
 async fn the_schema_of_the_json_has_every_column_of_the_views_that_the_commands_print() {
     let world = World::new().await;
     let there = catalogue(&world).await;
-    let schema: Value = serde_json::from_str(&std::fs::read_to_string(root().join("docs/schema/exportbox.schema.json")).unwrap()).unwrap();
+    let schema: Value = serde_json::from_str(&text("docs/schema/exportbox.schema.json")).unwrap();
     let printed = [
         ("export", "exports"),
         ("object", "objects"),

@@ -185,7 +185,7 @@ async fn with_a_login_of_its_own_for_its_requester_a_query_can_take_no_other_rol
             "select exists (select from pg_stat_activity where application_name = 'exportbox export {long}' and query like 'copy%')"
         ))
         .await;
-    world.sql(&format!("select exportbox.cancel('{long}')")).await;
+    world.cancel(long).await;
     world.until_state(long, "cancelled").await;
     running.stop().await;
     world.until_query_is_gone(long).await;

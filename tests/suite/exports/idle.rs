@@ -11,10 +11,6 @@ use crate::harness::rows::ATTEMPTS;
 
 const PID: &str = "select backend_pid from exportbox.attempts where export_id = $1 and kind = 'export'";
 
-async fn registered(world: &World, name: &str, query: &str, run_as: &str) {
-    world.sql(&format!("select exportbox.register_report('{name}', $q${query}$q$, run_as => '{run_as}')")).await;
-}
-
 async fn exported(world: &World, report: &str) -> i32 {
     let id = world.request_report(report, json!({}), "").await;
     pid_of(world, id).await
@@ -40,9 +36,9 @@ async fn exports_of_one_role_go_over_one_connection_and_those_of_others_and_ad_h
     drop(world.login("clerk", &[]).await);
     let clerk = format!("clerk_{}", world.database);
     world.sql(&format!("grant {clerk} to exportbox_daemon")).await;
-    registered(&world, "one", "select 1 as one", "app").await;
-    registered(&world, "other", "select current_user as who", "app").await;
-    registered(&world, "theirs", "select current_user as who", &clerk).await;
+    world.register("one", "select 1 as one", "").await;
+    world.register("other", "select current_user as who", "").await;
+    world.register_as("theirs", "select current_user as who", &clerk, "").await;
     let running = world.start().await;
     let first = exported(&world, "one").await;
     assert_eq!(exported(&world, "other").await, first, "the same role");
@@ -61,10 +57,10 @@ async fn an_export_finds_nothing_that_the_one_before_has_left_on_its_connection(
     world.settings.work.slots = 1;
     let leaves =
         "select pg_advisory_lock(4711)::text, set_config('exportbox.left', 'data', false), set_config('search_path', 'public', false)";
-    registered(&world, "leaves", leaves, "app").await;
+    world.register("leaves", leaves, "").await;
     let looks = "select (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()) as locks,
         coalesce(nullif(current_setting('exportbox.left', true), ''), '-') as left, current_setting('application_name') like '%export _%' as named";
-    registered(&world, "looks", looks, "app").await;
+    world.register("looks", looks, "").await;
     let running = world.start().await;
     let first = exported(&world, "leaves").await;
     let id = world.request_report("looks", json!({}), "").await;
@@ -77,7 +73,7 @@ async fn an_export_finds_nothing_that_the_one_before_has_left_on_its_connection(
 async fn an_idle_connection_that_its_server_has_ended_costs_no_attempt() {
     let mut world = World::new().await;
     world.settings.work.slots = 1;
-    registered(&world, "one", "select 1 as one", "app").await;
+    world.register("one", "select 1 as one", "").await;
     let running = world.start().await;
     let first = exported(&world, "one").await;
     world.sql(&format!("select pg_terminate_backend({first})")).await;
@@ -89,8 +85,8 @@ async fn an_idle_connection_that_its_server_has_ended_costs_no_attempt() {
 async fn whoever_ends_a_lost_query_leaves_what_its_connection_serves_now() {
     let mut world = World::new().await;
     world.settings.work.slots = 1;
-    registered(&world, "one", "select 1 as one", "app").await;
-    registered(&world, "gated", crate::harness::GATED, "app").await;
+    world.register("one", "select 1 as one", "").await;
+    world.register("gated", crate::harness::GATED, "").await;
     let running = world.start().await;
     let first = world.request_report("one", json!({}), "").await;
     let pid = pid_of(&world, first).await;
@@ -111,8 +107,8 @@ async fn reports_with_types_of_their_own_go_over_one_connection_one_after_the_ot
     let mut world = World::new().await;
     world.settings.work.slots = 1;
     world.sql("create type public.light as enum ('red', 'green'); create type public.pair as (a int, b public.light); create domain public.few as int").await;
-    registered(&world, "enum", "select 'red'::public.light as light", "app").await;
-    registered(&world, "composite", "select (1, 'green')::public.pair as pair, 2::public.few as few", "app").await;
+    world.register("enum", "select 'red'::public.light as light", "").await;
+    world.register("composite", "select (1, 'green')::public.pair as pair, 2::public.few as few", "").await;
     let running = world.start().await;
     let first = exported(&world, "enum").await;
     assert_eq!(exported(&world, "composite").await, first);
@@ -123,7 +119,7 @@ async fn reports_with_types_of_their_own_go_over_one_connection_one_after_the_ot
 async fn no_more_connections_are_open_than_there_are_slots() {
     let mut world = World::new().await;
     world.settings.work.slots = 2;
-    registered(&world, "gated", crate::harness::GATED, "app").await;
+    world.register("gated", crate::harness::GATED, "").await;
     let gate = world.gate().await;
     let reports = [world.request_report("gated", json!({}), "").await, world.request_report("gated", json!({}), "").await];
     let running = world.start().await;

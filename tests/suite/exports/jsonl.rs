@@ -4,16 +4,6 @@ use serde_json::{Value, json};
 
 use crate::harness::World;
 
-impl World {
-    /// What `row_to_json` gives the application, as it parses.
-    async fn rows_as_json(&self, query: &str) -> Vec<Value> {
-        let app = self.app().await;
-        app.batch_execute("set timezone = 'UTC'").await.unwrap();
-        let rows = app.query(&format!("select row_to_json(row_of.*)::text from ({query}\n) as row_of"), &[]).await.unwrap();
-        rows.iter().map(|row| serde_json::from_str(row.get(0)).unwrap()).collect()
-    }
-}
-
 #[tokio::test]
 async fn every_line_is_one_object_and_equals_row_to_json() {
     let world = World::new().await;

@@ -1,18 +1,11 @@
 //! The file around the data: empty files, headings, parts, compression, and what the manifest says of it all.
 
-use sha2::{Digest, Sha256};
-
 use crate::harness::World;
-use crate::harness::exports::through;
+use crate::harness::exports::{checksum, through};
 use crate::harness::read_mail;
 
 /// The store takes no part below this size, so this is where an upload gets its second.
 const PART: usize = 5 * 1024 * 1024;
-
-fn sha256(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    format!("sha256:{}", digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
-}
 
 #[tokio::test]
 async fn no_rows_make_a_header_alone_or_an_empty_object_that_can_be_downloaded() {
@@ -27,7 +20,7 @@ async fn no_rows_make_a_header_alone_or_an_empty_object_that_can_be_downloaded()
         assert_eq!(world.stored(*id).await, expected.as_bytes());
         let export = world.export(*id).await;
         assert_eq!((&export["rows"], &export["bytes"], &export["objects"]), (&0.into(), &expected.len().into(), &1.into()));
-        assert_eq!(world.manifest(*id).await["checksum"], sha256(expected.as_bytes()));
+        assert_eq!(world.manifest(*id).await["checksum"], checksum(expected.as_bytes()));
     }
     assert_eq!(world.mails().len(), 3);
     for mail in world.mails() {
@@ -72,7 +65,7 @@ async fn a_file_of_one_part_is_put_at_once_and_one_byte_more_makes_a_second_part
         let stored = world.stored(id).await;
         assert!(stored == world.copy(&query, "format text").await && stored.len() == bytes);
         assert_eq!(world.s3.faults().hits("CreateMultipartUpload"), uploads, "{bytes} bytes");
-        assert_eq!(world.manifest(id).await["checksum"], sha256(&stored));
+        assert_eq!(world.manifest(id).await["checksum"], checksum(&stored));
         assert_eq!(world.export(id).await["bytes"], bytes);
     }
     assert_eq!(world.s3.faults().hits("PutObject"), 2);
@@ -92,7 +85,7 @@ async fn gunzip_accepts_a_compressed_file_and_gives_back_what_copy_gives() {
         through("gunzip", &["-t"], stored.clone());
         assert!(through("gunzip", &["-c"], stored.clone()) == world.copy(query, "format csv, header true").await);
         let manifest = world.manifest(id).await;
-        assert_eq!(manifest["checksum"], sha256(&stored));
+        assert_eq!(manifest["checksum"], checksum(&stored));
         assert_eq!(manifest["bytes"], stored.len());
         assert_eq!((&manifest["content_type"], &manifest["filename"]), (&"application/gzip".into(), &"Daten März.csv.gz".into()));
     }
@@ -114,7 +107,7 @@ async fn the_manifest_tells_name_type_checksum_and_instant() {
         world.complete(&[id]).await;
         let manifest = world.manifest(id).await;
         assert_eq!((&manifest["filename"], &manifest["content_type"]), (&name.into(), &content_type.into()));
-        assert_eq!((&manifest["checksum"], &manifest["rows"]), (&sha256(&world.stored(id).await).into(), &10.into()));
+        assert_eq!((&manifest["checksum"], &manifest["rows"]), (&checksum(&world.stored(id).await).into(), &10.into()));
         let as_of: chrono::DateTime<chrono::Utc> = serde_json::from_value(manifest["as_of"].clone()).unwrap();
         assert!(as_of > before, "{as_of}");
         let key = manifest["key"].as_str().unwrap();

@@ -49,7 +49,7 @@ async fn world() -> World {
 impl World {
     /// Register a report that is split by this key.
     async fn split_report(&self, name: &str, query: &str, key: &str, more: &str) {
-        self.sql(&format!("select exportbox.register_report('{name}', $q${query}$q$, run_as => 'app', split_key => '{key}'{more})")).await;
+        self.register(name, query, &format!(", split_key => '{key}'{more}")).await;
     }
 
     async fn request_split(&self, name: &str, more: &str) -> Uuid {

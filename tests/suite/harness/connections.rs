@@ -37,6 +37,12 @@ impl World {
         }
     }
 
+    /// Connections that daemons have for their bookkeeping; `which` begins with AND or is empty.
+    pub async fn connections_of_daemons(&self, which: &str) -> i64 {
+        let of_daemons = "application_name like 'exportbox %' and usename = 'exportbox_daemon'";
+        self.count(&format!("select count(*) from pg_stat_activity where {of_daemons} {which}")).await
+    }
+
     /// End server processes by their `application_name`, a LIKE pattern; returns how many.
     pub async fn terminate(&self, pattern: &str) -> i64 {
         let end = "select count(*) filter (where pg_terminate_backend(pid)) from pg_stat_activity where application_name like $1 and datname = current_database()";

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::World;
@@ -47,6 +48,14 @@ impl World {
         (word("error_class"), word("error"))
     }
 
+    /// What the application gets of a query, row by row as `row_to_json` writes it.
+    pub async fn rows_as_json(&self, query: &str) -> Vec<Value> {
+        let app = self.app().await;
+        app.batch_execute("set timezone = 'UTC'").await.unwrap();
+        let rows = app.query(&format!("select row_to_json(row_of.*)::text from ({query}\n) as row_of"), &[]).await.unwrap();
+        rows.iter().map(|row| serde_json::from_str(row.get(0)).unwrap()).collect()
+    }
+
     /// The manifest row of an export with one file, as JSON.
     pub async fn manifest(&self, id: Uuid) -> Value {
         self.row("select to_jsonb(o) from exportbox.objects as o where export_id = $1", &[&id]).await.get(0)
@@ -63,6 +72,16 @@ pub fn through(program: &str, arguments: &[&str], input: Vec<u8>) -> Vec<u8> {
     writing.join().unwrap().unwrap();
     assert!(output.status.success(), "{program} {arguments:?}: {}", output.status);
     output.stdout
+}
+
+/// The SHA-256 of bytes in hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What the manifest says of a file with these bytes.
+pub fn checksum(bytes: &[u8]) -> String {
+    format!("sha256:{}", sha256(bytes))
 }
 
 /// The rows and cells of a CSV as RFC 4180 reads them: a reader that shares nothing with the one that wrote them.

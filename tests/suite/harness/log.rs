@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 
+use super::process::signal;
 use super::{PATIENCE, World};
 
 /// The process and what it has logged so far.
@@ -17,6 +18,20 @@ impl World {
     /// Start the program and read along.
     pub async fn logged(&self, arguments: &[&str]) -> Logged {
         Logged::read(self.spawn(arguments))
+    }
+
+    /// So many of them at once, on a database of that URL.
+    pub fn logged_many(&self, count: usize, arguments: &[&str], url: &str) -> Vec<Logged> {
+        (0..count).map(|_| Logged::read(self.program(arguments).env("EXPORTBOX_DATABASE_URL", url).spawn().unwrap())).collect()
+    }
+}
+
+/// Stop them all in order; none has logged an error.
+pub async fn stop_in_order(processes: Vec<Logged>) {
+    for mut process in processes {
+        signal(&process.child, "TERM").await;
+        assert!(process.child.wait().await.unwrap().success(), "{}", process.said());
+        assert!(!process.said().contains("ERROR"), "{}", process.said());
     }
 }
 

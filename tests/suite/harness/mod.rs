@@ -15,10 +15,12 @@ pub mod dockerfile;
 pub mod doctor;
 pub mod explain;
 pub mod exports;
+pub mod files;
 pub mod history;
 pub mod jobs;
 pub mod log;
 pub mod metrics;
+mod operate;
 pub mod pooler;
 pub mod process;
 pub mod proxy;
@@ -86,6 +88,9 @@ impl Running {
         self.task.await.unwrap()
     }
 }
+
+/// A query whose file is stored in several parts.
+pub const LARGE: &str = "select repeat('x', 1000) as line from generate_series(1, 12000)";
 
 const ACCESS_KEY: &str = "TESTKEY";
 const SECRET_KEY: &str = "test-secret";

@@ -1,11 +1,14 @@
 //! The real program as a process of its own.
 
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
-use super::{ACCESS_KEY, SECRET_KEY, World};
+use uuid::Uuid;
+
+use super::{ACCESS_KEY, GATED, SECRET_KEY, World};
 
 /// Where cargo put the program.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_exportbox");
@@ -69,10 +72,34 @@ impl World {
         child.wait_with_output().await.unwrap()
     }
 
+    /// Drain with the program; its summary, whose exit code is the process's.
+    pub async fn drained(&self, arguments: &[&str], settings: &[(&str, &str)]) -> serde_json::Value {
+        let output = self.run_with(&[&["drain", "--json"], arguments].concat(), settings).await;
+        let summary = json(&output);
+        assert_eq!(summary["exit_code"], code(&output), "{}", stderr(&output));
+        summary
+    }
+
+    /// A process that hangs while its query runs: stopped, before the gate. Requested with `more` arguments.
+    pub async fn hanging(&self, more: &str) -> (Child, Uuid) {
+        let id = self.request_with(GATED, &[], more).await;
+        let process = self.spawn(&["run", "--slots", "1"]);
+        self.until_at_gate(id).await;
+        signal(&process, "STOP").await;
+        (process, id)
+    }
+
     /// Start it.
     pub fn spawn(&self, arguments: &[&str]) -> Child {
         self.program(arguments).spawn().unwrap()
     }
+}
+
+/// What the program says of itself, which needs no world.
+pub fn help(arguments: &[&str]) -> String {
+    let output = std::process::Command::new(PROGRAM).args(arguments).arg("--help").env_clear().output().unwrap();
+    assert!(output.status.success(), "{arguments:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// What it printed, for assertions.
@@ -105,6 +132,11 @@ pub fn assert_gave_up(output: &Output, expected: i32, words: &[&str], password: 
         assert!(said.contains(word), "{word:?} is missing: {said}");
     }
     assert!(!said.contains(password), "the password is printed: {said}");
+}
+
+/// Wait until it has ended by itself.
+pub async fn ended(child: Child) -> Output {
+    tokio::time::timeout(Duration::from_secs(30), child.wait_with_output()).await.expect("it does not stop").unwrap()
 }
 
 /// Send a signal, by its name.

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::World;
+use super::{World, postgres};
 
 /// What becomes of the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,15 @@ pub struct Proxy {
     /// Counts up with each cut: none is missed, however soon all is well again.
     cuts: watch::Sender<u32>,
     _accepting: AbortOnDropHandle<()>,
+}
+
+impl World {
+    /// From now on the daemon's bookkeeping goes through a proxy; its queries do not.
+    pub async fn behind_proxy(&mut self) -> Proxy {
+        let proxy = Proxy::start(postgres().port()).await;
+        self.settings.database = proxy.database(self);
+        proxy
+    }
 }
 
 impl Proxy {

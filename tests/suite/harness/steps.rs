@@ -61,6 +61,14 @@ impl World {
         self.claim(worker, 1, 0).await.pop().unwrap()
     }
 
+    /// Request so many exports and claim them all.
+    pub async fn claimed_many(&self, worker: &str, count: usize) -> Vec<Lease> {
+        self.request_many(i32::try_from(count).unwrap(), "select 1 as one").await;
+        let leases = self.claim(worker, count, 0).await;
+        assert_eq!(leases.len(), count);
+        leases
+    }
+
     /// The delivery of a completed export, claimed. Other jobs than this world's first ones are not expected.
     pub async fn claimed_delivery(&self, worker: &str) -> Lease {
         let lease = self.claimed(worker, &["ann@example.com"]).await;

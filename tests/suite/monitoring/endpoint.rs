@@ -92,7 +92,7 @@ async fn what_waits_is_shown_with_its_age_and_its_hold() {
         tokio::task::yield_now().await;
     }
     // More processes would not start what somebody has paused.
-    world.sql("select exportbox.pause('deliveries')").await;
+    world.pause("deliveries").await;
     let page = watched.until_metric("exportbox_jobs", &[DELIVERY, ("state", "due")], 0.0).await;
     assert_eq!(page.of("exportbox_oldest_due_age_seconds", &[DELIVERY]), Some(0.0), "{}", page.0);
 }

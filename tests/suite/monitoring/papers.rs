@@ -6,7 +6,7 @@ use exportbox::metrics::{METRICS, MetricKind};
 use serde_json::Value;
 
 use crate::docs::table;
-use crate::tidy::{code, files};
+use crate::harness::files::{code, files};
 
 const PAGE: &str = include_str!("../../../docs/monitoring.md");
 const RUNBOOK: &str = include_str!("../../../docs/monitoring/runbook.md");

@@ -67,7 +67,7 @@ async fn a_multipart_upload_that_grows_too_large_is_aborted_on_its_way() {
 #[tokio::test]
 async fn a_request_gets_no_more_time_than_its_report_allows() {
     let world = World::new().await;
-    world.sql("select exportbox.register_report('slow', 'select pg_sleep(60)', run_as => 'app', timeout => '1 second')").await;
+    world.register("slow", "select pg_sleep(60)", ", timeout => '1 second'").await;
     for (asked, given) in [("", "00:00:01"), (", timeout => '1 hour'", "00:00:01")] {
         let id = world.request_report("slow", serde_json::json!({}), &format!("{asked}, max_attempts => 1")).await;
         assert_eq!(world.text(&format!("select timeout::text from {JOBS} where export_id = '{id}'")).await, given);

@@ -23,11 +23,11 @@ async fn files_of_a_report_lie_under_its_prefix_and_losing_attempts_are_swept_th
 async fn no_mail_promises_a_link_beyond_the_life_of_its_reports_files() {
     let mut world = World::new().await;
     world.settings.object_life = Some(std::time::Duration::from_secs(3 * 86_400));
-    world.sql("select exportbox.register_report('kept', 'select 1 as n', run_as => 'app', object_life => '2 hours')").await;
+    world.register("kept", "select 1 as n", ", object_life => '2 hours'").await;
     let more = ", recipients => '{ann@example.com}', link_ttl => '3 days'";
     let id = world.request_report("kept", json!({}), more).await;
     // The life is that of the version that the file was made with.
-    world.sql("select exportbox.register_report('kept', 'select 1 as n', run_as => 'app', object_life => '5 minutes')").await;
+    world.register("kept", "select 1 as n", ", object_life => '5 minutes'").await;
     world.complete(&[id]).await;
     let told =
         "select link_cut_by = 'object' and link_expires_at - now() between '1 hour 58 minutes' and '2 hours' from exportbox.deliveries";
@@ -70,9 +70,7 @@ async fn the_servers_own_exporter_gets_the_key_or_is_passed_over_when_it_takes_n
 #[tokio::test]
 async fn an_export_waits_unburnt_for_a_daemon_that_knows_its_source() {
     let mut world = World::new().await;
-    world
-        .sql("select exportbox.register_report('elsewhere', 'select current_database() as d', run_as => 'app', source => 'replica')")
-        .await;
+    world.register("elsewhere", "select current_database() as d", ", source => 'replica'").await;
     let id = world.request_report("elsewhere", json!({}), "").await;
     world.drain().await;
     let export = world.export(id).await;

@@ -39,7 +39,7 @@ async fn a_parked_request_is_no_store_of_old_rights() {
 async fn a_requeue_that_waited_for_an_erasure_sees_it() {
     let world = World::new().await;
     let id = world.request("select 1 as one", &["ann@example.com"]).await;
-    world.sql(&format!("select exportbox.cancel('{id}')")).await;
+    world.cancel(id).await;
     let (erasing, requeueing) = (world.another_admin().await, world.another_admin().await);
     erasing.batch_execute("begin; select exportbox.erase('ann@example.com')").await.unwrap();
     let requeued =

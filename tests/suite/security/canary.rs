@@ -210,7 +210,7 @@ async fn crash_and_look(stage: &mut Stage) {
     stage.world.set_jobs("lease_expires_at = now() - interval '1 s', deadline_at = now() - interval '1 s'", "state = 'running'").await;
     stage.say(&["drain", "--max-jobs", "1"], &[("EXPORTBOX_EXPORTER", "copy"), ("EXPORTBOX_TIMEOUT", "1s")]).await;
     stage.world.until(&format!("select count(*) = 0 from pg_stat_activity where application_name = 'exportbox export {id}'")).await;
-    stage.world.sql(&format!("select exportbox.cancel('{id}')")).await;
+    stage.world.cancel(id).await;
 }
 
 /// The database is away, refuses the password, or does not know the name; and a URL where none belongs.

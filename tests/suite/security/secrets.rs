@@ -1,8 +1,8 @@
 //! Secrets have a type that cannot be printed, and few places see them in clear.
 
 use crate::harness::World;
+use crate::harness::files::{code as code_of, files};
 use crate::harness::process::{code, json, stderr, stdout};
-use crate::tidy::{code as code_of, files};
 
 /// Where a [`exportbox::secret::Secret`] or an address is taken out of its wrapper: at the doors of the process.
 const REVEALED: [&str; 8] = [

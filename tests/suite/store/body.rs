@@ -11,10 +11,10 @@ use bytes::Bytes;
 use exportbox::export::body::{Body, BodyOptions, Stored, Unfinished};
 use exportbox::job::{Compression, Failure, FailureClass, LeaseToken, Note, NoteTaker, Notes, ObjectKey, Progress, Terms, Verdict};
 use exportbox::store::{MIN_PART, NewObject, PartPlan, Store};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::fake::{Call, FakeS3, Fault, s3};
+use crate::harness::exports::sha256;
 
 const PART: usize = MIN_PART as usize;
 
@@ -78,10 +78,6 @@ async fn stored(s3: &FakeS3, options: &BodyOptions, data: &Bytes) -> Stored {
     body.finish(|| true).await.unwrap()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_come_back_identical_around_every_part_boundary() {
     let s3 = s3().await;
@@ -101,7 +97,7 @@ async fn bytes_come_back_identical_around_every_part_boundary() {
         let stored = stored(&s3, &options, &data).await;
         assert_eq!(s3.count(Call::Part) - parts_before, parts, "{bytes} bytes");
         assert_eq!(s3.count(Call::Put) - puts_before, usize::from(parts == 0), "{bytes} bytes");
-        let expected = Stored { bytes: bytes as u64, crc32: crc32fast::hash(&data), sha256: hex(&data) };
+        let expected = Stored { bytes: bytes as u64, crc32: crc32fast::hash(&data), sha256: sha256(&data) };
         assert_eq!(stored, expected, "{bytes} bytes");
         assert!(std::fs::read(s3.path(&options.object.key)).unwrap() == data, "{bytes} bytes");
     }
@@ -115,7 +111,7 @@ async fn gzip_is_one_member_that_gunzip_accepts_and_the_same_each_time() {
         let (first, second, data) = (options(Compression::Gzip), options(Compression::Gzip), noise(bytes));
         let stored_first = stored(&s3, &first, &data).await;
         let file = std::fs::read(s3.path(&first.object.key)).unwrap();
-        assert_eq!(stored_first, Stored { bytes: file.len() as u64, crc32: crc32fast::hash(&file), sha256: hex(&file) });
+        assert_eq!(stored_first, Stored { bytes: file.len() as u64, crc32: crc32fast::hash(&file), sha256: sha256(&file) });
         let mut plain = Vec::new();
         let mut decoder = flate2::bufread::GzDecoder::new(&file[..]);
         decoder.read_to_end(&mut plain).unwrap();

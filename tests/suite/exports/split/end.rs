@@ -27,7 +27,7 @@ async fn cancelling_ends_every_backend_and_leaves_nothing() {
     let running = world.start().await;
     world.until_at_gate(id).await;
     assert_eq!(world.backends_of(id).await, 3);
-    world.app().await.query_one("select exportbox.cancel($1)", &[&id]).await.unwrap();
+    world.cancel(id).await;
     world.until_query_is_gone(id).await;
     world.until_state(id, "cancelled").await;
     gate.open().await;
