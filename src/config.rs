@@ -20,15 +20,15 @@ const MANY_SLOTS: usize = 16;
 /// Where the job tables are. All that the commands for people need.
 #[derive(Args, Clone)]
 pub struct DatabaseArgs {
-    /// PostgreSQL that holds the outbox: postgres://user:password@host:5432/database, with libpq's sslmode up to verify-full, sslrootcert,
-    /// sockets and several hosts. Falls back to DATABASE_URL
+    /// The database that holds the outbox: postgres://user:password@host:5432/database, with libpq's sslmode up to verify-full,
+    /// sslrootcert, sockets and several hosts. Without it, DATABASE_URL is used
     #[arg(long, env = "EXPORTBOX_DATABASE_URL", hide_env_values = true, value_name = "URL", global = true)]
     pub database_url: Option<Secret>,
-    /// A pooler in transaction mode (PgBouncer, RDS Proxy, Supavisor) stands before the outbox's database: no named statements, no startup
-    /// options, and no wakes unless EXPORTBOX_DIRECT_URL is set
+    /// A pooler in transaction mode (PgBouncer, RDS Proxy, Supavisor) stands before the outbox's database. Then no statement has a name, no
+    /// session has settings, and no wake arrives unless EXPORTBOX_DIRECT_URL is set
     #[arg(long, env = "EXPORTBOX_POOLED", value_parser = clap::builder::BoolishValueParser::new(), global = true)]
     pub pooled: bool,
-    /// The outbox's database past that pooler: for the one connection that waits for wakes, and for migrate
+    /// The outbox's database without the pooler: for the one connection that waits for wakes, and for migrate
     #[arg(long, env = "EXPORTBOX_DIRECT_URL", hide_env_values = true, value_name = "URL", global = true)]
     pub direct_url: Option<Secret>,
 }
@@ -66,13 +66,13 @@ impl DatabaseArgs {
 /// Where queries run.
 #[derive(Args, Clone)]
 pub struct SourceArgs {
-    /// Where queries run, if not in the database of the outbox: for example a replica
+    /// The database where queries run, for example a replica. Default: the outbox's database
     #[arg(long, env = "EXPORTBOX_SOURCE_URL", hide_env_values = true, value_name = "URL")]
     pub source_url: Option<Secret>,
-    /// A login of its own for what one role asks: that role's queries run over this URL. Several pairs are separated by spaces
+    /// A login of its own for the queries of one role: they run over this URL. Separate several pairs by spaces
     #[arg(long, env = "EXPORTBOX_SOURCE_FOR", hide_env_values = true, value_name = "ROLE=URL", value_delimiter = ' ')]
     pub source_for: Vec<Secret>,
-    /// More places for reports that name one as their source: "replica=postgres://… archive=postgres://…", with spaces between
+    /// More databases, for reports that name one as their source: "replica=postgres://… archive=postgres://…", separated by spaces
     #[arg(long, env = "EXPORTBOX_SOURCES", hide_env_values = true, value_name = "NAME=URL …")]
     pub sources: Option<Secret>,
 }
@@ -145,13 +145,14 @@ pub struct RetentionArgs {
     /// How long completed exports are kept, with their mails, attempts and files: a duration such as 90d, or forever
     #[arg(long, env = "EXPORTBOX_KEEP_COMPLETED", value_parser = age, default_value = "forever", value_name = "AGE")]
     pub keep_completed: Age,
-    /// The same for exports that are dead, or a mail of which is
+    /// The same for exports that are dead, or that have a dead mail
     #[arg(long, env = "EXPORTBOX_KEEP_DEAD", value_parser = age, default_value = "forever", value_name = "AGE")]
     pub keep_dead: Age,
-    /// The same for exports that were cancelled, or a mail of which was
+    /// The same for exports that were cancelled, or that have a cancelled mail
     #[arg(long, env = "EXPORTBOX_KEEP_CANCELLED", value_parser = age, default_value = "forever", value_name = "AGE")]
     pub keep_cancelled: Age,
-    /// What removes the files of exports that are not kept any more: this program with their rows, or the bucket's lifecycle rule
+    /// What deletes the files of exports that are not kept any more: rows (this program, with their rows) or lifecycle (the bucket's own
+    /// rule)
     #[arg(long, env = "EXPORTBOX_DELETE_OBJECTS", default_value = "rows", value_parser = ["rows", "lifecycle"])]
     pub delete_objects: String,
 }
@@ -175,92 +176,92 @@ pub struct WorkArgs {
     /// Where queries run.
     #[command(flatten)]
     pub sources: SourceArgs,
-    /// Bucket that files go to
+    /// The bucket for the files. Required
     #[arg(long, env = "EXPORTBOX_BUCKET")]
     pub bucket: Option<String>,
-    /// What every key begins with
+    /// What every key in the bucket begins with
     #[arg(long, env = "EXPORTBOX_PREFIX", default_value = "exports")]
     pub prefix: String,
     /// auto, aws_s3 (inside the database) or copy (streamed through this process)
     #[arg(long, env = "EXPORTBOX_EXPORTER", default_value = "auto")]
     pub exporter: ExporterSetting,
-    /// ses, smtp(s)://user:password@host:port or file:DIR
+    /// How mails leave: ses, smtp://user:password@host:port, smtps://… or file:DIR. Required
     #[arg(long, env = "EXPORTBOX_MAIL", hide_env_values = true, value_name = "TRANSPORT")]
     pub mail: Option<Secret>,
-    /// Sender of the mails, for example: Exports <exports@example.com>
+    /// The sender of the mails, for example: Exports <exports@example.com>. Required
     #[arg(long, env = "EXPORTBOX_MAIL_FROM", value_name = "ADDRESS")]
     pub mail_from: Option<String>,
-    /// SES configuration set, for events and dedicated addresses
+    /// An SES configuration set, for events and dedicated addresses
     #[arg(long, env = "EXPORTBOX_SES_CONFIGURATION_SET", value_name = "NAME")]
     pub ses_configuration_set: Option<String>,
-    /// Exports at once in this process; it uses 2 + slots connections at most, one more from 16 slots of any kind on, and one less than
-    /// EXPORTBOX_SPLIT more
+    /// Exports at once in this process, 1 to 256. Each running export has a connection to the source
     #[arg(long, env = "EXPORTBOX_SLOTS", default_value_t = 4)]
     pub slots: usize,
-    /// Exports at once over all processes, so that no more than so many long queries run on the source; give every process the same.
-    /// Default: no limit but the sum of their slots
+    /// Exports at once over all processes, 1 to 10000, so that no more long queries run on the source. Give all processes the same number.
+    /// Default: no limit
     #[arg(long, env = "EXPORTBOX_SOURCE_SLOTS")]
     pub source_slots: Option<i32>,
-    /// Backends for one export whose report has a split key; 1: never more than one. Those beyond the first are shared by all exports of this
-    /// process, and where they cannot be had an export goes on without
+    /// Backends for one export of a report with a split key, 1 to 16; with 1 there is never more than one. All exports of a process share
+    /// those beyond the first. When none of them is free, an export goes on with fewer
     #[arg(long, env = "EXPORTBOX_SPLIT", default_value_t = 2)]
     pub split: usize,
-    /// Mails at once in this process
+    /// Mails at once in this process, 1 to 256
     #[arg(long, env = "EXPORTBOX_MAIL_SLOTS", default_value_t = 8)]
     pub mail_slots: usize,
-    /// How long a job stays with a worker that gives no sign of life
+    /// How long a job stays with a worker that gives no sign of life, 1s to 24h
     #[arg(long, env = "EXPORTBOX_LEASE", value_parser = duration, default_value = "90s")]
     pub lease: Duration,
-    /// Time between signs of life; at most a third of the lease
+    /// Time between two signs of life; at most a third of the lease
     #[arg(long, env = "EXPORTBOX_HEARTBEAT", value_parser = duration, default_value = "15s")]
     pub heartbeat: Duration,
-    /// Longest sleep of an idle worker
+    /// The longest sleep of an idle worker, give or take a fifth; 100ms to 24h
     #[arg(long, env = "EXPORTBOX_POLL", value_parser = duration, default_value = "90s")]
     pub poll: Duration,
-    /// The longest an export may take, unless its request says otherwise
+    /// The longest that one attempt of an export may take, 1s to 7d; its report or its request may allow less
     #[arg(long, env = "EXPORTBOX_TIMEOUT", value_parser = duration, default_value = "1h")]
     pub timeout: Duration,
-    /// How long running exports may go on after SIGTERM
+    /// How long running work may go on after SIGTERM
     #[arg(long, env = "EXPORTBOX_GRACE", value_parser = duration, default_value = "30s")]
     pub grace: Duration,
-    /// How long links work, unless the request says otherwise; 1m to 7d
+    /// How long links work, 1m to 7d, unless the request says otherwise
     #[arg(long, env = "EXPORTBOX_LINK_TTL", value_parser = duration, default_value = "24h")]
     pub link_ttl: Duration,
-    /// How long the bucket keeps objects (its lifecycle rule), so that no mail promises more
+    /// The age at which the bucket's lifecycle rule deletes objects, so that no mail promises more. Default: none
     #[arg(long, env = "EXPORTBOX_OBJECT_LIFE", value_parser = duration, value_name = "DURATION")]
     pub object_life: Option<Duration>,
-    /// A mail that may have been sent: resend it (a duplicate is possible) or hold it for a person
+    /// What becomes of a mail that may have been sent: resend it (the recipient may get two) or hold it for a person
     #[arg(long, env = "EXPORTBOX_UNKNOWN", default_value = "resend", value_parser = ["resend", "hold"])]
     pub unknown: String,
-    /// Attempts of an export before it is dead, unless its request says otherwise
+    /// Attempts of an export before it is dead, 1 to 100; its request may ask for fewer
     #[arg(long, env = "EXPORTBOX_EXPORT_ATTEMPTS", default_value_t = 5)]
     pub export_attempts: i16,
-    /// Attempts of a mail before it is dead
+    /// Attempts of a mail before it is dead, 1 to 100
     #[arg(long, env = "EXPORTBOX_MAIL_ATTEMPTS", default_value_t = 8)]
     pub mail_attempts: i16,
-    /// Whether the recipients of an export that died are told so by mail: off, or recipients
+    /// Who is told by mail that an export died: off (nobody), or recipients (those of the export)
     #[arg(long, env = "EXPORTBOX_FAILURE_NOTICE", default_value = "off", value_parser = ["off", "recipients"])]
     pub failure_notice: String,
-    /// A recipient gets one mail about failures in so long; what fails meanwhile is collected
+    /// A recipient gets at most one mail about failures in this time, 1m to 24h; what fails meanwhile is collected
     #[arg(long, env = "EXPORTBOX_FAILURE_WINDOW", value_parser = duration, default_value = "10m")]
     pub failure_window: Duration,
-    /// Addresses that get a digest of what died, with commas between; none: no digest
+    /// Addresses that get a digest of what died, separated by commas. Default: no digest
     #[arg(long, env = "EXPORTBOX_OPERATORS", hide_env_values = true, value_name = "ADDRESS,…", value_delimiter = ',')]
     pub operators: Vec<String>,
-    /// Time between two digests; nothing is mailed when nothing died
+    /// Time between two digests, 1m to 24h; when nothing died, none is sent
     #[arg(long, env = "EXPORTBOX_DIGEST_EVERY", value_parser = duration, default_value = "1h")]
     pub digest_every: Duration,
-    /// Size of the first parts of a large upload, in MiB; 5 carries 50 GB, larger files need larger parts and more memory
+    /// Size of the first parts of a large upload in MiB, 5 to 5120. 5 is enough for files of up to 50 GB; larger files need larger parts
+    /// and more memory
     #[arg(long, env = "EXPORTBOX_PART_SIZE", default_value_t = 5, value_name = "MIB")]
     pub part_size: u64,
     /// Retention.
     #[command(flatten)]
     pub retention: RetentionArgs,
-    /// Uploads in parts below the prefix that nobody has finished are aborted at this age, or never. An attempt lasts 7d at most; take more than
-    /// that where other installations use the same prefix
+    /// The age at which unfinished uploads below the prefix are aborted, or forever. An attempt lasts 7d at most: take more than that where
+    /// other installations use the same prefix
     #[arg(long, env = "EXPORTBOX_KEEP_UPLOADS", value_parser = age, default_value = "8d", value_name = "AGE")]
     pub keep_uploads: Age,
-    /// The S3 endpoint that links shall name, when recipients reach it under another name than this process
+    /// The S3 endpoint in links, when recipients reach it under another name than this process
     #[arg(long, env = "EXPORTBOX_PUBLIC_S3_ENDPOINT", value_name = "URL")]
     pub public_s3_endpoint: Option<String>,
 }

@@ -23,7 +23,7 @@ pub enum LogFormat {
 /// Settings of the log.
 #[derive(Debug, Clone, Args)]
 pub struct LogArgs {
-    /// Level, or a filter such as exportbox=debug,warn
+    /// A level (error, warn, info, debug, trace), or a filter such as exportbox=debug,warn
     #[arg(long = "log", env = "EXPORTBOX_LOG", default_value = "info", global = true, value_name = "FILTER")]
     pub filter: String,
     /// human or json

@@ -17,7 +17,7 @@ use crate::worker::{Budget, Tally};
 pub(super) struct RunArgs {
     #[command(flatten)]
     work: WorkArgs,
-    /// Answer /metrics (Prometheus), /health and /ready at this address, for example 127.0.0.1:9187. Default: nowhere
+    /// The address for /metrics (Prometheus), /health and /ready, for example 127.0.0.1:9187. Default: none
     #[arg(long, env = "EXPORTBOX_HTTP", value_name = "ADDRESS:PORT")]
     http: Option<String>,
 }
@@ -26,15 +26,15 @@ pub(super) struct RunArgs {
 pub(super) struct DrainArgs {
     #[command(flatten)]
     work: WorkArgs,
-    /// Start nothing new after this long, and no export whose report usually takes longer than what is left; what runs at the end has the
-    /// grace to finish and is given back unburnt otherwise
+    /// Start nothing after this time, and before it no export whose report usually takes longer than the time that is left. What still runs
+    /// at the end has EXPORTBOX_GRACE to finish, and is given back after that
     #[arg(long, value_name = "DURATION", value_parser = |text: &str| humantime::parse_duration(text).map_err(|_| "write a duration such as 90s, 15m or 24h"))]
     max_runtime: Option<Duration>,
     /// Start no more than this many jobs (an export and each of its mails are jobs)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_jobs: Option<u32>,
-    /// Wait a random time of up to this before anything else, so that drains of one schedule do not all begin in the same second. Counts
-    /// against --max-runtime
+    /// Wait a random time of up to this long before anything else, so that the drains of one schedule do not all begin in the same second. It
+    /// counts against --max-runtime
     #[arg(long, value_name = "DURATION", value_parser = |text: &str| humantime::parse_duration(text).map_err(|_| "write a duration such as 30s or 2m"))]
     start_delay: Option<Duration>,
     /// Print the summary as one line of JSON
