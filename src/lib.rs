@@ -6,8 +6,8 @@
 //! 2. [`worker`] has free slots and runs a cycle: reap lost leases, expire what is too late, claim what is due; between such thorough looks it
 //!    only claims what lies behind its last claim. A thorough look also finds schedules that are due, which do nothing but insert requests.
 //! 3. A claim makes a lease token, opens an attempt row, sets lease expiry and deadline, and commits. No connection is held from here on.
-//! 4. An export: [`export`] opens a read-only snapshot on the [`source`] as the request's role, streams `COPY` into the [`store`]
-//!    (or has `aws_s3` write), and verifies what is stored.
+//! 4. An export: [`export`] opens a read-only snapshot on the [`source`] as the request's role, streams `COPY` in the wanted [`format`](mod@format)
+//!    into the [`store`] (or has `aws_s3` write), and verifies what is stored.
 //! 5. [`queue`] settles it: manifest, and one delivery job per recipient, in one statement that names the lease token.
 //! 6. A delivery is stamped `sending`; [`message`] signs a link and composes the mail; [`mail`] hands it to the provider, once.
 //! 7. [`queue`] settles it: `accepted` with the provider's id; or retry, dead, unknown, released.
@@ -17,8 +17,8 @@
 //!
 //! # The rooms
 //!
-//! `cli → daemon → {worker, http, doctor} → {export, message} → {queue, source, store, mail} → {job, database, sql, secret, metrics}`. Import only from the right; `export` and
-//! `message` never import `queue`. Every statement is one file in `sql/`; [`sql`] holds their text. [`sandbox`] stands beside them all: the
+//! `cli → daemon → {worker, http, doctor} → {export, message} → {queue, source, store, mail, format} → {job, database, sql, secret, metrics}`.
+//! Import only from the right; `export` and `message` never import `queue`. Every statement is one file in `sql/`; [`sql`] holds their text. [`sandbox`] stands beside them all: the
 //! demo, the tests and the benchmarks use it, the daemon does not know it.
 //!
 //! # The invariants
@@ -49,6 +49,7 @@ pub mod daemon;
 pub mod database;
 pub mod doctor;
 pub mod export;
+pub mod format;
 pub mod http;
 pub mod job;
 pub mod mail;

@@ -8,9 +8,10 @@ use uuid::Uuid;
 
 use super::{Doctor, Finding, Known};
 use crate::export::{ExportOptions, Exporter, ExporterSetting};
+use crate::format::default_request;
 use crate::job::{
-    Attempt, Compression, ExportJob, Failure, FailureClass, Format, FormatOptions, LeaseClock, LeaseToken, Manifest, Notes, ObjectKey,
-    Outcome, Progress, Stop, StopReason, Terms, Verdict,
+    Attempt, ExportJob, Failure, FailureClass, LeaseClock, LeaseToken, Manifest, Notes, ObjectKey, Outcome, Progress, Stop, StopReason,
+    Terms, Verdict,
 };
 
 /// Where its files lie, below the daemon's prefix.
@@ -151,9 +152,7 @@ fn job(run_as: &str, kms_key: Option<String>) -> ExportJob {
         run_as: run_as.into(),
         params: Vec::new(),
         recipients: 0,
-        format: Format::Csv,
-        compression: Compression::None,
-        options: FormatOptions::default(),
+        file: default_request(),
         filename: Some(FILE.into()),
         sealed: None,
         terms: Terms { prefix: Some(FOLDER.into()), kms_key, ..Terms::default() },

@@ -6,7 +6,6 @@
 //! Every future here may be dropped at any await. Then, and after any error, the caller calls [`Body::abort`].
 
 mod buffer;
-pub(super) mod gzip;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +14,9 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use self::buffer::{Hashed, Task, grow, hash, join, reclaim, task};
-use self::gzip::{BLOCK, Gzip};
-use crate::job::{Compression, Failure, FailureClass, Notes, Progress, Terms, Verdict};
+use crate::format::Compression;
+use crate::format::compression::{BLOCK, Gzip};
+use crate::job::{Failure, FailureClass, Notes, Progress, Terms, Verdict};
 use crate::store::{NewObject, PartPlan, Store, Upload, UploadedPart};
 
 /// An abort that takes longer is left to the sweep.
@@ -101,7 +101,7 @@ impl Body {
             taken: 0,
             progress,
             notes,
-            gzip: (options.compression == Compression::Gzip).then(Gzip::new),
+            gzip: options.compression.encoder(),
             buffer: Vec::new(),
             spare: Vec::new(),
             beginning: None,

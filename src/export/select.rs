@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use crate::job::{Compression, ExportJob, Failure, FailureClass, Verdict};
+use crate::format::FileFormat;
+use crate::job::{ExportJob, Failure, FailureClass, Verdict};
 use crate::source::{Sealed, Session};
 
 /// `EXPORTBOX_EXPORTER`.
@@ -51,17 +52,23 @@ fn unusable(sentence: &str) -> Failure {
 
 /// Select the exporter of one attempt. The query always runs with its own role's rights: a sealed report as its function, whose result the daemon's
 /// login exports; anything else only where its role itself may call aws_s3. Otherwise `auto` streams.
-pub(super) async fn select(setting: ExporterSetting, has_region: bool, session: &Session, job: &ExportJob) -> Result<Selected, Failure> {
-    let compressed = job.compression != Compression::None;
+pub(super) async fn select(
+    setting: ExporterSetting,
+    has_region: bool,
+    session: &Session,
+    job: &ExportJob,
+    file: &FileFormat,
+) -> Result<Selected, Failure> {
+    let unfit = file.unfit_for_aws_s3();
     match setting {
         ExporterSetting::Copy => Ok(Selected::Copy),
-        ExporterSetting::Auto if compressed || !has_region => Ok(Selected::Copy),
+        ExporterSetting::Auto if unfit.is_some() || !has_region => Ok(Selected::Copy),
         ExporterSetting::Auto => Ok(in_database(session, job).await?.unwrap_or(Selected::Copy)),
         ExporterSetting::AwsS3 if !has_region => Err(unusable("aws_s3 needs to know the bucket's region; set AWS_REGION.")),
-        ExporterSetting::AwsS3 if compressed => {
-            Err(unusable("aws_s3 cannot compress; run a daemon with EXPORTBOX_EXPORTER=auto or copy for such requests."))
-        }
-        ExporterSetting::AwsS3 => in_database(session, job).await?.map_err(unusable),
+        ExporterSetting::AwsS3 => match unfit {
+            Some(why) => Err(unusable(&format!("{why}; run a daemon with EXPORTBOX_EXPORTER=auto or copy for such requests."))),
+            None => in_database(session, job).await?.map_err(unusable),
+        },
     }
 }
 

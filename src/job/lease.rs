@@ -1,12 +1,10 @@
-//! What a worker holds of a job: the token of its lease, what it works with, and how it is told to stop.
+//! What a worker holds of a job: the token of its lease, and how it is told to stop.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-use super::{Failure, FailureClass, Verdict};
 
 /// Names one lease. Made new by each claim; every write of a worker names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,78 +33,6 @@ impl Kind {
             Kind::Delivery => "delivery",
         }
     }
-}
-
-/// What a report says of its exports beside the query; an ad-hoc query has the defaults.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Terms {
-    /// The name of the source that the query runs on.
-    pub source: String,
-    /// Follows the daemon's prefix in the key.
-    pub prefix: Option<String>,
-    /// The store encrypts the file with it.
-    pub kms_key: Option<String>,
-    /// Most data rows.
-    pub max_rows: Option<i64>,
-    /// Most bytes as stored.
-    pub max_bytes: Option<i64>,
-    /// The column of the query by whose ranges several backends may export the file, which has its order; `ctid`: by ranges of a table's blocks.
-    pub split_key: Option<String>,
-}
-
-/// The source that needs no name.
-pub const DEFAULT_SOURCE: &str = "default";
-
-impl Default for Terms {
-    fn default() -> Terms {
-        Terms { source: DEFAULT_SOURCE.into(), prefix: None, kms_key: None, max_rows: None, max_bytes: None, split_key: None }
-    }
-}
-
-impl Terms {
-    /// Whether this many data rows and stored bytes are allowed.
-    ///
-    /// # Errors
-    /// They are not: another attempt would come to the same.
-    pub fn allow(&self, rows: i64, bytes: i64) -> Result<(), Failure> {
-        let too_large = |what: String, limit: &str| {
-            let sentence =
-                format!("The report allows at most {what}, and this export has more. Narrow its parameters, or have {limit} raised.");
-            Err(Failure::new(FailureClass::TooLarge, Verdict::Bury, sentence))
-        };
-        match (self.max_rows, self.max_bytes) {
-            (Some(most), _) if rows > most => too_large(format!("{most} rows"), "max_rows"),
-            (_, Some(most)) if bytes > most => too_large(format!("{most} bytes"), "max_bytes"),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// What an export job works with, read from its request.
-#[derive(Clone)]
-pub struct ExportJob {
-    /// Name of the report; none for an ad-hoc query.
-    pub report: Option<String>,
-    /// The SELECT to run.
-    pub query: String,
-    /// The role whose rights it has.
-    pub run_as: String,
-    /// Name and value of each parameter.
-    pub params: Vec<(String, Option<String>)>,
-    /// How many people will open the file; none means a machine does.
-    pub recipients: i32,
-    /// The format of the file.
-    pub format: super::Format,
-    /// Its compression.
-    pub compression: super::Compression,
-    /// COPY's options and the formula guard.
-    pub options: super::FormatOptions,
-    /// What the browser saves, as the requester wishes.
-    pub filename: Option<String>,
-    /// What the report's sealed function is called, if there is one; none for an ad-hoc query.
-    pub sealed: Option<String>,
-    /// What its report says.
-    pub terms: Terms,
 }
 
 /// Why an attempt has to stop before its end.

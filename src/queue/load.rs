@@ -6,9 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Lease, Queue, QueueError};
-use crate::job::{
-    Backend, Compression, Envelope, ExportJob, Format, FormatOptions, LeaseToken, Manifest, ManifestPart, Note, Recipient, Terms,
-};
+use crate::job::{Backend, Envelope, ExportJob, FileRequest, LeaseToken, Manifest, ManifestPart, Note, Recipient, Terms};
 use crate::sql;
 
 /// What became of a note.
@@ -34,24 +32,20 @@ impl Queue {
     /// What an export job works with. `None`: the lease is gone.
     ///
     /// # Errors
-    /// When the database cannot be asked, or holds what this program does not know.
+    /// When the database cannot be asked.
     pub async fn load_export(&self, lease: &Lease) -> Result<Option<ExportJob>, QueueError> {
         let Some(row) = self.query_opt(sql::LOAD_EXPORT, &[&lease.job_id(), &lease.token().0]).await? else { return Ok(None) };
-        let unknown = |what: &str| QueueError::Statement(format!("the request's {what} is not known to this version"));
         let params = match row.get::<_, Value>("params") {
             Value::Object(params) => params.into_iter().map(|(name, value)| (name, setting_text(value))).collect(),
             _ => Vec::new(),
         };
-        let word = |name: &str| Value::String(row.get(name));
         Ok(Some(ExportJob {
             report: row.get("report"),
             query: row.get("query"),
             run_as: row.get("run_as"),
             params,
             recipients: row.get("recipients"),
-            format: serde_json::from_value::<Format>(word("format")).map_err(|_| unknown("format"))?,
-            compression: serde_json::from_value::<Compression>(word("compression")).map_err(|_| unknown("compression"))?,
-            options: serde_json::from_value::<FormatOptions>(row.get("format_options")).map_err(|_| unknown("format_options"))?,
+            file: FileRequest { format: row.get("format"), compression: row.get("compression"), options: row.get("format_options") },
             filename: row.get("filename"),
             sealed: row.get("sealed"),
             terms: Terms {

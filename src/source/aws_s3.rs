@@ -5,9 +5,7 @@ use tokio_postgres::types::ToSql;
 
 use super::Session;
 use super::classify::{self, Phase};
-use super::sealed::Sealed;
-use super::shape::{bare, copy_options, shaped};
-use crate::job::{ExportJob, Failure};
+use crate::job::Failure;
 use crate::sql;
 
 /// Where the server shall write.
@@ -64,22 +62,20 @@ impl Session {
         Ok(row.as_ref().map(AwsS3::from_row))
     }
 
-    /// Have the server export the query: as the export's role, or sealed, as the login, which calls a function that has that role's rights.
+    /// Give the export's role back: what follows is done with the login's own rights. A sealed report runs with its role's rights all the same, as
+    /// its function has them.
+    ///
+    /// # Errors
+    /// The source's.
+    pub async fn drop_role(&self) -> Result<(), Failure> {
+        self.client.query_typed_one(sql::DROP_ROLE, &[]).await.map(drop).map_err(|error| classify::failure(&error, Phase::Open))
+    }
+
+    /// Have the server export the query.
     ///
     /// # Errors
     /// The query's own fault, the store's or the source's. Files may be left then.
-    pub async fn export_aws_s3(&self, job: &ExportJob, sealed: Option<&Sealed>, target: Target<'_>) -> Result<Uploaded, Failure> {
-        let (query, options) = match sealed {
-            Some(sealed) => {
-                self.client.query_typed_one(sql::DROP_ROLE, &[]).await.map_err(|error| classify::failure(&error, Phase::Open))?;
-                let job = ExportJob { query: sealed.call.clone(), ..job.clone() };
-                (shaped(&job, &sealed.columns), copy_options(&job, &sealed.columns))
-            }
-            None => {
-                let columns = self.describe(bare(&job.query)).await?;
-                (shaped(job, &columns), copy_options(job, &columns))
-            }
-        };
+    pub async fn export_aws_s3(&self, query: &str, options: &str, target: Target<'_>) -> Result<Uploaded, Failure> {
         let mut params: Vec<&(dyn ToSql + Sync)> = vec![&query, &target.bucket, &target.key, &target.region, &options];
         // The argument is named only where there is a key: older functions do not have it.
         let statement = match &target.kms_key {

@@ -6,18 +6,16 @@ use tokio_postgres::types::Type;
 
 use super::Session;
 use super::classify::{self, Phase};
-use super::session::Column;
-use super::shape::{bare, sealed_call, sealed_check, sealed_fits};
-use crate::job::{ExportJob, Failure};
+use crate::job::{Column, ExportJob, Failure, bare, quote_identifier};
 use crate::sql;
 
 /// A sealed report that may be exported by the login.
 #[derive(Debug)]
 pub struct Sealed {
     /// The SELECT that calls it.
-    pub(super) call: String,
+    pub call: String,
     /// What the call gives, named as the report names it.
-    pub(super) columns: Vec<Column>,
+    pub columns: Vec<Column>,
 }
 
 impl Session {
@@ -49,5 +47,49 @@ impl Session {
             }
             answer => answer.map(|()| true).map_err(failed),
         }
+    }
+}
+
+/// The call of a sealed report. In the select list, and not flattened: so the server takes row by row from the function. In FROM it would
+/// first store them all.
+fn sealed_call(name: &str, columns: &[Column]) -> String {
+    let cell = |column: &Column| {
+        let heading = quote_identifier(&column.name);
+        // A function of one column gives the value itself, not a row.
+        if columns.len() == 1 { format!("sealed.line as {heading}") } else { format!("(sealed.line).{heading}") }
+    };
+    let list: Vec<String> = columns.iter().map(cell).collect();
+    format!("select {} from (select exportbox.{}() as line offset 0) as sealed", list.join(", "), quote_identifier(name))
+}
+
+/// The call that fails when the types of a sealed report's columns have changed.
+fn sealed_fits(name: &str) -> String {
+    format!("select from exportbox.{}()", quote_identifier(&format!("{name}_fits")))
+}
+
+/// What that function's body is: `exportbox.sealed_check` writes it.
+fn sealed_check(name: &str) -> String {
+    format!(
+        "begin return query execute pg_catalog.format(E'select * from (\\n%s\\n) as q limit 0', \
+         (select prosrc from pg_catalog.pg_proc where oid = 'exportbox.{name}()'::regprocedure)); end"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(name: &str, data_type: Type) -> Column {
+        Column { name: name.into(), data_type, origin: None }
+    }
+
+    #[test]
+    fn a_sealed_report_keeps_its_headings() {
+        let call = sealed_call("sealed_a_1", &[column("n", Type::INT4), column("a\"b", Type::INT4)]);
+        assert_eq!(
+            call,
+            "select (sealed.line).\"n\", (sealed.line).\"a\"\"b\" from (select exportbox.\"sealed_a_1\"() as line offset 0) as sealed"
+        );
+        assert!(sealed_call("sealed_a_1", &[column("a\"b", Type::TEXT)]).starts_with("select sealed.line as \"a\"\"b\" from "));
     }
 }

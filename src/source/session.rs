@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use tokio::task::JoinHandle;
-use tokio_postgres::types::Type;
 use tokio_postgres::{CancelToken, Client, Statement};
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use super::Source;
 use super::classify::{self, Phase};
 use super::idle::Connection;
 use super::snapshot::Snapshot;
-use crate::job::{Backend, ExportJob, Failure, FailureClass, Verdict};
+use crate::job::{Backend, Column, ExportJob, Failure, FailureClass, Verdict};
 use crate::sql;
 
 /// An open transaction on the source, set up for one export. Dropping it closes the connection, which rolls back.
@@ -50,17 +50,6 @@ fn is_reusable(source: &Source, job: &ExportJob) -> bool {
 /// Whether the connection is no more, rather than what was asked of it wrong.
 fn is_gone(error: &tokio_postgres::Error) -> bool {
     error.code().is_none_or(|code| code.code().starts_with("57P") || code.code().starts_with("08"))
-}
-
-/// A column of the query: its name and type.
-#[derive(Debug, Clone)]
-pub struct Column {
-    /// As the header shows it.
-    pub name: String,
-    /// PostgreSQL's type, domains resolved.
-    pub data_type: Type,
-    /// The table and the number of the column there that it is, where it is one as it stands.
-    pub origin: Option<(u32, i16)>,
 }
 
 impl Session {
@@ -153,6 +142,16 @@ impl Session {
             origin: column.table_oid().zip(column.column_id()),
         });
         Ok(columns.collect())
+    }
+
+    /// The first rows of a query that has been described, as objects by column name.
+    ///
+    /// # Errors
+    /// The query's own fault, most likely.
+    pub async fn first_rows(&self, query: &str, rows: u32) -> Result<Vec<Value>, Failure> {
+        let first = format!("select row_to_json(line.*) from (\n{query}\n) as line limit {rows}");
+        let rows = self.client.query(&first, &[]).await.map_err(|error| classify::failure(&error, Phase::Query))?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
     /// End the transaction after the work is done. The connection is closed, or left for the next export of the same report's role.

@@ -3,19 +3,23 @@
 use crate::harness::files::{code, files, text};
 
 /// Each room and what it may import; itself is understood. The sandbox stands beside them all, and only commands know it.
-const ROOMS: [(&str, &[&str]); 20] = [
-    ("cli", &["daemon", "config", "doctor", "telemetry", "worker", "queue", "source", "database", "failpoint", "secret", "sandbox"]),
+const ROOMS: [(&str, &[&str]); 21] = [
+    (
+        "cli",
+        &["daemon", "config", "doctor", "telemetry", "worker", "export", "queue", "source", "database", "failpoint", "secret", "sandbox"],
+    ),
     ("daemon", &["config", "worker", "http", "doctor", "export", "message", "queue", "source", "store", "mail", "database"]),
     ("config", &["worker", "export", "queue", "source", "mail", "database", "secret"]),
     ("http", &["queue", "metrics"]),
     ("worker", &["metrics", "export", "message", "queue", "source", "store", "job"]),
-    ("doctor", &["export", "queue", "source", "store", "mail", "job", "database"]),
-    ("export", &["source", "store", "job"]),
+    ("doctor", &["export", "format", "queue", "source", "store", "mail", "job", "database"]),
+    ("export", &["source", "store", "format", "job"]),
     ("message", &["store", "mail", "job", "secret"]),
     ("queue", &["job", "database", "sql"]),
     ("source", &["job", "database", "sql"]),
     ("store", &["job", "secret"]),
     ("mail", &["job", "secret"]),
+    ("format", &["job"]),
     ("job", &["secret"]),
     ("database", &[]),
     ("sql", &[]),
@@ -104,15 +108,19 @@ fn every_statement_is_one_file_that_is_used_and_carries_its_name() {
 
 #[test]
 fn sql_stands_in_sql_files() {
-    const ALLOWED: [&str; 8] = [
+    const ALLOWED: [&str; 12] = [
         "src/sandbox/",
         "src/cli/demo/",
         "src/cli/sandbox.rs",
         "src/queue/migrate.rs",
         "src/queue/listen.rs",
         "src/source/copy.rs",
-        "src/source/shape.rs",
-        "src/source/slices.rs",
+        "src/source/plan.rs",
+        "src/source/sealed.rs",
+        "src/source/session.rs",
+        "src/format/csv.rs",
+        "src/format/jsonl.rs",
+        "src/export/parallel/slice.rs",
     ];
     const BEGINNINGS: [&str; 13] = [
         "select ",
@@ -144,6 +152,27 @@ fn sql_stands_in_sql_files() {
     }
     assert_none("SQL in Rust", &wrong);
     assert!(seen > 5, "the search finds nothing any more");
+}
+
+#[test]
+fn only_the_room_of_formats_asks_which_format_a_file_has() {
+    let names: Vec<String> = exportbox::format::TABLE.iter().map(|format| format!("\"{}\"", format.name)).collect();
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for (name, text) in files("src", "rs") {
+        for (number, line) in code(&text) {
+            let asks = ["format::TABLE", "format::Format", "match format", "match file.format", "format =="];
+            // A word may be a type's name, too; a file that is made for a demo may be called after its format.
+            let named = names.iter().filter(|word| *word != "\"text\"").any(|word| line.contains(word));
+            if named || asks.iter().any(|ask| line.contains(ask)) {
+                seen += 1;
+                if !name.starts_with("src/format/") && !name.starts_with("src/sandbox/") && !name.starts_with("src/cli/demo/") {
+                    wrong.push(format!("{name}:{number}: {}", line.trim()));
+                }
+            }
+        }
+    }
+    assert_none("who asks for a format", &wrong);
+    assert!(seen > 3, "the search finds nothing any more");
 }
 
 #[test]

@@ -12,8 +12,9 @@ use super::super::print::{count, printable, table};
 use super::super::{is_file, usage};
 use super::{file, no_such_report};
 use crate::config::{DatabaseArgs, SourceArgs};
+use crate::export::{self, Rehearsal, Rehearsed};
 use crate::queue::{Queue, ReportDefinition};
-use crate::source::{DEFAULT_SOURCE, Rehearsal, Rehearsed, Sources};
+use crate::source::{DEFAULT_SOURCE, Sources};
 
 /// Planning takes moments, unless a lock is in the way.
 const PLANNING: Duration = Duration::from_secs(60);
@@ -59,7 +60,7 @@ async fn rehearse(sources: &Sources, source: Option<&str>, rehearsal: &Rehearsal
         anyhow!("{}{detail}", failure.sentence)
     };
     let source = sources.named(source.unwrap_or(DEFAULT_SOURCE)).map_err(said)?;
-    source.rehearse(rehearsal).await.map_err(said)
+    export::rehearse(source, rehearsal).await.map_err(said)
 }
 
 pub(super) async fn test(database: &DatabaseArgs, queue: &Queue, args: &TestReportArgs) -> anyhow::Result<ExitCode> {

@@ -64,7 +64,7 @@ pub(super) async fn join<T>(task: &mut Task<T>) -> Result<T, Failure> {
 }
 
 /// A task of ours panicked, or the runtime is going down.
-pub(super) fn broken(error: &tokio::task::JoinError) -> Failure {
+fn broken(error: &tokio::task::JoinError) -> Failure {
     Failure::new(FailureClass::Internal, Verdict::Retry, "A task of the upload broke: this is a fault of exportbox.").with_detail(error)
 }
 

@@ -33,9 +33,9 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "cells are not guarded",
-        file: "src/source/shape.rs",
-        search: "formula_guard.unwrap_or(job.recipients > 0)",
-        replace: "formula_guard.unwrap_or(false)",
+        file: "src/format/mod.rs",
+        search: "formula_guard.get_or_insert(job.recipients > 0)",
+        replace: "formula_guard.get_or_insert(false)",
         tests: &[
             "security::files::no_cell_of_a_mailed_csv_runs_and_each_reads_as_documented",
             "security::files::the_guard_is_on_for_mailed_csv_unless_the_request_says_otherwise",
@@ -43,7 +43,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "headings are not guarded",
-        file: "src/source/shape.rs",
+        file: "src/format/csv.rs",
         search: "let heading = quote_identifier(&guarded_heading(&column.name));",
         replace: "let heading = quote_identifier(&column.name);",
         tests: &["exports::guard::a_heading_is_guarded_though_no_cell_needs_it"],

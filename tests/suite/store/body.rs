@@ -9,7 +9,8 @@ use std::task::Poll;
 use async_trait::async_trait;
 use bytes::Bytes;
 use exportbox::export::body::{Body, BodyOptions, Stored, Unfinished};
-use exportbox::job::{Compression, Failure, FailureClass, LeaseToken, Note, NoteTaker, Notes, ObjectKey, Progress, Terms, Verdict};
+use exportbox::format::Compression;
+use exportbox::job::{Failure, FailureClass, LeaseToken, Note, NoteTaker, Notes, ObjectKey, Progress, Terms, Verdict};
 use exportbox::store::{MIN_PART, NewObject, PartPlan, Store};
 use uuid::Uuid;
 

@@ -7,10 +7,12 @@ use tokio::sync::{Mutex as Turn, mpsc};
 use tokio::task::JoinSet;
 
 use super::broken;
+use super::slice::{Slice, SplitKey};
 use super::slicer::Slicer;
-use crate::export::body::gzip::{BLOCK, Gzip};
-use crate::job::{Compression, ExportJob, Failure, Progress};
-use crate::source::{Column, Cut, Session, Slice};
+use crate::format::FileFormat;
+use crate::format::compression::{BLOCK, Gzip};
+use crate::job::{Column, Failure, Progress, Terms};
+use crate::source::Session;
 
 /// Blocks that a channel holds: 8 MiB of rows.
 const DEPTH: usize = 8 * 1024 * 1024 / BLOCK;
@@ -19,7 +21,7 @@ type Channel = mpsc::Receiver<Bytes>;
 
 /// The channels of one export and those who fill them. Dropping it ends them.
 #[derive(Default)]
-pub(in crate::export) struct Channels {
+pub(super) struct Channels {
     shared: Option<Arc<Shared>>,
     workers: JoinSet<Result<i64, Failure>>,
 }
@@ -66,18 +68,26 @@ impl Channels {
     }
 
     /// End the workers, and wait until they have let go of their sessions.
-    pub(in crate::export) async fn end(&mut self) {
+    pub(super) async fn end(&mut self) {
         self.workers.shutdown().await;
     }
+}
+
+/// What all workers of a file need to know.
+pub(super) struct Work {
+    /// The query of the whole file, without an order.
+    pub(super) query: String,
+    pub(super) columns: Vec<Column>,
+    pub(super) key: SplitKey,
+    pub(super) file: FileFormat,
+    pub(super) terms: Terms,
+    pub(super) progress: Arc<Progress>,
 }
 
 /// One backend's part.
 pub(super) struct Worker {
     pub(super) session: Arc<Session>,
-    pub(super) job: Arc<ExportJob>,
-    pub(super) columns: Vec<Column>,
-    pub(super) cut: Cut,
-    pub(super) progress: Arc<Progress>,
+    pub(super) work: Arc<Work>,
 }
 
 impl Worker {
@@ -94,9 +104,12 @@ impl Worker {
 
     /// One slice into its channel; returns its data rows, and its bytes before they are compressed.
     async fn copy(&self, slice: &Slice, channel: mpsc::Sender<Bytes>) -> Result<(i64, u64), Failure> {
-        let mut source = self.session.copy_slice(&self.job, &self.columns, &self.cut, slice).await?;
-        let mut filler = Filler { channel, block: Vec::new(), gzip: (self.job.compression == Compression::Gzip).then(Gzip::new) };
-        let mut heading = i64::from(slice.is_first && self.job.format.has_header(&self.job.options));
+        let Work { query, columns, key, file, .. } = &*self.work;
+        let file = if slice.is_first { file.clone() } else { file.without_header() };
+        let text = file.copy_text(&key.query_of(query, slice), columns);
+        let mut source = self.session.copy_between(&text.query, &text.options, slice.bounds()).await?;
+        let mut filler = Filler { channel, block: Vec::new(), gzip: file.compression().encoder() };
+        let mut heading = i64::from(file.has_header());
         let (mut rows, mut told, mut bytes) = (0, 0, 0u64);
         while let Some(line) = source.next().await? {
             bytes += line.len() as u64;
@@ -113,7 +126,7 @@ impl Worker {
 
     /// Rows count over all slices.
     fn tell(&self, rows: i64) -> Result<(), Failure> {
-        self.job.terms.allow(self.progress.add_rows(rows), 0)
+        self.work.terms.allow(self.work.progress.add_rows(rows), 0)
     }
 }
 

@@ -1,13 +1,14 @@
 //! How much of a file is the next slice: about as much as fits into a channel. Each slice that is finished makes the guess better.
 
-use crate::source::{Histogram, Slice};
+use super::histogram::Histogram;
+use super::slice::Slice;
 
 /// The first slices are so many times smaller than expected: where a key is dense, a slice may hold many more rows than the planner believes.
 const CAREFUL: f64 = 16.0;
 
 /// Cuts a file into slices, one after the other. Each row lies in exactly one of them, also where the histogram is wrong: the first slice has no lower
 /// bound, the last no upper one, and rows without a key come after them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Slicer {
     histogram: Histogram,
     has_nulls: bool,
@@ -82,7 +83,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::source::Scale;
+    use crate::export::parallel::scale::Scale;
 
     fn numbers(bounds: Vec<i128>) -> Histogram {
         Histogram::of_numbers(Scale::Whole("int8"), bounds).unwrap()

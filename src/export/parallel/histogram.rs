@@ -1,10 +1,10 @@
 //! Where the rows of a file lie along its split key. A position counts rows: from one bound to the next it is 1. A point is a value of the key, as a number.
 
-use super::slices::Scale;
+use super::scale::Scale;
 
 /// Values of a key in ascending order, with about the same number of rows between any two neighbours.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Histogram {
+pub(super) struct Histogram {
     scale: Scale,
     bounds: Bounds,
 }
@@ -19,20 +19,20 @@ enum Bounds {
 
 impl Histogram {
     /// A histogram over values that can be counted; none if there are fewer than two.
-    pub fn of_numbers(scale: Scale, mut numbers: Vec<i128>) -> Option<Histogram> {
+    pub(super) fn of_numbers(scale: Scale, mut numbers: Vec<i128>) -> Option<Histogram> {
         numbers.sort_unstable();
         numbers.dedup();
         (numbers.len() > 1).then_some(Histogram { scale, bounds: Bounds::Numbers(numbers) })
     }
 
     /// A histogram over values in the order of the key; none if there are fewer than two.
-    pub fn of_texts(texts: Vec<String>) -> Option<Histogram> {
+    pub(super) fn of_texts(texts: Vec<String>) -> Option<Histogram> {
         (texts.len() > 1).then_some(Histogram { scale: Scale::Text, bounds: Bounds::Texts(texts) })
     }
 
     /// The last position; the first is 0.
     #[expect(clippy::cast_precision_loss, reason = "a histogram has at most 10,000 values")]
-    pub fn end(&self) -> f64 {
+    pub(super) fn end(&self) -> f64 {
         match &self.bounds {
             Bounds::Numbers(numbers) => (numbers.len() - 1) as f64,
             Bounds::Texts(texts) => (texts.len() - 1) as f64,
@@ -40,7 +40,7 @@ impl Histogram {
     }
 
     /// The first point and the last.
-    pub fn ends(&self) -> (i128, i128) {
+    pub(super) fn ends(&self) -> (i128, i128) {
         match &self.bounds {
             Bounds::Numbers(numbers) => (numbers[0], numbers[numbers.len() - 1]),
             Bounds::Texts(texts) => (0, texts.len() as i128 - 1),
@@ -54,7 +54,7 @@ impl Histogram {
         clippy::cast_precision_loss,
         reason = "a guess, which is never wrong"
     )]
-    pub fn point_at(&self, position: f64) -> i128 {
+    pub(super) fn point_at(&self, position: f64) -> i128 {
         let position = position.clamp(0.0, self.end());
         match &self.bounds {
             Bounds::Numbers(numbers) => {
@@ -68,7 +68,7 @@ impl Histogram {
 
     /// The position of a point.
     #[expect(clippy::cast_precision_loss, reason = "a guess, which is never wrong")]
-    pub fn position_of(&self, point: i128) -> f64 {
+    pub(super) fn position_of(&self, point: i128) -> f64 {
         match &self.bounds {
             Bounds::Numbers(numbers) => {
                 let below = numbers.partition_point(|number| *number <= point).saturating_sub(1).min(numbers.len() - 2);
@@ -80,7 +80,7 @@ impl Histogram {
     }
 
     /// The value at a point. None: the server would not read it.
-    pub fn value(&self, point: i128) -> Option<String> {
+    pub(super) fn value(&self, point: i128) -> Option<String> {
         match &self.bounds {
             Bounds::Numbers(_) => self.scale.write(point),
             Bounds::Texts(texts) => texts.get(usize::try_from(point).ok()?).cloned(),

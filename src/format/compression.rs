@@ -1,21 +1,66 @@
-//! Streaming gzip: one member, without name and time, so that the same rows give the same file.
+//! How a file is compressed, and the one way that there is: streaming gzip, without name and time, so that the same rows give the same file.
 
 use std::io::Write;
 
+use flate2::GzBuilder;
 use flate2::write::GzEncoder;
-use flate2::{Compression, GzBuilder};
-
 use tokio::task::JoinHandle;
 
-use super::buffer::broken;
 use crate::job::{Failure, FailureClass, Verdict};
 
+/// How a file is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip: one member, or one for each slice of a file that is split.
+    Gzip,
+}
+
+impl Compression {
+    /// Every one.
+    pub const ALL: [Compression; 2] = [Compression::None, Compression::Gzip];
+
+    /// Its name in a request.
+    pub fn name(self) -> &'static str {
+        match self {
+            Compression::None => "none",
+            Compression::Gzip => "gzip",
+        }
+    }
+
+    /// What the name of a file ends with, after the ending of its format.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Compression::None => "",
+            Compression::Gzip => ".gz",
+        }
+    }
+
+    /// The content type of a compressed file; none: that of its format.
+    pub(super) fn content_type(self) -> Option<&'static str> {
+        match self {
+            Compression::None => None,
+            Compression::Gzip => Some("application/gzip"),
+        }
+    }
+
+    /// What compresses the bytes of one file, or of one slice of it; none: nothing does.
+    pub fn encoder(self) -> Option<Gzip> {
+        match self {
+            Compression::None => None,
+            Compression::Gzip => Some(Gzip::new()),
+        }
+    }
+}
+
 /// Bytes are gathered to blocks of this size before a blocking thread is asked: COPY sends rows one by one.
-pub(in crate::export) const BLOCK: usize = 256 * 1024;
+pub const BLOCK: usize = 256 * 1024;
 /// Of zlib-rs: as small as what zlib makes by default, for about a quarter of the time.
 const LEVEL: u32 = 3;
 
-pub(in crate::export) struct Gzip {
+/// One gzip member that is being written.
+pub struct Gzip {
     block: Vec<u8>,
     spare: Vec<u8>,
     /// Away while a blocking thread has it; a dropped future does not bring it back.
@@ -32,13 +77,16 @@ struct Squeezed {
 }
 
 impl Gzip {
-    pub(in crate::export) fn new() -> Gzip {
-        let encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::new(LEVEL));
+    fn new() -> Gzip {
+        let encoder = GzBuilder::new().mtime(0).write(Vec::new(), flate2::Compression::new(LEVEL));
         Gzip { block: Vec::new(), spare: Vec::new(), encoder: Some(encoder), squeezing: None }
     }
 
     /// Take bytes in. When a block is full its compression begins, and what the one before has become is given.
-    pub(in crate::export) async fn write(&mut self, chunk: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub async fn write(&mut self, chunk: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         self.block.extend_from_slice(chunk);
         if self.block.len() < BLOCK {
             return Ok(None);
@@ -49,7 +97,10 @@ impl Gzip {
     }
 
     /// The rest, with the checksum and size that end a member.
-    pub(in crate::export) async fn finish(&mut self) -> Result<Vec<u8>, Failure> {
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub async fn finish(&mut self) -> Result<Vec<u8>, Failure> {
         let mut squeezed = self.land().await?.unwrap_or_default();
         self.squeeze(true)?;
         squeezed.extend(self.land().await?.unwrap_or_default());
@@ -75,7 +126,8 @@ impl Gzip {
         let Some(squeezing) = &mut self.squeezing else { return Ok(None) };
         let squeezed = squeezing.await;
         self.squeezing = None;
-        let Squeezed { bytes, encoder, block } = squeezed.map_err(|error| broken(&error))?.map_err(|error| fault(&error.to_string()))?;
+        let Squeezed { bytes, encoder, block } =
+            squeezed.map_err(|error| fault(&error.to_string()))?.map_err(|error| fault(&error.to_string()))?;
         (self.encoder, self.spare) = (encoder, block);
         Ok(Some(bytes))
     }
