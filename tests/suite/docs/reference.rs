@@ -102,7 +102,8 @@ fn section(words: &str, mut command: Command) -> String {
     let mut text = format!("## {words}\n\n    {}\n\n", command.render_usage().to_string().trim_start_matches("Usage: "));
     let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
     for paragraph in about.lines().filter(|line| !line.is_empty()) {
-        text.push_str(&format!("{}\n\n", wrapped(paragraph)));
+        let end = if paragraph.ends_with(['.', ':']) { "" } else { "." };
+        text.push_str(&format!("{}\n\n", wrapped(&format!("{paragraph}{end}"))));
     }
     let own = |arg: &&Arg| !arg.is_global_set() && !matches!(arg.get_id().as_str(), "help" | "version") && !arg.is_hide_set();
     let (settings, options): (Vec<&Arg>, Vec<&Arg>) = command.get_arguments().filter(own).partition(|arg| arg.get_env().is_some());
