@@ -28,6 +28,7 @@ struct Block {
 /// Every block whose text needs nothing but the program and the files of the project.
 const BLOCKS: &[Block] = &[
     Block { file: "docs/ARCHITECTURE.md", name: "states", text: reference::states },
+    Block { file: "docs/application/files.md", name: "formats", text: reference::formats },
     Block { file: "docs/settings.md", name: "settings", text: reference::settings },
     Block { file: "docs/commands.md", name: "list of commands", text: reference::list },
     Block { file: "docs/commands.md", name: "commands", text: reference::commands },

@@ -1,8 +1,9 @@
-//! The reference of settings and commands, from the definition that `--help` and the man pages are made from, and of the states of a job.
+//! The reference of settings and commands, from the definition that `--help` and the man pages are made from, of formats and of the states of a job.
 
 use std::collections::BTreeMap;
 
 use clap::{Arg, ArgAction, Command};
+use exportbox::format::TABLE;
 use exportbox::job::{State, TRANSITIONS};
 
 use super::table;
@@ -136,6 +137,22 @@ fn wrapped(paragraph: &str) -> String {
         }
     }
     lines.join("\n")
+}
+
+/// What each format can do.
+pub(super) fn formats() -> String {
+    let quoted = |words: Vec<&str>| words.into_iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+    let rows = TABLE.iter().map(|format| {
+        let compressions = format.compressions.iter().map(|compression| compression.name()).collect();
+        vec![
+            format!("`{}`", format.name),
+            format!("`.{}`", format.ending),
+            format.media_type.to_string(),
+            quoted(compressions),
+            quoted(format.options.to_vec()),
+        ]
+    });
+    table(&["format", "ending", "content type", "compression", "options"], rows)
 }
 
 /// The states of a job and the verbs between them, drawn.
