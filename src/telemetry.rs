@@ -45,6 +45,7 @@ where
     })?;
     // Other people's crates print whole requests at their talkative levels, with keys and signed queries: of those only warnings are let
     // through, whatever the filter says.
+    // guard: own lines
     let ours = filter_fn(|line| line.target().starts_with("exportbox") || *line.level() <= tracing::Level::WARN);
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match args.log_format {
@@ -70,6 +71,7 @@ pub fn init(args: &LogArgs) -> anyhow::Result<()> {
             std::process::exit(141);
         }
         let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        // guard: no message
         tracing::error!(at, "exportbox itself failed (panic)");
     }));
     Ok(())

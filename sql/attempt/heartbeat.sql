@@ -16,7 +16,8 @@ beat as (
 free as materialized (
     select job.id
     from exportbox.job
-    join beat on beat.job_id = job.id and beat.lease_token = job.lease_token
+    join beat on beat.job_id = job.id
+        and beat.lease_token = job.lease_token -- guard: lease token
     order by job.id
     for update of job skip locked
 ),
@@ -40,7 +41,9 @@ seen as (
     set seen_at = now()
     where worker.id = $6::text
 )
-select job.lease_token, job.cancel_requested_at is not null as cancel_requested, landed.id is not null as landed
+select job.lease_token,
+    job.cancel_requested_at is not null as cancel_requested, -- guard: cancel
+    landed.id is not null as landed
 from beat
 join exportbox.job on job.id = beat.job_id and job.lease_token = beat.lease_token
 left join landed on landed.id = job.id

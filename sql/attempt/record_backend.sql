@@ -7,5 +7,6 @@
 -- $5 bigint: rows expected, or null
 update exportbox.attempt
 set backend_pid = $2::int, xact_start = $3::timestamptz, exporter = $4::text, expected_rows = $5::bigint
-where attempt.lease_token = $1::uuid and attempt.finished_at is null
+where attempt.lease_token = $1::uuid
+    and attempt.finished_at is null -- guard: open attempt
 returning attempt.job_id

@@ -6,9 +6,12 @@
 -- $4 text: multipart upload id, null until there is one
 update exportbox.attempt
 set bucket = $2::text, object_key = $3::text, upload_id = coalesce($4::text, attempt.upload_id)
-where attempt.lease_token = $1::uuid and attempt.finished_at is null
+where attempt.lease_token = $1::uuid
+    and attempt.finished_at is null -- guard: open attempt
     -- The key has the file's name, perhaps with an address that was taken out of the request after this attempt had begun.
     and not exists (
         select from exportbox.job
-        where job.id = attempt.job_id and job.cancel_requested_at is not null and exportbox.is_erased(job.export_id))
+        where job.id = attempt.job_id and job.cancel_requested_at is not null
+            and exportbox.is_erased(job.export_id) -- guard: erased
+    )
 returning attempt.job_id

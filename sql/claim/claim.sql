@@ -34,7 +34,7 @@ probing as (
 ),
 room as (
     select lane.kind, lane.closed_reports, lane.closed_sources, case lane.kind when 'export' then 1 else 11 end as marks_before, case
-            when lane.is_paused then 0
+            when lane.is_paused then 0 -- guard: paused kind
             when lane.is_held then (probing.scope is not null)::int
             when lane.kind = 'export' then (select source.places from source)
             else $2::int
@@ -62,7 +62,7 @@ due as materialized (
                 and exportbox.is_startable(job, $11::boolean, room.closed_reports, room.closed_sources)
             order by job.run_at, job.id
             limit room.slots
-            for update skip locked
+            for update skip locked -- guard: row lock
         ) as of_level
         limit room.slots
     ) as ready
@@ -86,7 +86,7 @@ claimed as (
     set state = 'running',
         attempt = job.attempt + 1,
         leases = job.leases + 1,
-        lease_token = gen_random_uuid(),
+        lease_token = gen_random_uuid(), -- guard: new token
         worker = $3::text,
         lease_expires_at = now() + $4::bigint * interval '1 millisecond',
         deadline_at = now() + case job.kind
@@ -102,7 +102,7 @@ claimed as (
 opened as (
     insert into exportbox.attempt (lease_token, job_id, number, worker)
     select claimed.lease_token, claimed.id, claimed.leases, $3::text
-    from claimed
+    from claimed -- guard: attempt
 )
 -- Always a row, for the clock and for the slots that were looked for; without a claimed job the rest is null.
 select

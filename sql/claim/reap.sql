@@ -9,17 +9,20 @@ with
 -- verdict rests on comes from here, or a cancel and a stamp that were committed a moment ago would be overlooked.
 lost as materialized (
     select job.id, job.lease_token, job.kind, job.attempt, job.max_attempts, job.crashes,
-        job.cancel_requested_at is not null as cancelled, job.lease_expires_at < now() as crashed
+        job.cancel_requested_at is not null as cancelled, -- guard: cancel
+        job.lease_expires_at < now() as crashed
     from exportbox.job
     where job.state = 'running'
-        and (job.lease_expires_at < now() or job.deadline_at + $1::bigint * interval '1 millisecond' < now())
+        and (job.lease_expires_at < now() -- guard: lease expiry
+            or job.deadline_at + $1::bigint * interval '1 millisecond' < now()) -- guard: deadline
     order by job.id
     limit 100
     for update skip locked
 ),
 -- A delivery whose row somebody else holds is left to the next cycle: one locked row must not keep the others from being reaped.
 stamp as materialized (
-    select delivery.job_id, delivery.status = 'sending' as maybe_sent
+    select delivery.job_id,
+        delivery.status = 'sending' as maybe_sent -- guard: maybe sent
     from lost
     join exportbox.delivery on delivery.job_id = lost.id
     for update of delivery skip locked
@@ -57,7 +60,7 @@ reaped as (
     set state = verdict.state,
         run_at = case when verdict.state = 'pending'
             then now() + interval '5 seconds' * power(2, least(job.attempt, 6)) * (0.75 + random() / 2) else job.run_at end,
-        crashes = job.crashes + verdict.crashed::int,
+        crashes = job.crashes + verdict.crashed::int, -- guard: crashes
         finished_at = case when verdict.state <> 'pending' then now() end,
         cancel_requested_at = case when verdict.state = 'cancelled' then job.cancel_requested_at end,
         error_class = verdict.error_class,
@@ -71,7 +74,7 @@ closed as (
     update exportbox.attempt
     set finished_at = now(), outcome = 'reaped', error_class = reaped.error_class, error = reaped.error
     from reaped
-    where attempt.lease_token = reaped.lease_token
+    where attempt.lease_token = reaped.lease_token -- guard: attempt
     returning attempt.lease_token
 ),
 marked as (

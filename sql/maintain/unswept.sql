@@ -4,11 +4,12 @@
 with
 lost as (
     select attempt.lease_token, attempt.bucket, attempt.object_key, attempt.upload_id,
+        -- guard: all backends
         case when attempt.outcome = 'reaped' and attempt.backend_pid is not null then attempt.backend_pid || attempt.more_pids end as pids,
         case when attempt.outcome = 'reaped' and attempt.backend_pid is not null then attempt.xact_start || attempt.more_xact_starts end as starts
     from exportbox.attempt
     where (attempt.object_key is not null or attempt.backend_pid is not null)
-        and attempt.outcome <> 'completed'
+        and attempt.outcome <> 'completed' -- guard: completed
         and attempt.sweep_after < 'infinity'
         and attempt.sweep_after <= now()
     -- In no order: what cannot be swept must not keep the rest from its turn.

@@ -7,12 +7,13 @@ held as (
     select job.id, job.cancel_requested_at is not null as cancelled
     from exportbox.attempt
     join exportbox.job on job.id = attempt.job_id
-    where attempt.lease_token = $1::uuid and job.lease_token = $1::uuid
+    where attempt.lease_token = $1::uuid
+        and job.lease_token = $1::uuid -- guard: lease token
     for update of job
 ),
 stamped as (
     update exportbox.delivery
-    set status = 'sending', updated_at = now()
+    set status = 'sending', updated_at = now() -- guard: stamp
     from held
     where delivery.job_id = held.id and not held.cancelled
 )

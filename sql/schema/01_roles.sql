@@ -22,7 +22,7 @@ end
 $$;
 
 grant usage on schema exportbox to exportbox_requester, exportbox_worker, exportbox_operator, exportbox_reader;
-grant exportbox_reader to exportbox_operator;
+grant exportbox_reader to exportbox_operator; -- guard: no role of requesters
 grant exportbox_reader to exportbox_worker;
 
 -- The daemon and the commands refuse a schema that is not theirs; the runner of the migrations has made this table.
@@ -30,7 +30,7 @@ grant select on exportbox.schema_history to exportbox_reader;
 
 create function exportbox.acting_role() returns text
 language sql stable
-return coalesce(nullif(current_setting('role'), 'none'), session_user);
+return coalesce(nullif(current_setting('role'), 'none'), session_user); -- guard: role
 comment on function exportbox.acting_role() is 'Who acts: the role of SET ROLE, else the login. Inside a SECURITY DEFINER function, where current_user is its owner, only this tells.';
 grant execute on function exportbox.acting_role() to exportbox_worker, exportbox_operator;
 
@@ -38,12 +38,14 @@ grant execute on function exportbox.acting_role() to exportbox_worker, exportbox
 -- bring an equality of its own and see everything.
 create function exportbox.may_see(requested_by text) returns boolean
 language sql stable
-return requested_by = current_user or pg_has_role(current_user, 'exportbox_reader', 'usage');
+return requested_by = current_user or pg_has_role(current_user, 'exportbox_reader', 'usage'); -- guard: own rows
 comment on function exportbox.may_see(text) is 'Readers see every export, others their own.';
 grant execute on function exportbox.may_see(text) to exportbox_requester, exportbox_operator, exportbox_reader;
 
 create function exportbox.mask(address text) returns text
 language sql immutable parallel safe
-return case when address like 'erased:%' then 'erased' else left(address, 1) || '***@' || split_part(address, '@', 2) end;
+return case when address like 'erased:%' then 'erased'
+    else left(address, 1) || '***@' || split_part(address, '@', 2) -- guard: mask
+    end;
 comment on function exportbox.mask(text) is 'a***@example.com';
 grant execute on function exportbox.mask(text) to exportbox_requester, exportbox_operator, exportbox_reader;

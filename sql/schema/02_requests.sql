@@ -65,12 +65,13 @@ comment on index exportbox.outbox_idempotency_key is 'Read by the INSERT of a re
 comment on index exportbox.outbox_pkey is 'Read by load_export, the views, cancel, requeue and the foreign keys.';
 alter table exportbox.outbox enable row level security;
 create policy requester_inserts_own on exportbox.outbox for insert to exportbox_requester with check (requested_by = current_user);
-create policy requester_reads_own on exportbox.outbox for select to exportbox_requester using (requested_by = current_user);
+create policy requester_reads_own on exportbox.outbox for select to exportbox_requester using (requested_by = current_user); -- guard: own requests
 create policy worker_reads on exportbox.outbox for select to exportbox_worker using (true);
 grant insert (id, report, query, params, recipients, format, compression, format_options, filename, idempotency_key, run_at,
+    -- guard: writable columns
     not_after, priority, timeout, max_attempts, link_ttl, subject, message, metadata) on exportbox.outbox to exportbox_requester;
 -- For RETURNING id and ON CONFLICT (requested_by, idempotency_key).
-grant select (id, idempotency_key, requested_by) on exportbox.outbox to exportbox_requester;
+grant select (id, idempotency_key, requested_by) on exportbox.outbox to exportbox_requester; -- guard: readable columns
 grant select on exportbox.outbox to exportbox_worker;
 
 create table exportbox.report (

@@ -83,8 +83,8 @@ create table exportbox.event (
     export_id uuid,
     job_id    bigint,
     kind      text not null,
-    actor     text not null default exportbox.acting_role(),
-    login     text not null default session_user,
+    actor     text not null default exportbox.acting_role(), -- guard: actor
+    login     text not null default session_user, -- guard: login
     detail    text,
     constraint event_pkey primary key (id)
 );
@@ -101,7 +101,7 @@ comment on index exportbox.event_pkey is 'Read by the events view, which begins 
 create index event_export on exportbox.event (export_id, id);
 comment on index exportbox.event_export is 'Read by show.';
 -- Who and when come from the columns' defaults: nobody writes history in another's name.
-grant select, insert (export_id, job_id, kind, detail) on exportbox.event to exportbox_worker;
+grant select, insert (export_id, job_id, kind, detail) on exportbox.event to exportbox_worker; -- guard: writable columns of an event
 grant usage, select on sequence exportbox.event_id_seq to exportbox_worker;
 
 create function exportbox.is_append_only() returns trigger
@@ -109,7 +109,7 @@ language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- Retention is the owner's: whoever may drop the table may prune it. Updates are exportbox.erase taking an address out.
-    if pg_has_role(current_user, (select relowner from pg_class where oid = tg_relid), 'usage')
+    if pg_has_role(current_user, (select relowner from pg_class where oid = tg_relid), 'usage') -- guard: owner only
         and (tg_op = 'DELETE' or (tg_op = 'UPDATE' and current_setting('exportbox.erasing', true) = 'on')) then
         return null;
     end if;
@@ -117,5 +117,5 @@ begin
 end
 $$;
 comment on function exportbox.is_append_only() is 'Refuses to rewrite history, whatever somebody has been granted.';
-create trigger event_is_append_only before update or delete or truncate on exportbox.event
+create trigger event_is_append_only before update or delete or truncate on exportbox.event -- guard: append only
     for each statement execute function exportbox.is_append_only();

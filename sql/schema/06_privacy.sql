@@ -17,7 +17,7 @@ create table exportbox.erasure (
     at           timestamptz not null default now(),
     actor        text not null default exportbox.acting_role(),
     address_hash text not null,
-    reason       text,
+    reason       text, -- guard: no unclassified text
     counts       jsonb not null,
     constraint erasure_pkey primary key (id),
     constraint erasure_reason_names_nobody check (reason !~ '@')
@@ -30,7 +30,7 @@ comment on column exportbox.erasure.address_hash is 'exportbox.address_hash of t
 comment on column exportbox.erasure.reason is 'Why, in the operator''s words, such as a ticket; no addresses.';
 comment on column exportbox.erasure.counts is 'How much was touched.';
 comment on index exportbox.erasure_pkey is 'Numbers the erasures: events and erased_export name one.';
-create trigger erasure_is_append_only before update or delete or truncate on exportbox.erasure
+create trigger erasure_is_append_only before update or delete or truncate on exportbox.erasure -- guard: append only
     for each statement execute function exportbox.is_append_only();
 grant select on exportbox.erasure to exportbox_operator;
 
@@ -79,7 +79,7 @@ as $$
 begin
     insert into exportbox.event (export_id, kind, detail)
     select gone.id, 'pruned', format('requested by %I at %s', gone.requested_by, to_char(gone.requested_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
-    from gone;
+    from gone; -- guard: a line for each
     return null;
 end
 $$;
@@ -103,10 +103,10 @@ create function exportbox.address_hash(address text) returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
     -- Nested as in HMAC, so that the hash of one text says nothing about that of a longer one.
-    select encode(sha256(key || sha256(key || convert_to(lower(btrim(address)), 'UTF8'))), 'hex') from exportbox.privacy_key
+    select encode(sha256(key || sha256(key || convert_to(lower(btrim(address)), 'UTF8'))), 'hex') from exportbox.privacy_key -- guard: keyed hash
 $$;
 comment on function exportbox.address_hash(text) is 'The keyed hash of an address, whatever its case: exportbox.erasure and legal_hold hold nothing else of it.';
-grant execute on function exportbox.address_hash(text) to exportbox_operator;
+grant execute on function exportbox.address_hash(text) to exportbox_operator; -- guard: operators only
 
 create function exportbox.address_pattern(address text, is_wide boolean) returns text
 language sql immutable set search_path = pg_catalog, pg_temp
@@ -115,10 +115,17 @@ as $$
     -- too much is better than too little there.
     -- Before an address may stand what JSON writes for a line break, and dots that no address begins with; after it a word in hyphens, if no
     -- domain comes of it.
-    select '(?:' || case when is_wide then '(?<![A-Za-z0-9.+])' else '(?<![A-Za-z0-9.+_-])' end
-        || '|(?<=[^\\](?:\\\\)*\\[bfnrt])|(?<=\\u00[01][0-9a-f])|(?<=[^A-Za-z0-9+_-][.])|(?<=^[.]))'
+    select '(?:' || case when is_wide then '(?<![A-Za-z0-9.+])'
+            else '(?<![A-Za-z0-9.+_-])' end -- guard: behind a longer name
+        || '|(?<=[^\\](?:\\\\)*\\[bfnrt])' -- guard: after line breaks
+        || '|(?<=\\u00[01][0-9a-f])' -- guard: after control characters
+        || '|(?<=[^A-Za-z0-9+_-][.])|(?<=^[.])' -- guard: after two dots
+        || ')'
         || regexp_replace(address, '([^A-Za-z0-9])', '\\\1', 'g')
-        || case when is_wide then '(?![A-Za-z0-9])' else '(?![A-Za-z0-9]|-[A-Za-z0-9-]*\.[A-Za-z0-9]|\.[A-Za-z0-9])' end
+        || case when is_wide then '(?![A-Za-z0-9])' else '(?![A-Za-z0-9]'
+            || '|-[A-Za-z0-9-]*\.[A-Za-z0-9]' -- guard: before a hyphen
+            || '|\.[A-Za-z0-9]' -- guard: before a dot
+            || ')' end
 $$;
 comment on function exportbox.address_pattern(text, boolean) is 'A regular expression that finds an address in text.';
 

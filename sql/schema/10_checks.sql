@@ -116,14 +116,14 @@ language sql volatile
 return case
     when num_nonnulls(request.report, request.query) <> 1 then 'report'
     when jsonb_typeof(request.params) <> 'object' then 'params'
-    when request.report is null and not pg_has_role(request.requested_by, 'exportbox_adhoc', 'member') then 'adhoc'
+    when request.report is null and not pg_has_role(request.requested_by, 'exportbox_adhoc', 'member') then 'adhoc' -- guard: queries of their own
     when request.query !~ '\S' then 'query'
     when request.report is null and not exportbox.are_plain_values(request.params) then 'values'
     when array_ndims(request.recipients) > 1 or array_position(request.recipients, null) is not null then 'recipients'
     when cardinality(request.recipients) > 50 then 'recipients_many'
     -- None, or a single right one, as most requests have: without a call.
     when not coalesce(case cardinality(request.recipients) when 0 then true when 1 then exportbox.is_address(request.recipients[1]) end, false)
-        and not exportbox.are_addresses(request.recipients) then 'address'
+        and not exportbox.are_addresses(request.recipients) then 'address' -- guard: addresses
     when (request.format <> 'csv' or request.compression <> 'none' or request.format_options <> '{}')
         and not exportbox.check_format(request.format, request.compression, request.format_options) then 'format'
     when request.filename is not null and (length(request.filename) not between 1 and 180 or request.filename ~ '[/\\\x01-\x1f\x7f-\x9f]'
@@ -136,7 +136,9 @@ return case
     when request.timeout not between interval '1 second' and interval '7 days' then 'timeout'
     when request.max_attempts not between 1 and 100 then 'max_attempts'
     when request.link_ttl not between interval '1 minute' and interval '7 days' then 'link_ttl'
-    when length(request.subject) not between 1 and 200 or request.subject ~ '[\x01-\x1f\x7f-\x9f]' or request.subject ~ '^\s*$' then 'subject'
+    when length(request.subject) not between 1 and 200
+        or request.subject ~ '[\x01-\x1f\x7f-\x9f]' -- guard: control characters
+        or request.subject ~ '^\s*$' then 'subject'
     when length(request.message) > 4000 or request.message ~ E'[\\x01-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]' then 'message'
     when jsonb_typeof(request.metadata) <> 'object' then 'metadata'
 end;

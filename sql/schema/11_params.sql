@@ -4,7 +4,7 @@
 create function exportbox.param(name text) returns text
 language sql stable parallel safe
 -- A session that once had a setting reads it as '' afterwards, and a pooler gives such sessions to everybody: '' is a value only where it was given.
-return coalesce(nullif(current_setting('exportbox.param_' || name, true), ''),
+return coalesce(nullif(current_setting('exportbox.param_' || name, true), ''), -- guard: empty is unset
     case when name = any (string_to_array(current_setting('exportbox.empty_params', true), ',')) then '' end);
 comment on function exportbox.param(text) is 'Read a parameter in a report: exportbox.param(''month'')::date. Null when the request gave none.';
 grant execute on function exportbox.param(text) to exportbox_requester, exportbox_worker, exportbox_operator;
@@ -40,7 +40,7 @@ begin
     end if;
     texts := array(select g.value #>> '{}' from unnest(given) as g (value));
     -- The type is a name that declare_params has looked up in pg_catalog; the values are bound, and read by the settings of whoever gives them.
-    execute format('select exportbox.canonical($1::%s[])::text[]', type) into texts using texts;
+    execute format('select exportbox.canonical($1::%s[])::text[]', type) into texts using texts; -- guard: type
     return texts;
 end
 $$;
@@ -63,14 +63,15 @@ declare
     type text := declaration ->> 'type';
 begin
     -- By the type's own order and equality: 1.0 is 1, and "today" is the day of the request.
-    if declaration ? 'values' then
+    if declaration ? 'values' then -- guard: allowed values
+        -- guard: compared as their type
         execute format('select exists (select from jsonb_array_elements_text($1) as allowed (v) where allowed.v::%1$s = $2::%1$s)', type)
             into allowed using declaration -> 'values', value;
     end if;
-    if allowed and declaration ? 'min' then
+    if allowed and declaration ? 'min' then -- guard: least value
         execute format('select $2::%1$s >= $1::%1$s', type) into allowed using declaration ->> 'min', value;
     end if;
-    if allowed and declaration ? 'max' then
+    if allowed and declaration ? 'max' then -- guard: greatest value
         execute format('select $2::%1$s <= $1::%1$s', type) into allowed using declaration ->> 'max', value;
     end if;
     return allowed;
@@ -88,7 +89,7 @@ declare
 begin
     select k.name into undeclared
     from unnest(given) as g (params), jsonb_object_keys(g.params) as k (name) where not declared ? k.name limit 1;
-    if found then
+    if found then -- guard: undeclared
         raise exception using errcode = 'EB006', message = format('report "%s" has no parameter "%s"', report, left(undeclared, 100)),
             hint = case when declared = '{}' then 'It takes no parameters.'
                 else 'It takes: ' || (select string_agg(k.name, ', ') from jsonb_object_keys(declared) as k (name)) || '.' end;
@@ -133,13 +134,14 @@ begin
         begin
             type := declaration ->> 'type';
             -- The usual types without a statement of their own, where this session's settings write them as any session's would.
-            if type = 'text' then canonical := texts;
+            if type = 'text' then canonical := texts; -- guard: nothing spliced
             elsif type = 'integer' then canonical := texts::integer[]::text[];
             elsif type = 'bigint' then canonical := texts::bigint[]::text[];
             elsif type = 'numeric' then canonical := texts::numeric[]::text[];
             elsif type = 'boolean' then canonical := texts::boolean[]::text[];
             elsif type = 'uuid' then canonical := texts::uuid[]::text[];
-            elsif type = 'date' and current_setting('datestyle') like 'ISO,%' then canonical := texts::date[]::text[];
+            elsif type = 'date' and current_setting('datestyle') like 'ISO,%' then -- guard: ISO dates
+                canonical := texts::date[]::text[]; -- guard: date
             else canonical := exportbox.read_values(type, raw);
             end if;
         -- Some types (jsonpath, tsquery, regclass) complain in the words of a wrong statement.

@@ -12,7 +12,7 @@ create function exportbox.check_requester(who text, catalogued exportbox.report)
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if not exportbox.may_request(catalogued.requesters, who) then
+    if not exportbox.may_request(catalogued.requesters, who) then -- guard: requesters
         raise exception using errcode = 'EB013', message = format('role "%s" may not request report "%s"', who, catalogued.name),
             hint = 'Ask an operator to name a role of yours among the report''s requesters, or use another report.';
     end if;
@@ -31,7 +31,7 @@ begin
         raise exception using errcode = 'EB024', message = format('report "%s" is not made as %s', request.report, request.format),
             hint = format('Set format to %s.', array_to_string(catalogued.formats, ' or '));
     end if;
-    if cardinality(request.recipients) > catalogued.max_recipients then
+    if cardinality(request.recipients) > catalogued.max_recipients then -- guard: number of recipients
         raise exception using errcode = 'EB010',
             message = format('%s recipients are too many for report "%s"', cardinality(request.recipients), request.report),
             hint = case catalogued.max_recipients when 0 then 'It is not mailed: leave recipients empty and read the file from the bucket.'
@@ -39,7 +39,8 @@ begin
     end if;
     foreach address in array request.recipients loop
         domain := lower(split_part(address, '@', 2));
-        if not exists (select from unnest(catalogued.recipient_domains) as allowed (name)
+        if not exists (select from unnest(catalogued.recipient_domains) as allowed (name) -- guard: domains
+                -- guard: whole labels
                 where allowed.name = domain or (allowed.name like '*.%' and right(domain, length(allowed.name) - 1) = substr(allowed.name, 2)))
             and catalogued.recipient_domains is not null then
             raise exception using errcode = 'EB012', message = format('report "%s" is not mailed to "%s"', request.report, left(domain, 100)),
@@ -72,11 +73,12 @@ language sql stable set search_path = pg_catalog, pg_temp
 as $$
     -- What the daemon, operators and readers have of exportbox, and what the server keeps for itself, no author of a report lends himself. His own
     -- rights he has.
-    select role !~ '^(pg_|exportbox_)' and (role = exportbox.acting_role() or not exists (
+    select role !~ '^(pg_|exportbox_)' and (role = exportbox.acting_role() or not exists ( -- guard: roles of the server
         select from pg_roles as reserved
         where pg_has_role(role, reserved.oid, 'member') and (
-            reserved.rolname in ('exportbox_worker', 'exportbox_operator', 'exportbox_reader')
-            or reserved.oid = (select relowner from pg_class where pg_class.oid = 'exportbox.report'::regclass))))
+            reserved.rolname in ('exportbox_worker', 'exportbox_operator', 'exportbox_reader') -- guard: roles of exportbox
+            or reserved.oid = (select relowner from pg_class where pg_class.oid = 'exportbox.report'::regclass) -- guard: owner of the schema
+        )))
 $$;
 comment on function exportbox.may_run(text) is 'Whether reports may run as this role.';
 
@@ -100,7 +102,7 @@ begin
                 hint = 'run_as is the role whose rights the query has; requesters are roles whose members may request it.';
         end if;
     end loop;
-    if not exportbox.may_run(report.run_as) then
+    if not exportbox.may_run(report.run_as) then -- guard: run as
         raise exception using errcode = 'EB060', message = format('no report runs as "%s"', report.run_as),
             hint = 'Set run_as to a role that can read what the query needs and no more.';
     end if;
@@ -197,7 +199,7 @@ declare
 begin
     begin
         begin
-            perform set_config('role', runner, true);
+            perform set_config('role', runner, true); -- guard: role of the report
         exception when insufficient_privilege or undefined_object or invalid_parameter_value then
             raise exception using errcode = 'EB063',
                 message = format('role "%s" may not become "%s", so the query cannot be planned with its rights', session_user, runner),
@@ -206,10 +208,9 @@ begin
         end;
         perform set_config('search_path', path, true), set_config('transaction_read_only', 'on', true);
         -- Opening checks that this is one statement, that all names exist and that the role may read them. Nothing is fetched.
-        open planned no scroll for execute query;
-        close planned;
+        open planned no scroll for execute query; close planned; -- guard: alone
         -- And that it is a SELECT throughout: nothing that writes can stand in parentheses.
-        open planned no scroll for execute format(E'select from (\n%s\n) as planned', bare);
+        open planned no scroll for execute format(E'select from (\n%s\n) as planned', bare); -- guard: in parentheses
         if split_key is not null then
             perform set_config('enable_seqscan', 'off', true);
             begin
@@ -296,19 +297,19 @@ $$;
 comment on function exportbox.disable_report(text) is 'Take no new requests for a report; those already made go on. Registering it again enables it. Returns the version.';
 grant execute on function exportbox.disable_report(text) to exportbox_operator;
 
-create view exportbox.reports with (security_barrier) as
+create view exportbox.reports with (security_barrier) as -- guard: barrier of reports
 select report.name, report.version, report.version = latest.version as is_current, report.disabled_at, report.description, report.params, report.formats,
     report.max_rows, report.max_bytes, report.timeout, report.recipient_domains, report.max_recipients, report.object_life,
     case when sees.all_of_it then report.run_as end as run_as, case when sees.all_of_it then report.requesters end as requesters,
     case when sees.all_of_it then report.source end as source, case when sees.all_of_it then report.prefix end as prefix,
     case when sees.all_of_it then report.kms_key end as kms_key,
-    case when pg_has_role(current_user, 'exportbox_operator', 'usage') then report.query end as query,
+    case when pg_has_role(current_user, 'exportbox_operator', 'usage') then report.query end as query, -- guard: query
     report.created_at, case when sees.all_of_it then report.created_by end as created_by,
     case when sees.all_of_it then report.split_key end as split_key
 from exportbox.report
 cross join (select pg_has_role(current_user, 'exportbox_reader', 'usage') as all_of_it) as sees
 cross join lateral (select max(newer.version) as version from exportbox.report as newer where newer.name = report.name) as latest
-where sees.all_of_it
+where sees.all_of_it -- guard: own reports
     or report.version = latest.version and report.disabled_at is null and exportbox.may_request(report.requesters, current_user);
 comment on view exportbox.reports is 'The catalogue. Readers see every version, requesters what they may ask for now.';
 comment on column exportbox.reports.name is 'What a request writes into outbox.report.';

@@ -30,7 +30,7 @@ as $$
             '"$user", public'), '"(?:[^"]|"")+"|[^",[:space:]]+', 'g') with ordinality as found (token, position)
     ) as named
     join pg_namespace on pg_namespace.nspname = named.schema and pg_namespace.nspname !~ '^pg_temp'
-    where not has_schema_privilege('public', pg_namespace.oid, 'create')
+    where not has_schema_privilege('public', pg_namespace.oid, 'create') -- guard: closed schemas
 $$;
 comment on function exportbox.sealed_path(text) is 'The database''s search_path as a role''s sealed reports have it: the schemas that are there and that not everybody may create in.';
 
@@ -38,7 +38,9 @@ create function exportbox.assert_may_seal_for(role text) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if not exists (select from pg_roles where rolname = role and not rolsuper) then
+    if not exists (select from pg_roles where rolname = role
+        and not rolsuper -- guard: no superuser
+    ) then
         raise exception using errcode = 'EB064', message = 'the report runs as a superuser or as a role that is gone',
             hint = 'Register it with run_as set to a role that can read what it needs and no more.';
     end if;
@@ -47,7 +49,7 @@ begin
             hint = 'Register it with run_as set to a role that can read what it needs and no more.';
     end if;
     -- Reading the text runs code of the role, whose words and side effects reach the session that seals.
-    if not pg_has_role(exportbox.acting_role(), role, 'member') then
+    if not pg_has_role(exportbox.acting_role(), role, 'member') then -- guard: own roles
         raise exception using errcode = 'EB064', message = format('"%s" may not become "%s"', exportbox.acting_role(), role),
             hint = format('Have a member of it call exportbox.seal_report, or grant %I to %I.', role, exportbox.acting_role());
     end if;
@@ -94,7 +96,7 @@ begin
     if not found then
         raise exception using errcode = 'EB064', message = format('there is no report "%s"', seal_report.name), hint = 'Register it first.';
     end if;
-    perform exportbox.assert_may_seal_for(entry.run_as);
+    perform exportbox.assert_may_seal_for(entry.run_as); -- guard: may seal
     sealed := exportbox.sealed_name(seal_report.name, entry.version);
     probe := format('sealing_%s', pg_backend_pid());
     bare := regexp_replace(entry.query, '[\s;]+$', '');
@@ -112,7 +114,7 @@ begin
                 perform pg_catalog.set_config('search_path', path, true);
                 -- Three readings, none of which plans or runs the query. Alone the text is whole statements; inside parentheses it is one SELECT;
                 -- what is both cannot break out of the view, which tells names and types of its columns.
-                execute pg_catalog.format('create function exportbox.%I() returns setof record language sql as %L', probe, query);
+                execute pg_catalog.format('create function exportbox.%I() returns setof record language sql as %L', probe, query); -- guard: read alone
                 execute pg_catalog.format('create or replace function exportbox.%I() returns setof record language sql as %L', probe,
                     pg_catalog.format(E'select 1 from (\n%s\n) as q', query));
                 execute pg_catalog.format(E'create view exportbox.%I as select * from (\n%s\n) as q', probe, query);
@@ -122,9 +124,9 @@ begin
             end
             $probe$);
         execute format('grant execute on function exportbox.%I(text, text, text) to public', probe);
-        perform exportbox.give_function(format('%I(text, text, text)', probe), entry.run_as);
+        perform exportbox.give_function(format('%I(text, text, text)', probe), entry.run_as); -- guard: read as its role
         execute format('select * from exportbox.%I($1, $2, $3)', probe) into types, names using bare, path, probe;
-        raise exception using errcode = 'EB00P';
+        raise exception using errcode = 'EB00P'; -- guard: taken back
     exception
         when sqlstate 'EB00P' then null;
         when sqlstate 'EB064' then raise;
@@ -133,6 +135,7 @@ begin
             raise exception using errcode = 'EB064', message = format('report "%s" cannot be sealed: %s', seal_report.name, detail),
                 hint = 'It must be one SELECT, each column with a name of its own and a built-in type, readable in the schemas that the role sees; until then it is streamed.';
     end;
+    -- guard: built-in types
     if coalesce(cardinality(types), 0) = 0 or exists (select from unnest(types) as t (oid) where coalesce(t.oid, 16384) >= 16384) then
         -- Such a type's casts are somebody's code, and what wraps the report for a format would run it with the worker's rights.
         raise exception using errcode = 'EB064', message = format('report "%s" has no columns, or one of a type that is not built in', seal_report.name),
@@ -143,23 +146,29 @@ begin
     from unnest(types) with ordinality as t (oid, position);
     -- Alike and untouched, both of them: then there is nothing to do.
     if (select count(*) from pg_proc as p join pg_language on pg_language.oid = p.prolang
-            where p.pronamespace = 'exportbox'::regnamespace and p.pronargs = 0 and p.proowner::regrole::text = quote_ident(entry.run_as) and p.prosecdef
-                and p.proconfig = array[format('search_path=%s', path)] and p.proallargtypes = types and p.proargnames = names::text[]
-                and (p.proname, lanname, p.prosrc) in ((sealed, 'sql', bare), (sealed || '_fits', 'plpgsql', exportbox.sealed_check(sealed)))) = 2 then
+            where p.pronamespace = 'exportbox'::regnamespace and p.pronargs = 0 and p.proargnames = names::text[]
+                and p.proowner::regrole::text = quote_ident(entry.run_as) -- guard: same owner
+                and p.prosecdef -- guard: same rights
+                and p.proconfig = array[format('search_path=%s', path)] -- guard: same search path
+                and p.proallargtypes = types -- guard: same types
+                -- guard: same text
+                and (p.proname, lanname, p.prosrc) in ((sealed, 'sql', bare), (sealed || '_fits', 'plpgsql', exportbox.sealed_check(sealed)))
+        ) = 2 then
         return sealed;
     end if;
     foreach part in array array[sealed, sealed || '_fits'] loop
         execute format('drop function if exists exportbox.%I()', part);
+        -- guard: rights of its owner
         execute format('create function exportbox.%I() returns table (%s) language %s stable security definer set search_path = %s as %L', part, columns,
             case part when sealed then 'sql' else 'plpgsql' end, path, case part when sealed then bare else exportbox.sealed_check(sealed) end);
         execute format('comment on function exportbox.%I() is %L', part, format('Report %s, version %s, sealed%s.', seal_report.name, entry.version,
             case part when sealed then '' else ': fails when its columns have other types' end));
-        execute format('revoke all on function exportbox.%I() from public', part);
+        execute format('revoke all on function exportbox.%I() from public', part); -- guard: not for everybody
         execute format('grant execute on function exportbox.%I() to exportbox_worker', part);
-        perform exportbox.give_function(format('%I()', part), entry.run_as);
+        perform exportbox.give_function(format('%I()', part), entry.run_as); -- guard: owner
     end loop;
     if not could_create then
-        execute format('revoke create on schema exportbox from %I', entry.run_as);
+        execute format('revoke create on schema exportbox from %I', entry.run_as); -- guard: no right to create
     end if;
     insert into exportbox.event (kind, detail) values ('report_sealed', format('%s version %s', seal_report.name, entry.version));
     return sealed;

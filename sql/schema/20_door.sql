@@ -59,10 +59,10 @@ begin
     new.priority := coalesce(new.priority, 5);
     new.metadata := coalesce(new.metadata, '{}');
     -- Invoker's rights on purpose: this is who inserts.
-    new.requested_by := current_user;
+    new.requested_by := current_user; -- guard: who asks
     if current_setting('exportbox.requested_by', true) <> '' then
         -- The setting alone opens nothing: exportbox.request_scheduled acts with the rights of the table's owner.
-        if pg_has_role(current_user, (select relowner from pg_class where oid = tg_relid), 'usage') then
+        if pg_has_role(current_user, (select relowner from pg_class where oid = tg_relid), 'usage') then -- guard: owner of the outbox
             new.requested_by := current_setting('exportbox.requested_by');
         end if;
     end if;
@@ -73,7 +73,8 @@ $$;
 comment on function exportbox.outbox_fill() is 'Stamps who and when, and fills defaults. No checks here: a row that ON CONFLICT skips must not be refused.';
 -- Only where it would change something: the columns' defaults have mostly done it.
 create trigger outbox_fill before insert on exportbox.outbox
-    for each row when (new.requested_by is distinct from current_user or new.requested_at is distinct from now()
+    for each row when (new.requested_by is distinct from current_user -- guard: stamp
+        or new.requested_at is distinct from now()
         or current_setting('exportbox.requested_by', true) <> ''
         or num_nulls(new.id, new.params, new.recipients, new.format, new.compression, new.format_options, new.run_at, new.priority, new.metadata) > 0)
     execute function exportbox.outbox_fill();
@@ -136,8 +137,9 @@ begin
                 inputs := exportbox.read_all_params(request.report, catalogued.params, given);
             end if;
             insert into exportbox.job (export_id, kind, run_at, not_after, priority, timeout, max_attempts, report, report_version, source, params)
-            select r.id, 'export', r.run_at, r.not_after, r.priority, least(r.timeout, catalogued.timeout), r.max_attempts,
-                r.report, catalogued.version, nullif(catalogued.source, 'default'), r.unnest
+            select r.id, 'export', r.run_at, r.not_after, r.priority,
+                least(r.timeout, catalogued.timeout), -- guard: timeout of the report
+                r.max_attempts, r.report, catalogued.version, nullif(catalogued.source, 'default'), r.unnest
             from rows from (unnest(requests), unnest(inputs)) as r;
             requests := others;
         end loop;
@@ -165,7 +167,7 @@ declare
 begin
     -- The setting alone opens nothing: exportbox.erase acts with the rights of the table's owner.
     if current_setting('exportbox.erasing', true) = 'on'
-        and pg_has_role(current_user, (select relowner from pg_class where oid = tg_relid), 'usage') then
+        and pg_has_role(current_user, (select relowner from pg_class where oid = tg_relid), 'usage') then -- guard: owner of the request
         if tg_level = 'STATEMENT' then
             return null;
         elsif to_jsonb(new) - may_hold_an_address = to_jsonb(old) - may_hold_an_address

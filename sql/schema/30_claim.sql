@@ -5,7 +5,7 @@ create function exportbox.places_on_source(most integer) returns integer
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform pg_advisory_xact_lock(hashtext('exportbox'), hashtext('source'));
+    perform pg_advisory_xact_lock(hashtext('exportbox'), hashtext('source')); -- guard: lock of the cap
     -- A statement of its own: its snapshot is from after the lock, and sees what the claim before this one has taken.
     return greatest(0, most - (select count(*) from exportbox.job where job.state = 'running' and job.kind = 'export'))::integer;
 end
@@ -22,7 +22,7 @@ grant execute on function exportbox.crash_limit() to exportbox_worker;
 
 create function exportbox.is_open(job exportbox.job, closed_reports text[], closed_sources text[]) returns boolean
 language sql stable
-return not coalesce(job.report = any (closed_reports), false)
+return not coalesce(job.report = any (closed_reports), false) -- guard: paused report
     and not coalesce(coalesce(job.source, 'default') = any (closed_sources), false);
 comment on function exportbox.is_open(exportbox.job, text[], text[]) is 'Whether a job is of no report and no source that is closed; null: none is.';
 grant execute on function exportbox.is_open(exportbox.job, text[], text[]) to exportbox_worker, exportbox_operator, exportbox_reader;
@@ -71,7 +71,8 @@ begin atomic
                 union all
                 select catalogue.name
                 from (select distinct report.name from exportbox.report) as catalogue
-                where lane.kind = 'export' and lanes.time_left_ms is not null
+                where lane.kind = 'export'
+                    and lanes.time_left_ms is not null -- guard: time left
                     and exportbox.expected_time(catalogue.name) > lanes.time_left_ms * interval '1 millisecond'
             ) as closed
         ),

@@ -84,7 +84,7 @@ as $$
 declare
     told record;
 begin
-    perform exportbox.assert_may_operate(cancel.export_id);
+    perform exportbox.assert_may_operate(cancel.export_id); -- guard: may cancel
     select c.stopped, c.asked into told
     from exportbox.cancel_jobs(array(select job.id from exportbox.job where job.export_id = cancel.export_id), 'Cancelled before it started.') as c;
     if told.stopped + told.asked > 0 then
@@ -104,6 +104,7 @@ as $$
 #variable_conflict use_column
 begin
     -- In the order in which everybody locks jobs, so that no two wait for each other. What follows sees what was done to those that this waited for.
+    -- guard: locked before it is judged
     perform from exportbox.job where job.id = any (jobs) and job.state in ('dead', 'cancelled') order by job.id for update;
     return query
     with back as (
@@ -111,7 +112,9 @@ begin
             finished_at = null, cancel_requested_at = null, error_class = null, error = null, noticed_at = null
         where job.id = any (jobs) and job.state in ('dead', 'cancelled')
             -- What was stopped because a person was erased stays stopped.
+            -- guard: erased recipient
             and not exists (select from exportbox.delivery where delivery.job_id = job.id and delivery.recipient like 'erased:%')
+            -- guard: erased request
             and not exists (select from exportbox.erased_export where erased_export.export_id = job.export_id and erased_export.is_stopped)
         returning job.id, job.export_id
     ), redelivered as (
@@ -132,7 +135,7 @@ declare
     requeued integer;
 begin
     perform exportbox.assert_may_operate(requeue.export_id);
-    perform exportbox.assert_still_allowed(requeue.export_id);
+    perform exportbox.assert_still_allowed(requeue.export_id); -- guard: still allowed
     select coalesce(sum(back.requeued), 0) into requeued
     from exportbox.requeue_jobs(array(select job.id from exportbox.job where job.export_id = requeue.export_id), interval '0') as back;
     if requeued > 0 then

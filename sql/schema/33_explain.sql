@@ -110,7 +110,8 @@ begin atomic
         cross join lateral exportbox.lanes(capacity.time_left_ms) as lanes
         cross join lateral (
             select case when lanes.kind = 'export' and capacity.source_slots is not null then greatest(0, capacity.source_slots
-                - (select count(*) from exportbox.job where job.state = 'running' and job.kind = 'export'))::integer end as places
+                - (select count(*) from exportbox.job where job.state = 'running' and job.kind = 'export') -- guard: running exports
+                )::integer end as places
         ) as taken
     ),
     waiting as materialized (

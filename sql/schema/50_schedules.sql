@@ -213,7 +213,9 @@ begin
             hint = 'Set catch_up to none, latest or all, catch_up_limit to 1 to 1000, and late_after to an interval such as 1 hour.';
     end if;
     -- Nobody gets another's rights: what a requester may have, only those schedule who may become it.
-    if not exists (select from pg_roles where rolname = schedule.requester and pg_has_role(exportbox.acting_role(), pg_roles.oid, 'member')) then
+    if not exists (select from pg_roles where rolname = schedule.requester
+        and pg_has_role(exportbox.acting_role(), pg_roles.oid, 'member') -- guard: own roles
+    ) then
         raise exception using errcode = 'EB082', message = format('role "%s" may not schedule requests of "%s"', exportbox.acting_role(), schedule.requester),
             hint = 'Name a role that you are a member of as requester, or have one of its members register the schedule.';
     end if;
@@ -381,7 +383,8 @@ declare
     code text;
 begin
     select s.* into schedule from exportbox.schedule as s
-    where s.name = request_scheduled.name and s.disabled_at is null and s.next_due_at = coalesce(planned, '-infinity')
+    where s.name = request_scheduled.name and s.disabled_at is null
+        and s.next_due_at = coalesce(planned, '-infinity') -- guard: as planned
     for update skip locked;
     if not found then
         -- Another process was faster.

@@ -12,7 +12,7 @@ begin
     end if;
     perform exportbox.assert_read_committed();
     -- Either a hold is seen by an erasure, or it comes after it.
-    perform pg_advisory_xact_lock(hashtext('exportbox'), hashtext('hold'));
+    perform pg_advisory_xact_lock(hashtext('exportbox'), hashtext('hold')); -- guard: lock of an erasure
     insert into exportbox.legal_hold (export_id, address_hash, reason)
     values (place_legal_hold.export_id, exportbox.address_hash(place_legal_hold.address), place_legal_hold.reason)
     returning legal_hold.id into hold;
@@ -60,7 +60,7 @@ declare
     counts jsonb;
     entry bigint;
 begin
-    perform pg_advisory_xact_lock(hashtext('exportbox'), hashtext('hold'));
+    perform pg_advisory_xact_lock(hashtext('exportbox'), hashtext('hold')); -- guard: lock of the holds
     -- A schedule that is requesting now ends first: what it requests is seen below.
     perform from exportbox.schedule order by schedule.name for update;
     select array_agg(o.id),
@@ -84,20 +84,22 @@ begin
         or exists (select from exportbox.object where object.export_id = legal_hold.export_id and object.filename ~* wide)
         or exists (select from exportbox.delivery where delivery.export_id = legal_hold.export_id and delivery.error ~* wide)
         or exists (select from exportbox.job left join exportbox.attempt on attempt.job_id = job.id
-            where job.export_id = legal_hold.export_id and concat_ws(' ', job.error, attempt.error, attempt.error_detail) ~* wide);
-    if holds is not null then
+            where job.export_id = legal_hold.export_id
+                and concat_ws(' ', job.error, attempt.error, attempt.error_detail) ~* wide -- guard: words of a held export
+        );
+    if holds is not null then -- guard: legal hold
         raise exception using errcode = 'EB071', message = format('the address is under a legal hold: %s', holds),
             hint = 'Nothing was erased. When the hold has ended: select exportbox.lift_legal_hold(number);';
     end if;
 
     -- Whoever makes or mails one of them now ends first, or sees what is done here.
-    perform from exportbox.job where job.export_id = any (touched) order by job.id for update;
+    perform from exportbox.job where job.export_id = any (touched) order by job.id for update; -- guard: lock of the jobs
     unmade := array(select job.export_id from exportbox.job
         where job.export_id = any (unmade) and job.kind = 'export' and job.state in ('pending', 'running'));
     select c.stopped, c.asked into told from exportbox.cancel_jobs(array(
-        select job.id from exportbox.job where job.export_id = any (alone || unmade)
-        union
-        select delivery.job_id from exportbox.delivery where lower(delivery.recipient) = who), 'Cancelled: a person was erased.') as c;
+        select job.id from exportbox.job where job.export_id = any (alone || unmade) -- guard: running exports
+        union select delivery.job_id from exportbox.delivery where lower(delivery.recipient) = who -- guard: waiting mails
+        ), 'Cancelled: a person was erased.') as c;
 
     update exportbox.delivery set recipient = mark, updated_at = now() where lower(delivery.recipient) = who;
     get diagnostics mails = row_count;
@@ -131,14 +133,14 @@ begin
         format_options = regexp_replace(format_options::text, narrow, mark, 'gi')::jsonb,
         metadata = regexp_replace(metadata::text, narrow, mark, 'gi')::jsonb,
         subject = regexp_replace(subject, narrow, mark, 'gi'),
-        message = regexp_replace(message, narrow, mark, 'gi'),
+        message = regexp_replace(message, narrow, mark, 'gi'), -- guard: message
         filename = regexp_replace(filename, wide, mark, 'gi'),
         -- Whole, so that two keys cannot become one.
         idempotency_key = case when idempotency_key ~* wide then 'erased:' || exportbox.address_hash(idempotency_key) else idempotency_key end
     where outbox.id = any (touched);
     update exportbox.job set params = regexp_replace(job.params::text, narrow, mark, 'gi')::jsonb
     where job.export_id = any (touched) and job.params::text ~* narrow;
-    update exportbox.event set detail = regexp_replace(detail, wide, mark, 'gi') where event.detail ~* wide;
+    update exportbox.event set detail = regexp_replace(detail, wide, mark, 'gi') where event.detail ~* wide; -- guard: history
     perform set_config('exportbox.erasing', 'off', true);
 
     -- Our own sentences hold no addresses; the other side's words may, also in exports that have nothing to do with this one.
@@ -151,13 +153,14 @@ begin
     update exportbox.object set filename = regexp_replace(filename, wide, mark, 'gi') where object.filename ~* wide;
 
     -- Files that were made for this address alone: out of sight at once, and removed by the next sweep of any worker.
-    delete from exportbox.object where object.export_id = any (alone);
+    delete from exportbox.object where object.export_id = any (alone); -- guard: file in sight
     get diagnostics stored = row_count;
-    update exportbox.attempt set error_detail = null,
-        outcome = case attempt.outcome when 'completed' then 'erased' else attempt.outcome end,
+    update exportbox.attempt set
+        error_detail = null, -- guard: raw words
+        outcome = case attempt.outcome when 'completed' then 'erased' else attempt.outcome end, -- guard: file in the bucket
         sweep_after = case attempt.outcome when 'completed' then '-infinity' else attempt.sweep_after end,
         -- The sweep needs the place, not the file's name.
-        object_key = regexp_replace(attempt.object_key, '[^/]*$', 'erased')
+        object_key = regexp_replace(attempt.object_key, '[^/]*$', 'erased') -- guard: name in the key
     from exportbox.job
     where job.id = attempt.job_id and job.export_id = any (alone) and job.kind = 'export' and attempt.outcome is not null;
 
@@ -184,7 +187,7 @@ declare
 begin
     -- No message repeats the address: it would be in the server's log.
     if coalesce(erase.address, '') !~ '^\s*[^@\s]+@[^@\s]+\s*$' then
-        raise exception using errcode = 'EB011', message = 'this is not an e-mail address', hint = 'Give one plain address.';
+        raise exception using errcode = 'EB011', message = 'this is not an e-mail address', hint = 'Give one plain address.'; -- guard: no address
     end if;
     if erase.reason ~ '@' then
         raise exception using errcode = 'EB072', message = 'the reason must not hold an address', hint = 'Name a ticket or a case.';
@@ -192,7 +195,7 @@ begin
     perform exportbox.assert_read_committed();
     begin
         said := exportbox.erase_now(lower(btrim(erase.address)), erase.reason);
-        if erase.dry_run then
+        if erase.dry_run then -- guard: dry run
             -- Not EB000: three zeros would mean the whole class.
             raise exception using errcode = 'EB099', message = 'dry run';
         end if;
@@ -211,11 +214,11 @@ from exportbox.event
 where event.kind in ('report_registered', 'report_disabled', 'report_sealed', 'cancel_requested', 'cancelled', 'cancelled_where', 'requeued', 'requeued_where', 'relinked', 'held', 'released',
         'paused', 'resumed', 'priority_set', 'erased', 'legal_hold_placed', 'legal_hold_lifted', 'pruned',
         'schedule_registered', 'schedule_disabled', 'schedule_enabled', 'schedule_dropped')
-    and pg_has_role(current_user, 'exportbox_reader', 'usage')
+    and pg_has_role(current_user, 'exportbox_reader', 'usage') -- guard: readers of events
 union all
 select outbox.requested_at, 'requested', outbox.requested_by, null, outbox.id, outbox.report, null
 from exportbox.outbox
-where pg_has_role(current_user, 'exportbox_reader', 'usage');
+where pg_has_role(current_user, 'exportbox_reader', 'usage'); -- guard: readers of requests
 comment on view exportbox.audit is 'Who registered, changed, scheduled, requested, cancelled, requeued, paused, held, erased and deleted what, and when. No addresses, no queries, no values.';
 comment on column exportbox.audit.at is 'When.';
 comment on column exportbox.audit.what is 'requested, or a kind of event.';

@@ -47,9 +47,14 @@ as $$
             and not exists (
                 select from exportbox.job as other
                 left join age as wanted on wanted.state = other.state
-                where other.export_id = job.export_id and (other.finished_at <= wanted.since) is not true offset 0)
+                where other.export_id = job.export_id
+                    and (other.finished_at <= wanted.since) is not true -- guard: other jobs
+                offset 0)
             -- A link was promised.
-            and not exists (select from exportbox.delivery where delivery.export_id = job.export_id and delivery.link_expires_at > now() offset 0)
+            and not exists (
+                select from exportbox.delivery where delivery.export_id = job.export_id
+                    and delivery.link_expires_at > now() -- guard: promised link
+                offset 0)
             -- What a losing attempt stored is not swept for the last time.
             and not exists (
                 select from exportbox.job as tried join exportbox.attempt on attempt.job_id = tried.id
@@ -120,7 +125,7 @@ begin
     if dry_run or cardinality(old) = 0 then
         return counts;
     end if;
-    if delete_objects then
+    if delete_objects then -- guard: files
         insert into exportbox.leftover (bucket, key, export_id)
         select object.bucket, object.key, object.export_id from exportbox.object where object.export_id = any (old)
         on conflict do nothing;

@@ -4,7 +4,7 @@
 -- to see twenty rows, a view brings its rows newest first by itself, and what hangs on a row is looked up row by row: "offset 0" keeps the planner
 -- from joining whole tables instead. Whose row it is, is looked up for requesters only.
 
-create view exportbox.exports with (security_barrier) as
+create view exportbox.exports with (security_barrier) as -- guard: barrier of exports
 select
     export.id,
     export.state,
@@ -108,7 +108,7 @@ comment on column exportbox.exports.bytes_per_second is 'While it runs: stored b
 comment on column exportbox.exports.expected_end_at is 'While it runs: when the expected rows are reached at this rate; null: not known, or more rows came than expected.';
 grant select on exportbox.exports to exportbox_requester, exportbox_operator, exportbox_reader;
 
-create view exportbox.jobs with (security_barrier) as
+create view exportbox.jobs with (security_barrier) as -- guard: barrier of jobs
 select job.id, job.export_id, job.kind, job.state, job.run_at, job.priority, job.attempt, job.max_attempts, job.crashes,
     job.worker, job.lease_expires_at, job.deadline_at, job.cancel_requested_at, job.started_at, job.finished_at,
     job.error_class, job.error
@@ -136,10 +136,10 @@ comment on column exportbox.jobs.error_class is 'Class of the last error.';
 comment on column exportbox.jobs.error is 'The last error in words.';
 grant select on exportbox.jobs to exportbox_requester, exportbox_operator, exportbox_reader;
 
-create view exportbox.attempts with (security_barrier) as
+create view exportbox.attempts with (security_barrier) as -- guard: barrier of attempts
 select attempt.job_id, job.export_id, job.kind, attempt.number, attempt.worker, attempt.exporter, attempt.started_at, attempt.finished_at,
     attempt.outcome, attempt.rows, attempt.bytes, attempt.backend_pid, attempt.error_class, attempt.error,
-    case when pg_has_role(current_user, 'exportbox_operator', 'usage') then attempt.error_detail end as error_detail,
+    case when pg_has_role(current_user, 'exportbox_operator', 'usage') then attempt.error_detail end as error_detail, -- guard: raw words
     attempt.expected_rows, attempt.progress_at, coalesce(attempt.finished_at, now()) - attempt.started_at as duration,
     round(attempt.rows / nullif(elapsed.seconds, 0))::bigint as rows_per_second,
     round(attempt.bytes / nullif(elapsed.seconds, 0))::bigint as bytes_per_second, job.state as job_state
@@ -174,10 +174,10 @@ comment on column exportbox.attempts.bytes_per_second is 'The same of the stored
 comment on column exportbox.attempts.job_state is 'The state of its job now: with running, the attempt that is not finished is the one under way.';
 grant select on exportbox.attempts to exportbox_requester, exportbox_operator, exportbox_reader;
 
-create view exportbox.deliveries with (security_barrier) as
+create view exportbox.deliveries with (security_barrier) as -- guard: barrier of deliveries
 select delivery.id, delivery.export_id, delivery.job_id,
     case when pg_has_role(current_user, 'exportbox_operator', 'usage') or request.requested_by = current_user
-        then delivery.recipient else exportbox.mask(delivery.recipient) end as recipient,
+        then delivery.recipient else exportbox.mask(delivery.recipient) end as recipient, -- guard: masked recipient
     delivery.status, delivery.provider, delivery.message_id, job.leases as attempts, delivery.link_expires_at, delivery.link_cut_by,
     delivery.error_class, delivery.error, delivery.updated_at, job.state as job_state
 from exportbox.delivery
@@ -203,12 +203,12 @@ comment on column exportbox.deliveries.updated_at is 'Last change of status.';
 comment on column exportbox.deliveries.job_state is 'The state of its job: pending, running, completed, dead or cancelled. Finds what is not over with beside any history.';
 grant select on exportbox.deliveries to exportbox_requester, exportbox_operator, exportbox_reader;
 
-create view exportbox.objects with (security_barrier) as
+create view exportbox.objects with (security_barrier) as -- guard: barrier of objects
 select object.export_id, object.part, object.bucket, object.key, object.bytes, object.rows, object.checksum, object.content_type,
     object.filename, object.as_of, object.created_at
 from exportbox.object
 where pg_has_role(current_user, 'exportbox_reader', 'usage')
-    or (select outbox.requested_by from exportbox.outbox where outbox.id = object.export_id) = current_user;
+    or (select outbox.requested_by from exportbox.outbox where outbox.id = object.export_id) = current_user; -- guard: own objects
 comment on view exportbox.objects is 'The manifest: one row per stored file of a finished export.';
 comment on column exportbox.objects.export_id is 'The export whose result this is.';
 comment on column exportbox.objects.part is 'From 1; the file is the parts in this order, end to end.';
@@ -223,11 +223,11 @@ comment on column exportbox.objects.as_of is 'The instant whose data this is.';
 comment on column exportbox.objects.created_at is 'When it was stored.';
 grant select on exportbox.objects to exportbox_requester, exportbox_operator, exportbox_reader;
 
-create view exportbox.events with (security_barrier) as
+create view exportbox.events with (security_barrier) as -- guard: barrier of events
 select event.id, event.at, event.export_id, event.job_id, event.kind, event.actor, event.detail
 from exportbox.event
 where pg_has_role(current_user, 'exportbox_reader', 'usage')
-    or (select outbox.requested_by from exportbox.outbox where outbox.id = event.export_id) = current_user
+    or (select outbox.requested_by from exportbox.outbox where outbox.id = event.export_id) = current_user -- guard: own events
 order by event.id desc;
 comment on view exportbox.events is 'The history of what was out of the ordinary.';
 comment on column exportbox.events.id is 'Order of writing.';

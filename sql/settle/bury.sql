@@ -11,14 +11,15 @@ settled as (
     update exportbox.job
     set state = 'dead', finished_at = now(), cancel_requested_at = null, error_class = $3::text, error = $4::text,
         lease_token = null, lease_expires_at = null, deadline_at = null, worker = null
-    where job.id = $1::bigint and job.lease_token = $2::uuid
+    where job.id = $1::bigint
+        and job.lease_token = $2::uuid -- guard: lease token
     returning job.id, job.export_id
 ),
 closed as (
     update exportbox.attempt
     set finished_at = now(), outcome = 'buried', error_class = $3::text, error = $4::text,
         -- What this attempt still knew of somebody who has been erased meanwhile is not written down again.
-        error_detail = case when not exportbox.is_erased(settled.export_id) then $5::text end
+        error_detail = case when not exportbox.is_erased(settled.export_id) then $5::text end -- guard: erased
     from settled
     where attempt.lease_token = $2::uuid
 ),

@@ -17,7 +17,8 @@ settled as (
     set state = 'completed', finished_at = now(), cancel_requested_at = null,
         lease_token = null, lease_expires_at = null, deadline_at = null, worker = null
     from sent
-    where job.id = sent.job_id and job.lease_token = sent.lease_token
+    where job.id = sent.job_id
+        and job.lease_token = sent.lease_token -- guard: lease token
     returning job.id, job.export_id, job.state,
         sent.lease_token, sent.provider, sent.message_id, sent.link_expires_at, sent.link_cut_by
 ),

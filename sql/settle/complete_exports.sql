@@ -26,12 +26,15 @@ part as materialized (
 ),
 settled as (
     update exportbox.job
-    set state = case when job.cancel_requested_at is null then 'completed' else 'cancelled' end, finished_at = now(),
+    set
+        state = case when job.cancel_requested_at is null then 'completed' else 'cancelled' end, -- guard: cancel
+        finished_at = now(),
         error_class = case when job.cancel_requested_at is null then job.error_class else 'cancelled' end,
         error = case when job.cancel_requested_at is null then job.error else 'Cancelled while it ran.' end,
         lease_token = null, lease_expires_at = null, deadline_at = null, worker = null
     from done
-    where job.id = done.job_id and job.lease_token = done.lease_token
+    where job.id = done.job_id
+        and job.lease_token = done.lease_token -- guard: lease token
     returning job.id, job.export_id, job.report, job.priority, job.state,
         done.lease_token, done.bucket, done.rows, done.content_type, done.filename, done.as_of
 ),
@@ -54,6 +57,7 @@ stored as (
 recipient as materialized (
     select nextval(pg_get_serial_sequence('exportbox.job', 'id')) as job_id, settled.export_id, settled.report, settled.priority, named.address
     -- As they are now, not as they were when this statement began: it may have waited for somebody who was erasing one.
+    -- guard: recipients now
     from exportbox.recipients_now((select array_agg(settled.export_id) from settled where settled.state = 'completed')) as wanted
     join settled on settled.export_id = wanted.export_id
     cross join lateral (

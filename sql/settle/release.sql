@@ -16,7 +16,8 @@ settled as (
         error_class = case when job.cancel_requested_at is not null then 'cancelled' else coalesce($4::text, job.error_class) end,
         error = case when job.cancel_requested_at is not null then 'Cancelled while it ran.' else coalesce($5::text, job.error) end,
         lease_token = null, lease_expires_at = null, deadline_at = null, worker = null
-    where job.id = $1::bigint and job.lease_token = $2::uuid
+    where job.id = $1::bigint
+        and job.lease_token = $2::uuid -- guard: lease token
     returning job.id, job.export_id, job.state
 ),
 closed as (
@@ -24,7 +25,7 @@ closed as (
     set finished_at = now(), outcome = case settled.state when 'pending' then 'released' else 'cancelled' end,
         error_class = $4::text, error = $5::text,
         -- What this attempt still knew of somebody who has been erased meanwhile is not written down again.
-        error_detail = case when not exportbox.is_erased(settled.export_id) then $6::text end
+        error_detail = case when not exportbox.is_erased(settled.export_id) then $6::text end -- guard: erased
     from settled
     where attempt.lease_token = $2::uuid
 ),

@@ -17,7 +17,8 @@ settled as (
         finished_at = case when job.cancel_requested_at is not null or job.attempt >= $4::smallint then now() end,
         error_class = $5::text, error = $6::text,
         lease_token = null, lease_expires_at = null, deadline_at = null, worker = null
-    where job.id = $1::bigint and job.lease_token = $2::uuid
+    where job.id = $1::bigint
+        and job.lease_token = $2::uuid -- guard: lease token
     returning job.id, job.export_id, job.state
 ),
 closed as (
@@ -25,7 +26,7 @@ closed as (
     set finished_at = now(), outcome = case settled.state when 'pending' then 'retried' when 'dead' then 'buried' else 'cancelled' end,
         error_class = $5::text, error = $6::text,
         -- What this attempt still knew of somebody who has been erased meanwhile is not written down again.
-        error_detail = case when not exportbox.is_erased(settled.export_id) then $7::text end
+        error_detail = case when not exportbox.is_erased(settled.export_id) then $7::text end -- guard: erased
     from settled
     where attempt.lease_token = $2::uuid
 ),

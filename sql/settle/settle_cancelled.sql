@@ -8,7 +8,8 @@ settled as (
     update exportbox.job
     set state = 'cancelled', finished_at = now(), error_class = 'cancelled', error = 'Cancelled while it ran.',
         lease_token = null, lease_expires_at = null, deadline_at = null, worker = null
-    where job.id = $1::bigint and job.lease_token = $2::uuid
+    where job.id = $1::bigint
+        and job.lease_token = $2::uuid -- guard: lease token
     returning job.id, job.export_id
 ),
 closed as (

@@ -1,3 +1,5 @@
 -- name: begin_export
 -- One snapshot for the whole file, and no writing. Always ended by a rollback: some functions write even in read-only transactions.
-begin transaction isolation level repeatable read read only
+begin transaction
+    read only -- guard: read only
+    isolation level repeatable read

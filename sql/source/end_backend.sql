@@ -8,4 +8,5 @@ select case when pg_stat_activity.backend_start is not null and pg_stat_activity
 from pg_catalog.pg_stat_activity
 where pg_stat_activity.pid = $1::int
     -- Without track_activities nobody can see whose it is either.
+    -- guard: transaction start
     and (pg_stat_activity.backend_start is null or pg_stat_activity.state = 'disabled' or pg_stat_activity.xact_start = $2::timestamptz)

@@ -9,7 +9,7 @@ select
     pg_backend_pid() as backend_pid,
     now() as xact_start,
     coalesce(case when pg_is_in_recovery() then pg_last_xact_replay_timestamp() end, now()) as as_of,
-    set_config('statement_timeout', $2::text, true),
+    set_config('statement_timeout', $2::text, true), -- guard: time limit
     set_config('lock_timeout', least($2::bigint, 60000)::text, true),
     set_config('idle_in_transaction_session_timeout', '0', true),
     -- A worker that is killed cannot cancel its query: the server looks for it every few seconds instead (from PostgreSQL 14 on).
@@ -22,4 +22,4 @@ select
         where param.value is not null),
     set_config('exportbox.empty_params', array_to_string(array(
         select param.name from unnest($3::text[], $4::text[]) as param (name, value) where param.value = ''), ','), true),
-    set_config('role', $1::text, true)
+    set_config('role', $1::text, true) -- guard: role

@@ -14,9 +14,9 @@ where ours.nspname = 'exportbox'
     and sealed.proname = $1::text
     and sealed.pronargs = 0
     and sealed.prolang = (select pg_language.oid from pg_catalog.pg_language where pg_language.lanname = 'sql')
-    and sealed.prosecdef
-    and owner.rolname = $2::text
-    and sealed.prosrc = $3::text
+    and sealed.prosecdef -- guard: rights of its owner
+    and owner.rolname = $2::text -- guard: owner
+    and sealed.prosrc = $3::text -- guard: text
     and fits.proname = $1::text || '_fits'
     and fits.pronargs = 0
     and fits.prolang = (select pg_language.oid from pg_catalog.pg_language where pg_language.lanname = 'plpgsql')
@@ -35,4 +35,5 @@ where ours.nspname = 'exportbox'
             and exporter.proname = 'query_export_to_s3'
             and (exporter.proargtypes[0], exporter.proargtypes[1], exporter.proargtypes[2]) = ('text'::regtype, 'text'::regtype, 'text'::regtype)
             and has_schema_privilege(session_user, theirs.oid, 'usage')
-            and has_function_privilege(session_user, exporter.oid, 'execute'))
+            and has_function_privilege(session_user, exporter.oid, 'execute') -- guard: may call
+    )

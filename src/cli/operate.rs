@@ -172,6 +172,7 @@ fn print_dead(letter: &Value) {
 /// An argument, or what stands on the standard input.
 fn address_from(argument: &str) -> anyhow::Result<String> {
     let mut address = argument.to_string();
+    // guard: standard input
     if argument == "-" {
         address.clear();
         std::io::stdin().read_line(&mut address).context("read the address")?;

@@ -170,6 +170,7 @@ async fn copy(export: &Export<'_>, query: &str, body: &mut Body) -> Result<(i64,
     let mut lines = 0;
     while let Some(line) = source.next().await? {
         lines += 1;
+        // guard: number of rows
         job.terms.allow(lines - header, 0)?;
         attempt.progress.set_rows(lines - header);
         body.write(line).await?;

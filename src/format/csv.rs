@@ -29,6 +29,7 @@ fn guarded(query: &str, columns: &[Column]) -> String {
         .iter()
         .zip(&names)
         .map(|(column, name)| {
+            // guard: guarded headings
             let heading = quote_identifier(&guarded_heading(&column.name));
             let cell = if !needs_guard(column) {
                 name.clone()

@@ -61,6 +61,7 @@ impl FileFormat {
             options.header.get_or_insert(true);
         }
         if format.options.contains(&"formula_guard") {
+            // guard: guarded cells
             options.formula_guard.get_or_insert(job.recipients > 0);
         }
         Ok(FileFormat { format, compression, options })

@@ -48,6 +48,7 @@ pub struct LeaseClock {
 impl LeaseClock {
     /// A lease that was asked for at `asked`, and is held for two thirds of its length without a beat.
     pub fn new(asked: Instant, lease: Duration) -> LeaseClock {
+        // guard: earlier than the lease
         LeaseClock { extended_at: Mutex::new(asked), holds_for: lease * 2 / 3 }
     }
 
@@ -89,6 +90,7 @@ impl Attempt {
 
     /// Whether what it made may still be published.
     pub fn may_publish(&self) -> bool {
+        // guard: own clock
         self.stop.reason().is_none() && self.clock.is_held()
     }
 }

@@ -186,6 +186,7 @@ impl Failure {
     #[must_use]
     pub fn with_detail(mut self, detail: impl fmt::Display) -> Failure {
         // A text column takes no NUL.
+        // guard: hushed
         let detail: String = hushed(&detail.to_string()).replace('\0', "\u{fffd}").chars().take(4000).collect();
         // What the other side says in brackets is not taken for its code.
         self.detail = Some(if detail.starts_with('[') { format!(" {detail}") } else { detail });

@@ -14,6 +14,7 @@ const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conout$"];
 /// 4. what is longer than 200 bytes loses characters before its last two endings;
 /// 5. nothing left: `export`.
 pub fn safe_filename(wish: &str) -> String {
+    // guard: plain name
     let plain: String = wish.chars().map(|c| if is_unsafe(c) { '_' } else { c }).collect();
     let mut name = plain.trim_start().trim_end_matches(|c: char| c == '.' || c.is_whitespace()).to_string();
     if name.is_empty() {

@@ -22,6 +22,7 @@ impl ObjectKey {
         if plain.chars().all(|c| c == '.') {
             plain = "export".into();
         }
+        // guard: lease token
         ObjectKey { prefix: format!("{prefix}{separator}{export_id}/{token}/"), filename: plain }
     }
 

@@ -95,6 +95,7 @@ pub(super) static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     syntax.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
     templates.set_syntax(syntax.build().expect("the usual delimiters are usable"));
     // A misspelt name is a fault of ours, not an empty string in a customer's mail.
+    // guard: escaping stays on
     templates.set_undefined_behavior(UndefinedBehavior::Strict);
     // What is escaped follows from the ending of the name: HTML is, text is not.
     templates.add_template("mail.txt", include_str!("mail.txt")).expect("the template is part of the program");

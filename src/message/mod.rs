@@ -46,9 +46,11 @@ impl Messenger {
         }
         step!("delivery.prepared");
         // From here on a crash leaves a mail that may have been sent, and the row says so.
+        // guard: stamp
         if let Err(failure) = attempt.notes.sending().await {
             return failure.into();
         }
+        // guard: own clock
         if !attempt.clock.is_held() {
             // The stamp took so long that the lease may be gone, and with it the right to send: whoever reaps it decides.
             return StopReason::LeaseLost.into();

@@ -70,6 +70,7 @@ impl Cursors {
     /// What was paused for this look. Where a pause is gone, what it kept back may lie before the cursors: the next look begins at the start,
     /// unless this one did.
     pub(super) fn set_pauses(&mut self, pauses: Vec<i64>, is_full_scan: bool) {
+        // guard: ended pause
         if !is_full_scan && self.pauses.iter().any(|known| !pauses.contains(known)) {
             self.request_full_scan();
         }

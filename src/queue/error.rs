@@ -90,6 +90,7 @@ impl From<tokio_postgres::Error> for QueueError {
 fn said(db: &tokio_postgres::error::DbError) -> String {
     const NAMES_ONLY: [&str; 11] = ["08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "55", "57"];
     let code = db.code().code();
+    // guard: names only
     if NAMES_ONLY.iter().any(|class| code.starts_with(class)) {
         return format!("{}, SQLSTATE {code}", db.message());
     }

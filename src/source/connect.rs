@@ -83,6 +83,7 @@ impl Source {
     /// The source as the queries of this role see it: a query can take any role that its connection's login may take, so a role that others may
     /// send queries as deserves a login that may take no other.
     pub(super) fn of_role(&self, role: &str) -> Source {
+        // guard: source of a role
         let database = self.for_roles.get(role).unwrap_or(&self.database).clone();
         Source { database, ..self.clone() }
     }

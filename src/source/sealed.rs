@@ -41,6 +41,7 @@ impl Session {
         let failed = |error: tokio_postgres::Error| classify::failure(&error, Phase::Query);
         self.client.batch_execute("savepoint sealed").await.map_err(failed)?;
         match self.client.batch_execute(&sealed_fits(name)).await {
+            // guard: other columns
             Err(error) if error.code() == Some(&SqlState::DATATYPE_MISMATCH) => {
                 self.client.batch_execute("rollback to savepoint sealed").await.map_err(failed)?;
                 Ok(false)

@@ -104,6 +104,7 @@ impl Session {
         let params = sql::typed(sql::OPEN_EXPORT, &[&job.run_as, &timeout_ms, &names, &values, &name]);
         // Sent together, in this order.
         let begin = match snapshot {
+            // guard: one snapshot
             Some(snapshot) => format!("{};\n{}", sql::BEGIN_EXPORT, snapshot.take_over()),
             None => sql::BEGIN_EXPORT.to_string(),
         };
@@ -168,6 +169,7 @@ impl Session {
             return;
         }
         // Closing rolls back; the server does it even if this message is lost.
+        // guard: no commit
         drop(self.client);
         if let Some(serving) = serving {
             let _ = tokio::time::timeout(Duration::from_secs(5), serving).await;

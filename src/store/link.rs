@@ -87,7 +87,9 @@ impl Store {
             .link_client
             .get_object()
             .bucket(self.bucket())
+            // guard: key
             .key(key)
+            // guard: name
             .response_content_disposition(content_disposition(filename))
             .response_content_type(content_type)
             .customize()

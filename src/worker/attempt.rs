@@ -74,6 +74,7 @@ async fn handle(queue: &Queue, handler: &dyn Handler, lease: &Lease, attempt: &A
     let (stop, deadline) = (attempt.stop.clone(), attempt.deadline);
     let timer = tokio::spawn(async move {
         tokio::time::sleep_until(deadline.into()).await;
+        // guard: deadline
         stop.ask(StopReason::Deadline);
     });
     let _timer = tokio_util::task::AbortOnDropHandle::new(timer);

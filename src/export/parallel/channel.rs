@@ -61,6 +61,7 @@ impl Channels {
                     passed?;
                     is_passed = true;
                 }
+                // guard: every slice
                 Some(ended) = self.workers.join_next() => rows += ended.map_err(|error| broken(&error))??,
             }
         }
@@ -126,6 +127,7 @@ impl Worker {
 
     /// Rows count over all slices.
     fn tell(&self, rows: i64) -> Result<(), Failure> {
+        // guard: rows of the file
         self.work.terms.allow(self.work.progress.add_rows(rows), 0)
     }
 }

@@ -87,6 +87,7 @@ pub(super) async fn plan(
     if matches!(key, SplitKey::Column { .. }) {
         let middle = narrow(&histogram);
         let slice = session.plan_between(&key.query_of(query, &middle), middle.bounds()).await;
+        // guard: cheap slices
         if !is_cheap(&whole, &slice.ok_or("a slice cannot be planned")?) {
             return Err("no index finds a slice of it, or its query has to be run as a whole");
         }

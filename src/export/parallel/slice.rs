@@ -98,6 +98,7 @@ impl SplitKey {
 
     fn condition(&self, key: &str, slice: &Slice) -> String {
         let of_type = self.scale().type_name();
+        // guard: from its bound
         let bounds: Vec<String> = [(&slice.from, ">=", FROM), (&slice.to, "<", TO)]
             .iter()
             .filter(|(bound, ..)| bound.is_some())

@@ -4,6 +4,7 @@
 //! `<!-- end -->`, and `make docs` (this suite with `UPDATE_DOCS=1`) writes it. To add such a block, put the two markers into the document and a
 //! line into [`BLOCKS`]; where it needs a database, call [`assert_block`] in a test of this room and name the block in [`BUILT_BY_TESTS`].
 
+mod guarantees;
 mod pages;
 mod reference;
 mod statements;
@@ -34,11 +35,12 @@ const BLOCKS: &[Block] = &[
     Block { file: "docs/commands.md", name: "commands", text: reference::commands },
     Block { file: "docs/monitoring.md", name: "metrics", text: papers::metrics },
     Block { file: "docs/monitoring/log-lines.md", name: "log lines", text: papers::log_lines },
+    Block { file: "docs/guarantees/crashes.md", name: "failpoints", text: guarantees::points },
     Block { file: "sql/README.md", name: "schema", text: statements::schema },
 ];
 
 /// Blocks that a test of this room makes, one for each of what it finds: the beginnings of their names.
-const BUILT_BY_TESTS: [&str; 2] = ["view ", "statements of "];
+const BUILT_BY_TESTS: [&str; 3] = ["view ", "statements of ", "guards of "];
 
 const BEGIN: &str = "<!-- generated: ";
 const END: &str = "<!-- end -->";

@@ -7,14 +7,11 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::{Mutation, all, read};
+use super::{Mutation, all};
+use crate::harness::files::{root, text};
 
 /// A mutation that makes its test hang is noticed, too.
 const PATIENCE: Duration = Duration::from_secs(180);
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 /// Why one test of a compiled suite is red. `None`: it is green.
 async fn red(suite: &Path, test: &str) -> Option<String> {
@@ -46,8 +43,8 @@ impl Suite {
 
     /// A copy in which one statement is another. It stands there once for each part of the program that uses it.
     fn with(&self, mutation: &Mutation) -> PathBuf {
-        let text = read(mutation.file);
-        let mutated = mutation.mutated(&text);
+        let text = text(mutation.file);
+        let mutated = mutation.mutated(&text).unwrap();
         let mut bytes = self.bytes.clone();
         let places: Vec<usize> = self.plain.match_indices(&plain(text.as_bytes())).map(|(place, _)| place).collect();
         assert!(!places.is_empty(), "{} is not in the compiled suite as it is on disk: build it again", mutation.file);
@@ -99,7 +96,7 @@ fn copy(from: &Path, to: &Path, but: (&Path, &str)) {
 /// Compile a copy of the sources with the mutation in it, and give its suite. `None`: it does not even compile.
 async fn compiled(mutation: &Mutation) -> Option<PathBuf> {
     let tree = root().join("target/mutations/tree");
-    copy(root(), &tree, (&root().join(mutation.file), &mutation.mutated(&read(mutation.file))));
+    copy(&root(), &tree, (&root().join(mutation.file), &mutation.mutated(&text(mutation.file)).unwrap()));
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let mut command = Command::new(cargo);
     // The same target directory: what is not ours is compiled already.
