@@ -6,13 +6,14 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 
+use crate::admin::Retention;
 use crate::database::DatabaseUrl;
 use crate::export::{ExporterSetting, SplitOptions};
 use crate::mail::{Sender, Transport};
-use crate::queue::{Policy, Retention, Uploads};
+use crate::queue::Policy;
 use crate::secret::Secret;
 use crate::source::DEFAULT_SOURCE;
-use crate::worker::{NoticeOptions, WorkOptions};
+use crate::worker::{AbandonedUploads, NoticeOptions, WorkOptions};
 
 /// From so many slots on, of exports or of mails, bookkeeping has a second connection.
 const MANY_SLOTS: usize = 16;
@@ -165,7 +166,6 @@ impl RetentionArgs {
             dead: self.keep_dead.0,
             cancelled: self.keep_cancelled.0,
             leave_objects: self.delete_objects == "lifecycle",
-            uploads: None,
         }
     }
 }
@@ -386,10 +386,6 @@ impl Settings {
                 delivery_attempts: args.mail_attempts,
                 hold_unknown: args.unknown == "hold",
                 source_slots: args.source_slots,
-                retention: Retention {
-                    uploads: args.keep_uploads.0.map(|age| Uploads { prefix: args.prefix.clone(), age }),
-                    ..args.retention.rules()
-                },
                 connections: if args.slots.max(args.mail_slots) < MANY_SLOTS { 1 } else { 2 },
                 ..Policy::default()
             },
@@ -399,6 +395,8 @@ impl Settings {
                 poll: args.poll,
                 heartbeat: args.heartbeat,
                 grace: args.grace,
+                retention: args.retention.rules(),
+                abandoned_uploads: args.keep_uploads.0.map(|age| AbandonedUploads { prefix: args.prefix.clone(), age }),
                 notices: NoticeOptions::new(args.failure_notice == "recipients", args.failure_window, operators, args.digest_every),
             },
         })

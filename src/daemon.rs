@@ -9,14 +9,15 @@ use aws_smithy_http_client::tls;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::admin::{Admin, DrainCounts, Remaining};
 use crate::config::{Settings, SourceSettings};
-use crate::database::{ConnectionLimits, DatabaseUrl};
+use crate::database::{ConnectionLimits, DatabaseError, DatabaseUrl, Pool};
 use crate::doctor::{self, Doctor};
 use crate::export::{ExportOptions, Exporter};
 use crate::http::{self, CannotListen, Http};
 use crate::mail::{Mailer, Transport};
 use crate::message::Messenger;
-use crate::queue::{DrainCounts, FreeSlots, Queue, QueueError, Remaining};
+use crate::queue::{FreeSlots, Queue};
 use crate::source::{DEFAULT_SOURCE, Source, Sources};
 use crate::store::{Store, StoreOptions};
 use crate::worker::{Budget, Handler, Tally, Worker};
@@ -25,6 +26,7 @@ use crate::worker::{Budget, Handler, Tally, Worker};
 pub struct Daemon {
     settings: Settings,
     queue: Queue,
+    admin: Admin,
     source: Source,
     aws: Aws,
     /// Over SMTP and into directories; over SES it needs what `aws` says.
@@ -59,12 +61,13 @@ impl Daemon {
     }
 
     async fn start_over(settings: Settings, aws: Aws) -> anyhow::Result<Daemon> {
-        let queue = Queue::new(&settings.database, process_name(), settings.policy.clone());
-        let limits = queue.arrive().await?;
+        let pool = pool(&settings);
+        let (queue, admin) = (Queue::new(pool.clone(), settings.policy.clone()), Admin::new(pool));
+        let limits = admin.arrive().await?;
         let source = Source::new(settings.source.clone()).with_logins(&settings.source_for);
         check_connections(&settings, limits, &source).await?;
         let mailer = mailer_without_aws(&settings)?;
-        Ok(Daemon { settings, queue, source, aws, mailer, handler: None })
+        Ok(Daemon { settings, queue, admin, source, aws, mailer, handler: None })
     }
 
     /// The same with a handler of the caller's own, in place of exports and mails.
@@ -72,9 +75,14 @@ impl Daemon {
         Daemon { handler: Some(handler), ..self }
     }
 
-    /// The job tables.
-    pub fn queue(&self) -> &Queue {
-        &self.queue
+    /// This process' name in the tables.
+    pub fn name(&self) -> &str {
+        self.queue.worker()
+    }
+
+    /// Whether there is a limit for exports at once over all processes.
+    pub fn is_capped(&self) -> bool {
+        self.settings.policy.source_slots.is_some()
     }
 
     /// Answer `/metrics`, `/health` and `/ready` until what is returned is dropped.
@@ -82,14 +90,14 @@ impl Daemon {
     /// # Errors
     /// The address cannot be listened on.
     pub async fn listen(&self, address: &str, stop: CancellationToken) -> Result<Http, CannotListen> {
-        http::serve(address, self.queue.clone(), stop).await
+        http::serve(address, self.admin.clone(), stop).await
     }
 
     /// Work until told to stop.
     ///
     /// # Errors
     /// What waiting cannot mend.
-    pub async fn run(self, stop: CancellationToken) -> Result<Tally, QueueError> {
+    pub async fn run(self, stop: CancellationToken) -> Result<Tally, DatabaseError> {
         let Settings { direct, database, work, .. } = &self.settings;
         if direct.is_none() && database.is_pooled() {
             let poll_s = work.poll.as_secs();
@@ -107,8 +115,8 @@ impl Daemon {
     ///
     /// # Errors
     /// The database cannot be reached, refuses the login, or its schema is not ours.
-    pub async fn drain(self, budget: Budget, stop: CancellationToken) -> Result<(Tally, Remaining), QueueError> {
-        let (started, queue) = (Instant::now(), self.queue.clone());
+    pub async fn drain(self, budget: Budget, stop: CancellationToken) -> Result<(Tally, Remaining), DatabaseError> {
+        let (started, admin, source_slots) = (Instant::now(), self.admin.clone(), self.settings.policy.source_slots);
         let tally = if self.has_nothing_to_do().await {
             Tally { budget_spent: budget.time_left(started) == Some(Duration::ZERO), ..Tally::default() }
         } else {
@@ -116,7 +124,7 @@ impl Daemon {
         };
         let Tally { claimed, exported, mailed, dead, .. } = tally;
         let (max_runtime, time_left) = (budget.max_runtime, budget.time_left(started));
-        let leftover = queue.record_drain(&DrainCounts { claimed, exported, mailed, dead, max_runtime, time_left }).await?;
+        let leftover = admin.record_drain(&DrainCounts { claimed, exported, mailed, dead, max_runtime, time_left, source_slots }).await?;
         Ok((tally, leftover))
     }
 
@@ -129,7 +137,7 @@ impl Daemon {
 
     /// With all its parts.
     async fn worker(self) -> Worker {
-        let Daemon { settings, queue, source, aws, mailer, handler } = self;
+        let Daemon { settings, queue, admin, source, aws, mailer, handler } = self;
         let (s3, ses) = match aws {
             Aws::Given(given) => *given,
             Aws::Environment => {
@@ -142,7 +150,7 @@ impl Daemon {
         let exporter = Exporter::new(sources.clone(), store.clone(), export_options(&settings, &s3));
         let mailer = mailer.unwrap_or_else(|| mailer_over_ses(&settings, &ses));
         let messenger = Messenger::new(store.clone(), mailer, settings.link_ttl);
-        let worker = Worker::new(queue, sources, store, exporter, messenger, settings.work);
+        let worker = Worker::new(queue, admin, sources, store, exporter, messenger, settings.work);
         match handler {
             Some(handler) => worker.handling(handler),
             None => worker,
@@ -174,7 +182,7 @@ pub async fn doctor(settings: Settings) -> anyhow::Result<Doctor> {
 pub fn doctor_with(settings: Settings, limits: doctor::CheckLimits, s3: &SdkConfig, ses: &SdkConfig) -> anyhow::Result<Doctor> {
     let source = Source::new(settings.source.clone()).with_logins(&settings.source_for);
     Ok(Doctor {
-        queue: Queue::new(&settings.database, process_name(), settings.policy.clone()),
+        admin: Admin::new(pool(&settings)),
         place: settings.database.to_string(),
         has_direct: settings.direct.is_some(),
         is_pooled: settings.database.is_pooled(),
@@ -186,6 +194,10 @@ pub fn doctor_with(settings: Settings, limits: doctor::CheckLimits, s3: &SdkConf
         link_ttl: settings.link_ttl,
         limits,
     })
+}
+
+fn pool(settings: &Settings) -> Pool {
+    Pool::for_worker(&settings.database, process_name(), settings.policy.lease, settings.policy.connections)
 }
 
 fn store(settings: &Settings, s3: &SdkConfig) -> Store {

@@ -18,8 +18,9 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::admin::{Admin, Reading};
+use crate::database::DatabaseError;
 use crate::metrics;
-use crate::queue::{Queue, QueueError, Reading};
 
 /// How long the database may take to answer a scrape.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -43,7 +44,7 @@ pub struct Http {
 }
 
 struct Board {
-    queue: Queue,
+    admin: Admin,
     counters: PrometheusHandle,
     stop: CancellationToken,
     last: Mutex<Option<TableReadings>>,
@@ -52,18 +53,18 @@ struct Board {
 /// What the tables said, and when.
 struct TableReadings {
     at: Instant,
-    readings: Result<Vec<Reading>, QueueError>,
+    readings: Result<Vec<Reading>, DatabaseError>,
 }
 
 /// Listen, and keep what is counted from now on.
 ///
 /// # Errors
 /// The address is none, not this machine's, or taken.
-pub async fn serve(address: &str, queue: Queue, stop: CancellationToken) -> Result<Http, CannotListen> {
+pub async fn serve(address: &str, admin: Admin, stop: CancellationToken) -> Result<Http, CannotListen> {
     let listener = TcpListener::bind(address).await.map_err(CannotListen)?;
     let bound = listener.local_addr().map_err(CannotListen)?;
     let counters = metrics::install();
-    let board = Arc::new(Board { queue, counters: counters.clone(), stop, last: Mutex::default() });
+    let board = Arc::new(Board { admin, counters: counters.clone(), stop, last: Mutex::default() });
     let routes = Router::new()
         .route("/metrics", get(metrics_page))
         .route("/health", get(async || "alive\n"))
@@ -87,7 +88,7 @@ pub async fn serve(address: &str, queue: Queue, stop: CancellationToken) -> Resu
 async fn metrics_page(State(board): State<Arc<Board>>) -> impl IntoResponse {
     let of_tables = board.read_tables(|readings| readings.as_ref().ok().map(|readings| written(readings))).await;
     metrics::database_up(of_tables.is_some());
-    let (open, used) = board.queue.pool_use();
+    let (open, used) = board.admin.pool_usage();
     metrics::pool(open, used);
     let page = board.counters.render() + &of_tables.unwrap_or_default();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page)
@@ -105,12 +106,12 @@ async fn ready(State(board): State<Arc<Board>>) -> impl IntoResponse {
 
 impl Board {
     /// What the tables say, not older than `FRESH`. Whoever comes meanwhile waits for the same answer.
-    async fn read_tables<T>(&self, read: impl FnOnce(&Result<Vec<Reading>, QueueError>) -> T) -> T {
+    async fn read_tables<T>(&self, read: impl FnOnce(&Result<Vec<Reading>, DatabaseError>) -> T) -> T {
         let mut last = self.last.lock().await;
         let fresh = match last.take() {
             Some(last) if last.at.elapsed() < FRESH => last,
             _ => {
-                let readings = self.queue.metrics(PATIENCE).await;
+                let readings = self.admin.metrics(PATIENCE).await;
                 if let Err(error) = &readings {
                     tracing::debug!(%error, "the figures of the tables could not be read");
                 }

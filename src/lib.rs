@@ -17,7 +17,7 @@
 //!
 //! # The rooms
 //!
-//! `cli → daemon → {worker, http, doctor} → {export, message} → {queue, source, store, mail, format} → {job, database, sql, secret, metrics}`.
+//! `cli → daemon → {worker, http, doctor} → {export, message} → {queue, admin, source, store, mail, format} → {job, database, sql, secret, metrics}`.
 //! Import only from the right; `export` and `message` never import `queue`. Every statement is one file in `sql/`; [`sql`] holds their text. [`sandbox`] stands beside them all: the
 //! demo, the tests and the benchmarks use it, the daemon does not know it.
 //!
@@ -43,6 +43,7 @@
 #[macro_use]
 pub mod failpoint;
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod daemon;

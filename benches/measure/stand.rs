@@ -5,8 +5,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context;
+use exportbox::admin::migrate::migrate;
 use exportbox::database::DatabaseUrl;
-use exportbox::queue::migrate::migrate;
 use exportbox::sandbox::{DAEMON, PostgresOptions, Sandbox, SandboxOptions};
 use tokio::process::{Child, Command};
 use tokio_postgres::{Client, NoTls, Row};

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::health::queue;
+use super::health::admin;
 use super::print::{field, printable};
 use crate::config::DatabaseArgs;
 
@@ -20,7 +20,7 @@ pub(super) struct ExplainArgs {
 }
 
 pub(super) async fn explain(database: &DatabaseArgs, args: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    let jobs = queue(database).await?.explain(args.id).await?;
+    let jobs = admin(database).await?.explain(args.id).await?;
     if args.json {
         println!("{}", json!({"id": args.id, "jobs": jobs}));
         return Ok(ExitCode::SUCCESS);

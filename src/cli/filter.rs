@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use uuid::Uuid;
 
-use crate::queue::Filter;
+use crate::admin::Filter;
 
 /// The parts of a filter that every command knows.
 #[derive(Args)]

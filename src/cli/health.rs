@@ -10,8 +10,9 @@ use uuid::Uuid;
 use super::print::{count, counted, field, printable};
 use super::terminal::{Terminal, instant, span};
 use super::usage;
+use crate::admin::Admin;
 use crate::config::DatabaseArgs;
-use crate::queue::Queue;
+use crate::database::Pool;
 
 #[derive(Args)]
 pub(super) struct HealthArgs {
@@ -21,9 +22,9 @@ pub(super) struct HealthArgs {
 }
 
 /// The job tables for a command of a person.
-pub(super) async fn queue(database: &DatabaseArgs) -> anyhow::Result<Queue> {
+pub(super) async fn admin(database: &DatabaseArgs) -> anyhow::Result<Admin> {
     let database = database.database().map_err(usage)?;
-    Ok(Queue::for_people(&database, format!("cli:{}", std::process::id())))
+    Ok(Admin::new(Pool::for_people(&database, format!("cli:{}", std::process::id()))))
 }
 
 /// An export's id as somebody has typed it.
@@ -36,9 +37,9 @@ pub(super) fn no_such_export(id: Uuid) -> String {
 }
 
 pub(super) async fn health(database: &DatabaseArgs, args: &HealthArgs) -> anyhow::Result<ExitCode> {
-    let queue = queue(database).await?;
-    queue.check_schema().await?;
-    let health = queue.health().await?;
+    let admin = admin(database).await?;
+    admin.check_schema().await?;
+    let health = admin.health().await?;
     if args.json {
         println!("{health}");
     } else {

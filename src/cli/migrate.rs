@@ -6,8 +6,8 @@ use anyhow::anyhow;
 use clap::Args;
 
 use super::usage;
+use crate::admin::migrate as schema;
 use crate::config::DatabaseArgs;
-use crate::queue::migrate as schema;
 
 #[derive(Args)]
 pub(super) struct MigrateArgs {

@@ -1,6 +1,6 @@
 //! The commands. Each group is one file; this one reads the arguments and turns errors into exit codes.
 //!
-//! Must not know: how anything is done. A command builds what it needs through the daemon or the queue, and prints what it is told. What it
+//! Must not know: how anything is done. A command builds what it needs through the daemon or `admin`, and prints what it is told. What it
 //! prints on standard output is for its caller, JSON where that was asked for; everything else goes to standard error.
 
 #[cfg(feature = "sandbox")]
@@ -35,7 +35,7 @@ pub use self::generate::command;
 
 use crate::config::DatabaseArgs;
 use crate::daemon::DoesNotFit;
-use crate::queue::QueueError;
+use crate::database::DatabaseError;
 use crate::secret::hushed;
 use crate::telemetry::{self, LogArgs};
 
@@ -269,9 +269,13 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(|cause| cause.is::<DoesNotFit>()) {
         return EXIT_USAGE.into();
     }
-    match error.chain().find_map(|cause| cause.downcast_ref::<QueueError>()) {
-        Some(QueueError::Unavailable(_) | QueueError::Busy(_) | QueueError::ReadOnly | QueueError::Schema(_)) => EXIT_UNAVAILABLE.into(),
-        Some(QueueError::Login(_) | QueueError::Privilege(_) | QueueError::Pooler(_) | QueueError::Usage { .. }) => EXIT_USAGE.into(),
+    match error.chain().find_map(|cause| cause.downcast_ref::<DatabaseError>()) {
+        Some(DatabaseError::Unavailable(_) | DatabaseError::Busy(_) | DatabaseError::ReadOnly | DatabaseError::Schema(_)) => {
+            EXIT_UNAVAILABLE.into()
+        }
+        Some(DatabaseError::Login(_) | DatabaseError::Privilege(_) | DatabaseError::Pooler(_) | DatabaseError::Usage { .. }) => {
+            EXIT_USAGE.into()
+        }
         _ => ExitCode::FAILURE,
     }
 }

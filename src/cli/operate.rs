@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::filter::{FilterArgs, ManyArgs, duration};
-use super::health::queue;
+use super::health::admin;
 use super::print::{counted, field, printable};
+use crate::admin::Affected;
 use crate::config::DatabaseArgs;
-use crate::queue::Affected;
 
 #[derive(Args)]
 pub(super) struct RequeueArgs {
@@ -75,14 +75,14 @@ fn tell(touched: Affected, done: &str, to_do: &str, as_json: bool) -> anyhow::Re
 }
 
 pub(super) async fn cancel(database: &DatabaseArgs, args: &ManyArgs) -> anyhow::Result<ExitCode> {
-    let queue = queue(database).await?;
+    let admin = admin(database).await?;
     if args.ids.is_empty() {
-        let touched = queue.cancel_where(&args.filter.filter(args.state.as_deref()), args.limit, args.dry_run).await?;
+        let touched = admin.cancel_where(&args.filter.filter(args.state.as_deref()), args.limit, args.dry_run).await?;
         return tell(touched, "cancelled, or asked to stop", "would be cancelled", args.json);
     }
     let mut code = ExitCode::SUCCESS;
     for id in &args.ids {
-        let said = queue.cancel(*id).await?;
+        let said = admin.cancel(*id).await?;
         if args.json {
             println!("{}", json!({"id": id, "result": said}));
         } else {
@@ -97,16 +97,16 @@ pub(super) async fn cancel(database: &DatabaseArgs, args: &ManyArgs) -> anyhow::
 }
 
 pub(super) async fn requeue(database: &DatabaseArgs, args: &RequeueArgs) -> anyhow::Result<ExitCode> {
-    let queue = queue(database).await?;
+    let admin = admin(database).await?;
     let many = &args.many;
     if many.ids.is_empty() {
         let filter = many.filter.filter(many.state.as_deref());
-        let touched = queue.requeue_where(&filter, many.limit, many.dry_run, args.spread).await?;
+        let touched = admin.requeue_where(&filter, many.limit, many.dry_run, args.spread).await?;
         return tell(touched, "requeued", "would be requeued", many.json);
     }
     let mut code = ExitCode::SUCCESS;
     for id in &many.ids {
-        let jobs = queue.requeue(*id).await?;
+        let jobs = admin.requeue(*id).await?;
         if many.json {
             println!("{}", json!({"id": id, "jobs": jobs}));
         } else if jobs == 0 {
@@ -123,7 +123,7 @@ pub(super) async fn requeue(database: &DatabaseArgs, args: &RequeueArgs) -> anyh
 
 pub(super) async fn relink(database: &DatabaseArgs, args: &RelinkArgs) -> anyhow::Result<ExitCode> {
     let to = args.to.as_deref().map(address_from).transpose()?;
-    let mails = queue(database).await?.relink(args.id, to.as_deref()).await?;
+    let mails = admin(database).await?.relink(args.id, to.as_deref()).await?;
     if args.json {
         println!("{}", json!({"id": args.id, "mails": mails}));
     } else {
@@ -133,7 +133,7 @@ pub(super) async fn relink(database: &DatabaseArgs, args: &RelinkArgs) -> anyhow
 }
 
 pub(super) async fn dead(database: &DatabaseArgs, args: &DeadArgs) -> anyhow::Result<ExitCode> {
-    let letters = queue(database).await?.dead(None, &args.filter.filter(None), args.limit).await?;
+    let letters = admin(database).await?.dead(None, &args.filter.filter(None), args.limit).await?;
     if args.json {
         letters.iter().for_each(|letter| println!("{letter}"));
         return Ok(ExitCode::SUCCESS);
@@ -182,7 +182,7 @@ fn address_from(argument: &str) -> anyhow::Result<String> {
 
 pub(super) async fn erase(database: &DatabaseArgs, args: &EraseArgs) -> anyhow::Result<ExitCode> {
     let address = address_from(&args.address)?;
-    let said = queue(database).await?.erase(&address, args.reason.as_deref(), args.dry_run).await?;
+    let said = admin(database).await?.erase(&address, args.reason.as_deref(), args.dry_run).await?;
     if args.json {
         println!("{said}");
         return Ok(ExitCode::SUCCESS);

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::health::queue;
+use super::health::admin;
 use super::print::{counted, field, printable, table};
 use crate::config::DatabaseArgs;
 
@@ -44,9 +44,9 @@ pub(super) struct PriorityArgs {
 }
 
 pub(super) async fn pause(database: &DatabaseArgs, args: &PauseArgs) -> anyhow::Result<ExitCode> {
-    let queue = queue(database).await?;
+    let admin = admin(database).await?;
     let Some(scope) = &args.scope else {
-        let pauses = queue.pauses().await?;
+        let pauses = admin.pauses().await?;
         if args.json {
             println!("{}", json!({"pauses": pauses}));
         } else if pauses.is_empty() {
@@ -58,7 +58,7 @@ pub(super) async fn pause(database: &DatabaseArgs, args: &PauseArgs) -> anyhow::
         }
         return Ok(ExitCode::SUCCESS);
     };
-    let is_new = queue.pause(scope, args.reason.as_deref()).await?;
+    let is_new = admin.pause(scope, args.reason.as_deref()).await?;
     if args.json {
         println!("{}", json!({"scope": scope, "paused": true, "is_new": is_new}));
     } else if is_new {
@@ -70,9 +70,9 @@ pub(super) async fn pause(database: &DatabaseArgs, args: &PauseArgs) -> anyhow::
 }
 
 pub(super) async fn resume(database: &DatabaseArgs, args: &ResumeArgs) -> anyhow::Result<ExitCode> {
-    let queue = queue(database).await?;
-    let was_paused = queue.resume(&args.scope).await?;
-    let left = queue.pauses().await?;
+    let admin = admin(database).await?;
+    let was_paused = admin.resume(&args.scope).await?;
+    let left = admin.pauses().await?;
     if args.json {
         println!("{}", json!({"scope": args.scope, "resumed": was_paused, "pauses": left}));
     } else {
@@ -85,7 +85,7 @@ pub(super) async fn resume(database: &DatabaseArgs, args: &ResumeArgs) -> anyhow
 }
 
 pub(super) async fn priority(database: &DatabaseArgs, args: &PriorityArgs) -> anyhow::Result<ExitCode> {
-    let jobs = queue(database).await?.set_priority(args.id, args.priority).await?;
+    let jobs = admin(database).await?.set_priority(args.id, args.priority).await?;
     if args.json {
         println!("{}", json!({"id": args.id, "priority": args.priority, "jobs": jobs}));
     } else if jobs == 0 {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::health::queue;
+use super::health::admin;
 use super::print::{counted, size};
 use super::usage;
 use crate::config::{DatabaseArgs, RetentionArgs};
@@ -32,12 +32,12 @@ pub(super) async fn prune(database: &DatabaseArgs, args: &PruneArgs) -> anyhow::
     if !rules.prunes() {
         return Err(usage(anyhow::anyhow!("everything is kept for ever: set --keep-completed, --keep-dead or --keep-cancelled to an age")));
     }
-    let queue = queue(database).await?;
-    queue.check_schema().await?;
+    let admin = admin(database).await?;
+    admin.check_schema().await?;
     let names = ["exports", "completed", "dead", "cancelled", "files", "bytes"];
     let mut total = names.map(|_| 0_i64);
     loop {
-        let said = queue.prune(&rules, if args.dry_run { MOST_COUNTED } else { BATCH }, args.dry_run).await?;
+        let said = admin.prune(&rules, if args.dry_run { MOST_COUNTED } else { BATCH }, args.dry_run).await?;
         for (sum, name) in total.iter_mut().zip(names) {
             *sum += said[name].as_i64().unwrap_or_default();
         }

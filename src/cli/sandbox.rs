@@ -9,8 +9,8 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::signal::stop_on_signal;
+use crate::admin::migrate::migrate;
 use crate::database::DatabaseUrl;
-use crate::queue::migrate::migrate;
 use crate::sandbox::{DAEMON, S3, S3Options, Sandbox, SandboxOptions, Ses, SesOptions};
 
 #[derive(Args)]

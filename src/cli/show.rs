@@ -10,12 +10,12 @@ use clap::Args;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::health::{export_id, no_such_export, queue};
+use super::health::{admin, export_id, no_such_export};
 use super::print::{amount, field, printable, table};
 use super::terminal::{Terminal, instant, span};
 use super::watch::pace;
+use crate::admin::Story;
 use crate::config::DatabaseArgs;
-use crate::queue::Story;
 
 #[derive(Args)]
 pub(super) struct ShowArgs {
@@ -31,7 +31,7 @@ pub(super) struct ShowArgs {
 }
 
 pub(super) async fn show(database: &DatabaseArgs, args: &ShowArgs) -> anyhow::Result<ExitCode> {
-    let story = queue(database).await?.story(args.id, args.show_addresses).await?.with_context(|| no_such_export(args.id))?;
+    let story = admin(database).await?.story(args.id, args.show_addresses).await?.with_context(|| no_such_export(args.id))?;
     if args.json {
         println!("{}", serde_json::to_string(&story)?);
         return Ok(ExitCode::SUCCESS);

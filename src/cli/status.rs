@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::health::{health_lines, queue};
+use super::health::{admin, health_lines};
 use super::print::{amount, counted, field, printable};
 use super::terminal::{Terminal, instant, span};
 use crate::config::DatabaseArgs;
@@ -25,9 +25,9 @@ pub(super) struct StatusArgs {
 }
 
 pub(super) async fn status(database: &DatabaseArgs, args: &StatusArgs) -> anyhow::Result<ExitCode> {
-    let queue = queue(database).await?;
-    let mut status = queue.health().await?;
-    let recent = queue.recent(args.limit).await?;
+    let admin = admin(database).await?;
+    let mut status = admin.health().await?;
+    let recent = admin.recent(args.limit).await?;
     if args.json {
         status["exports"] = json!(recent);
         println!("{status}");

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::health::{export_id, no_such_export, queue};
+use super::health::{admin, export_id, no_such_export};
 use super::print::{amount, count, counted, field, printable, size};
 use super::terminal::{instant, span};
 use crate::config::DatabaseArgs;
@@ -33,13 +33,13 @@ pub(super) struct WatchArgs {
 }
 
 pub(super) async fn watch(database: &DatabaseArgs, args: &WatchArgs) -> anyhow::Result<ExitCode> {
-    let queue = queue(database).await?;
+    let admin = admin(database).await?;
     let bar = if std::io::stderr().is_terminal() && !args.json { ProgressBar::new(100) } else { ProgressBar::hidden() };
     bar.set_style(style(None)?);
     bar.enable_steady_tick(Duration::from_millis(120));
     let mut last = String::new();
     loop {
-        let export = queue.export(args.id).await?.with_context(|| no_such_export(args.id))?;
+        let export = admin.export(args.id).await?.with_context(|| no_such_export(args.id))?;
         let state = field(&export, "state");
         let is_final = matches!(state.as_str(), "completed" | "dead" | "cancelled");
         draw(&bar, &export)?;

@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::signal::stop_on_signal;
 use super::{EXIT_BUDGET, EXIT_DEAD, EXIT_USAGE, usage};
+use crate::admin::Remaining;
 use crate::config::{DatabaseArgs, Settings, WorkArgs};
 use crate::daemon::Daemon;
-use crate::queue::Remaining;
 use crate::worker::{Budget, Tally};
 
 #[derive(Args)]
@@ -47,7 +47,7 @@ pub(super) async fn run(database: &DatabaseArgs, args: &RunArgs) -> anyhow::Resu
     let stop = stop_on_signal()?;
     let (place, slots) = (settings.database.to_string(), settings.work.slots);
     let daemon = Daemon::start(settings).await?;
-    tracing::info!(worker = daemon.queue().worker(), database = place, slots, version = env!("CARGO_PKG_VERSION"), "working");
+    tracing::info!(worker = daemon.name(), database = place, slots, version = env!("CARGO_PKG_VERSION"), "working");
     let mut listening = None;
     if let Some(address) = args.http.as_deref().filter(|address| !address.is_empty()) {
         let http = daemon.listen(address, stop.clone()).await.map_err(|error| usage(error.into()))?;
@@ -82,7 +82,7 @@ pub(super) async fn drain(database: &DatabaseArgs, args: &DrainArgs) -> anyhow::
     let max_runtime = args.max_runtime.map(|limit| limit.saturating_sub(started.elapsed()));
     let daemon = Daemon::start(settings).await?;
     let budget = Budget { max_runtime, max_jobs: args.max_jobs.map(|jobs| jobs as usize) };
-    let is_capped = daemon.queue().policy().source_slots.is_some();
+    let is_capped = daemon.is_capped();
     let (tally, left) = daemon.drain(budget, stop.clone()).await?;
     let code = verdict(&tally, &left, is_capped || stop.is_cancelled());
     let seconds = started.elapsed().as_secs_f64();

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use crate::database::DatabaseError;
 use crate::job::Failure;
-use crate::queue::QueueError;
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -38,7 +38,7 @@ pub struct Diagnosis {
     /// One for each check.
     pub findings: Vec<Finding>,
     /// Why a daemon with these settings would not even start.
-    pub refused: Option<QueueError>,
+    pub refused: Option<DatabaseError>,
 }
 
 impl Diagnosis {
@@ -71,10 +71,10 @@ impl Finding {
     }
 
     /// What the job tables refused.
-    pub(super) fn refused(name: &'static str, error: &QueueError) -> Finding {
+    pub(super) fn refused(name: &'static str, error: &DatabaseError) -> Finding {
         let fix = match error {
-            QueueError::Unavailable(_) => "check host, port and network in EXPORTBOX_DATABASE_URL, and that the server runs",
-            QueueError::Busy(_) => "see who holds it, in pg_stat_activity and pg_locks, and try again",
+            DatabaseError::Unavailable(_) => "check host, port and network in EXPORTBOX_DATABASE_URL, and that the server runs",
+            DatabaseError::Busy(_) => "see who holds it, in pg_stat_activity and pg_locks, and try again",
             _ => "see docs/dba.md",
         };
         Finding::split(name, &error.to_string(), &["; "], fix)
@@ -112,18 +112,18 @@ mod tests {
     #[test]
     fn every_refusal_of_the_tables_comes_with_something_to_do() {
         for error in [
-            QueueError::Unavailable("closed".into()),
-            QueueError::ReadOnly,
-            QueueError::Login("no".into()),
-            QueueError::Pooler("lost".into()),
-            QueueError::Schema("old; run: exportbox migrate".into()),
-            QueueError::Privilege("no".into()),
-            QueueError::Statement("no".into()),
+            DatabaseError::Unavailable("closed".into()),
+            DatabaseError::ReadOnly,
+            DatabaseError::Login("no".into()),
+            DatabaseError::Pooler("lost".into()),
+            DatabaseError::Schema("old; run: exportbox migrate".into()),
+            DatabaseError::Privilege("no".into()),
+            DatabaseError::Statement("no".into()),
         ] {
             let finding = Finding::refused("database", &error);
             assert!(finding.status == CheckStatus::Fail && finding.fix.is_some_and(|fix| fix.len() > 10), "{error}");
         }
-        let refused = Finding::refused("database", &QueueError::Unavailable("connect: refused (os error 111)".into()));
+        let refused = Finding::refused("database", &DatabaseError::Unavailable("connect: refused (os error 111)".into()));
         assert_eq!(refused.finding, "the database cannot be reached (connect: refused (os error 111))");
     }
 }

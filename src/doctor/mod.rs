@@ -18,10 +18,10 @@ use futures_util::future::BoxFuture;
 
 pub use diagnosis::{CheckStatus, Diagnosis, Finding};
 
-use crate::database::Server;
+use crate::admin::{Admin, RunsAs};
+use crate::database::{DatabaseError, Server};
 use crate::export::ExportOptions;
 use crate::mail::Mailer;
-use crate::queue::{Queue, QueueError, RunsAs};
 use crate::source::{Examined, Sources};
 use crate::store::Store;
 
@@ -45,7 +45,7 @@ impl Default for CheckLimits {
 /// What a daemon with the same settings would work with.
 pub struct Doctor {
     /// The job tables.
-    pub queue: Queue,
+    pub admin: Admin,
     /// `user@host/database` of the outbox.
     pub place: String,
     /// There is a way past the pooler.
@@ -82,7 +82,7 @@ struct Known {
     /// The bucket lets us in.
     has_bucket: bool,
     /// Why work could not even start.
-    refused: Option<QueueError>,
+    refused: Option<DatabaseError>,
 }
 
 type Check<'a> = (&'static str, BoxFuture<'a, Finding>);

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 
 use super::{Doctor, Finding, Known};
-use crate::queue::QueueError;
+use crate::database::DatabaseError;
 
 /// More dead rows than live ones, and more than these, are more than a busy hour leaves.
 const DEAD_ROWS: i64 = 50_000;
@@ -12,8 +12,8 @@ const DEAD_ROWS: i64 = 50_000;
 impl Doctor {
     pub(super) async fn outbox(&self, known: &mut Known) -> Vec<Finding> {
         let asked = Utc::now();
-        let server = tokio::time::timeout(self.limits.patience, self.queue.server()).await;
-        let server = server.unwrap_or_else(|_| Err(QueueError::Unavailable("no answer in time".into())));
+        let server = tokio::time::timeout(self.limits.patience, self.admin.server()).await;
+        let server = server.unwrap_or_else(|_| Err(DatabaseError::Unavailable("no answer in time".into())));
         let mut findings = Vec::new();
         match server {
             Ok(server) => {
@@ -29,13 +29,13 @@ impl Doctor {
         let unless = known.server.is_none().then_some("the database was not reached");
         let schema = match unless {
             None => {
-                let checked = tokio::time::timeout(self.limits.patience, self.queue.check_schema()).await;
-                checked.unwrap_or_else(|_| Err(QueueError::Unavailable("a migration is under way".into()))).err()
+                let checked = tokio::time::timeout(self.limits.patience, self.admin.check_schema()).await;
+                checked.unwrap_or_else(|_| Err(DatabaseError::Unavailable("a migration is under way".into()))).err()
             }
             Some(_) => None,
         };
         let no_schema = match &schema {
-            Some(error) if !matches!(error, QueueError::Privilege(_)) => Some("the schema is not this program's"),
+            Some(error) if !matches!(error, DatabaseError::Privilege(_)) => Some("the schema is not this program's"),
             _ => unless,
         };
         let schema_is = async {
@@ -61,11 +61,11 @@ impl Doctor {
         findings.extend(self.all(of_schema, no_schema).await);
         if no_schema.is_none() {
             // Its own check says what is missing.
-            let asked = tokio::time::timeout(self.limits.patience, self.queue.runs_as()).await;
+            let asked = tokio::time::timeout(self.limits.patience, self.admin.runs_as()).await;
             known.runs_as = asked.ok().and_then(Result::ok).unwrap_or_default();
         }
         if known.server.as_ref().is_some_and(|server| server.is_standby || server.is_read_only) {
-            known.refused = Some(QueueError::ReadOnly);
+            known.refused = Some(DatabaseError::ReadOnly);
         } else if known.refused.is_none() {
             known.refused = schema;
         }
@@ -115,10 +115,10 @@ impl Doctor {
 
     async fn connections(&self) -> Finding {
         let (needed, _) = self.connections;
-        let limits = match self.queue.limits().await {
+        let limits = match self.admin.limits().await {
             Ok(limits) => limits,
             // Its own check says so.
-            Err(QueueError::Pooler(_)) => return Finding::skipped("connections", "a pooler that nobody has told of counts its own"),
+            Err(DatabaseError::Pooler(_)) => return Finding::skipped("connections", "a pooler that nobody has told of counts its own"),
             Err(error) => return Finding::refused("connections", &error),
         };
         let fix = "lower EXPORTBOX_SLOTS, raise the limit, or run fewer processes";
@@ -131,7 +131,7 @@ impl Doctor {
     }
 
     async fn grants(&self) -> Finding {
-        let lacking = match self.queue.lacking_rights().await {
+        let lacking = match self.admin.lacking_rights().await {
             Ok(lacking) => lacking,
             Err(error) => return Finding::refused("grants", &error),
         };
@@ -148,7 +148,7 @@ impl Doctor {
     }
 
     async fn autovacuum(&self) -> Finding {
-        let tables = match self.queue.tables().await {
+        let tables = match self.admin.tables().await {
             Ok(tables) => tables,
             Err(error) => return Finding::refused("autovacuum", &error),
         };
@@ -157,7 +157,7 @@ impl Doctor {
             let fix = "run alter table exportbox.… reset (autovacuum_enabled), or set autovacuum = on on the server";
             return Finding::warn("autovacuum", format!("it is off for {}: claiming gets slower with each job", off.join(", ")), fix);
         }
-        let is_behind = |table: &&crate::queue::Table| table.dead_rows > DEAD_ROWS.max(table.live_rows);
+        let is_behind = |table: &&crate::admin::Table| table.dead_rows > DEAD_ROWS.max(table.live_rows);
         match tables.iter().filter(is_behind).max_by_key(|table| table.dead_rows) {
             Some(table) => Finding::warn(
                 "autovacuum",
@@ -169,7 +169,7 @@ impl Doctor {
     }
 
     async fn snapshots(&self) -> Finding {
-        match self.queue.oldest_snapshot(self.limits.snapshot).await {
+        match self.admin.oldest_snapshot(self.limits.snapshot).await {
             Ok(None) => Finding::ok("snapshots", "nothing holds back vacuum"),
             Ok(Some(snapshot)) => match snapshot.alarm {
                 Some(_) => Finding::warn(
@@ -184,7 +184,7 @@ impl Doctor {
     }
 
     async fn work(&self) -> Finding {
-        let health = match self.queue.health().await {
+        let health = match self.admin.health().await {
             Ok(health) => health,
             Err(error) => return Finding::refused("work", &error),
         };

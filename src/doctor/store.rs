@@ -62,7 +62,7 @@ impl Doctor {
         let mut orphans = 0;
         for some in ours.chunks(AT_ONCE) {
             let (keys, tokens): (Vec<String>, Vec<Uuid>) = some.iter().cloned().unzip();
-            match self.queue.orphans(self.store.bucket(), &keys, &tokens).await {
+            match self.admin.orphans(self.store.bucket(), &keys, &tokens).await {
                 Ok(found) => orphans += found,
                 Err(error) => return Finding::refused("orphans", &error),
             }

@@ -7,12 +7,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use super::{Queue, QueueError};
+use super::Queue;
+use crate::database::DatabaseError;
 
 /// The most that one statement does: what a process may have in hand.
 const MOST: usize = 256;
 
-type Answer<R> = Result<R, QueueError>;
+type Answer<R> = Result<R, DatabaseError>;
 /// Does all of it; an answer for each, in the same order.
 type Act<T, R> = fn(Queue, Vec<T>) -> BoxFuture<'static, Vec<Answer<R>>>;
 
@@ -45,7 +46,7 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
             // A task of its own: whoever asked first may be gone before the others are served.
             tokio::spawn(serve(self.backlog.clone(), queue.clone(), act));
         }
-        told.await.unwrap_or_else(|_| Err(QueueError::Unavailable("the statement was given up".into())))
+        told.await.unwrap_or_else(|_| Err(DatabaseError::Unavailable("the statement was given up".into())))
     }
 }
 

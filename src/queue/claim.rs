@@ -6,10 +6,10 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::cursor::ClaimedJob;
-use super::pool::ms;
 use super::reap::{Reaped, reaped_from};
 use super::schedule::{DueSchedule, due_from};
-use super::{Lease, Queue, QueueError};
+use super::{Lease, Queue};
+use crate::database::{DatabaseError, ms};
 use crate::job::Kind;
 use crate::sql;
 
@@ -59,7 +59,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked. Jobs that were claimed although the reply was lost come back by reap.
-    pub async fn cycle(&self, free: FreeSlots, scan: Scan) -> Result<Cycle, QueueError> {
+    pub async fn cycle(&self, free: FreeSlots, scan: Scan) -> Result<Cycle, DatabaseError> {
         self.cycle_within(free, scan, None).await
     }
 
@@ -67,7 +67,7 @@ impl Queue {
     ///
     /// # Errors
     /// As `cycle`.
-    pub async fn cycle_within(&self, free: FreeSlots, scan: Scan, time_left: Option<Duration>) -> Result<Cycle, QueueError> {
+    pub async fn cycle_within(&self, free: FreeSlots, scan: Scan, time_left: Option<Duration>) -> Result<Cycle, DatabaseError> {
         let asked = Instant::now();
         let (is_full_scan, (cursor_run_ats, cursor_ids), may_take_last_chance) = {
             let mut cursors = self.cursors();
@@ -77,7 +77,7 @@ impl Queue {
             let is_full_scan = cursors.is_full_scan_due(asked);
             (is_full_scan, cursors.starts(is_full_scan), cursors.may_take_last_chance(asked))
         };
-        let connection = self.connection().await?;
+        let connection = self.pool.connection().await?;
         let policy = &self.policy;
         // A live worker ends itself at its deadline; give it a lease's time to say so before others step in.
         let deadline_grace_ms = ms(policy.lease);
@@ -90,7 +90,7 @@ impl Queue {
         let claim_params: [&(dyn ToSql + Sync); 13] = [
             &exports,
             &deliveries,
-            &self.worker,
+            &self.pool.name(),
             &lease_ms,
             &export_ms,
             &delivery_ms,
@@ -104,36 +104,36 @@ impl Queue {
         ];
         let asking = async {
             if !is_full_scan {
-                let claimed = self.ask(&connection, sql::CLAIM, &claim_params).await?;
+                let claimed = self.pool.ask(&connection, sql::CLAIM, &claim_params).await?;
                 return Ok((Vec::new(), Vec::new(), Vec::new(), claimed, Duration::ZERO));
             }
             // All of them are known before the first is sent, or they would not go out in this order.
-            self.prepare(&connection, &[sql::REAP, sql::EXPIRE, sql::CLAIM, sql::DUE_SCHEDULES]).await?;
+            self.pool.prepare(&connection, &[sql::REAP, sql::EXPIRE, sql::CLAIM, sql::DUE_SCHEDULES]).await?;
             let began = Instant::now();
             let (reaped, expired, claimed, schedules) = tokio::join!(
-                self.ask(&connection, sql::REAP, &reap_params),
-                self.ask(&connection, sql::EXPIRE, &[]),
-                self.ask(&connection, sql::CLAIM, &claim_params),
-                self.ask(&connection, sql::DUE_SCHEDULES, &[])
+                self.pool.ask(&connection, sql::REAP, &reap_params),
+                self.pool.ask(&connection, sql::EXPIRE, &[]),
+                self.pool.ask(&connection, sql::CLAIM, &claim_params),
+                self.pool.ask(&connection, sql::DUE_SCHEDULES, &[])
             );
             // What was claimed must be started, whatever became of the others: their work waits for the next cycle.
             let or_later = |rows: Result<Vec<Row>, tokio_postgres::Error>, what| {
                 rows.unwrap_or_else(|error| {
-                    tracing::warn!(error = %QueueError::from(error), "could not {what}, the next full scan will");
+                    tracing::warn!(error = %DatabaseError::from(error), "could not {what}, the next full scan will");
                     Vec::new()
                 })
             };
             let schedules = or_later(schedules, "look at the schedules");
             claimed.map(|claimed| (or_later(reaped, "reap"), or_later(expired, "expire"), schedules, claimed, began.elapsed()))
         };
-        let answer = tokio::time::timeout(self.patience(), asking).await;
+        let answer = tokio::time::timeout(self.pool.patience(), asking).await;
         if is_full_scan && !matches!(answer, Ok(Ok(_))) {
             // What holds up a reap must not hold up the claims: the next ones do without, until it has its turn again.
             self.cursors().set_scan_time(asked.elapsed(), Instant::now());
         }
         let (reaped, expired, schedules, claimed, took) = match answer {
             Ok(answer) => answer?,
-            Err(_) => return Err(self.give_up(connection)),
+            Err(_) => return Err(self.pool.give_up(connection)),
         };
 
         let mut cycle = Cycle {

@@ -9,7 +9,8 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::batcher::Batcher;
-use super::{Lease, Queue, QueueError, Settled};
+use super::{Lease, Queue, Settled};
+use crate::database::DatabaseError;
 use crate::job::{Manifest, Receipt, State};
 use crate::sql;
 
@@ -36,23 +37,23 @@ pub(super) struct Completions {
 
 impl Queue {
     /// An export is stored and verified.
-    pub(super) async fn complete_export(&self, lease: &Lease, manifest: &Manifest) -> Result<Settled, QueueError> {
+    pub(super) async fn complete_export(&self, lease: &Lease, manifest: &Manifest) -> Result<Settled, DatabaseError> {
         let act = |queue: Queue, all: Vec<_>| async move { queue.each(&all, Queue::complete_exports).await }.boxed();
-        self.completions().exports.ask(self, Done::new(lease, manifest), act).await
+        self.completions.exports.ask(self, Done::new(lease, manifest), act).await
     }
 
     /// The provider took a mail.
-    pub(super) async fn complete_delivery(&self, lease: &Lease, receipt: &Receipt) -> Result<Settled, QueueError> {
+    pub(super) async fn complete_delivery(&self, lease: &Lease, receipt: &Receipt) -> Result<Settled, DatabaseError> {
         let act = |queue: Queue, all: Vec<_>| async move { queue.each(&all, Queue::complete_deliveries).await }.boxed();
-        self.completions().mails.ask(self, Done::new(lease, receipt), act).await
+        self.completions.mails.ask(self, Done::new(lease, receipt), act).await
     }
 
     /// All in one statement. Where that fails each by itself: what is wrong with one, or keeps it waiting, is no matter of the others.
     async fn each<T>(
         &self,
         all: &[Done<T>],
-        write: impl AsyncFn(&Queue, &[&Done<T>]) -> Result<Vec<Row>, QueueError>,
-    ) -> Vec<Result<Settled, QueueError>> {
+        write: impl AsyncFn(&Queue, &[&Done<T>]) -> Result<Vec<Row>, DatabaseError>,
+    ) -> Vec<Result<Settled, DatabaseError>> {
         // Rows are locked in the same order by every process.
         let mut ordered: Vec<&Done<T>> = all.iter().collect();
         ordered.sort_by_key(|done| done.job_id);
@@ -62,7 +63,7 @@ impl Queue {
                 all.iter().map(|done| Ok(settled(&states, done.token))).collect()
             }
             // Whoever asks again finds out.
-            Err(error @ (QueueError::Unavailable(_) | QueueError::ReadOnly)) => all.iter().map(|_| Err(error.clone())).collect(),
+            Err(error @ (DatabaseError::Unavailable(_) | DatabaseError::ReadOnly)) => all.iter().map(|_| Err(error.clone())).collect(),
             Err(error) if all.len() == 1 => vec![Err(error)],
             Err(_) => {
                 let mut became = Vec::new();
@@ -75,7 +76,7 @@ impl Queue {
         }
     }
 
-    async fn complete_exports(&self, done: &[&Done<Manifest>]) -> Result<Vec<Row>, QueueError> {
+    async fn complete_exports(&self, done: &[&Done<Manifest>]) -> Result<Vec<Row>, DatabaseError> {
         let (ids, tokens) = leases(done);
         let column = |of: fn(&Manifest) -> &str| done.iter().map(|done| of(&done.what)).collect::<Vec<_>>();
         let (buckets, types) = (column(|manifest| &manifest.bucket), column(|manifest| &manifest.content_type));
@@ -90,16 +91,16 @@ impl Queue {
         let checksums: Vec<Option<&str>> = parts().map(|(.., part)| part.checksum.as_deref()).collect();
         let params: [&(dyn ToSql + Sync); 12] =
             [&ids, &tokens, &buckets, &rows, &types, &filenames, &as_of, &part_tokens, &numbers, &keys, &bytes, &checksums];
-        self.query(sql::COMPLETE_EXPORTS, &params).await
+        self.pool.query(sql::COMPLETE_EXPORTS, &params).await
     }
 
-    async fn complete_deliveries(&self, done: &[&Done<Receipt>]) -> Result<Vec<Row>, QueueError> {
+    async fn complete_deliveries(&self, done: &[&Done<Receipt>]) -> Result<Vec<Row>, DatabaseError> {
         let (ids, tokens) = leases(done);
         let providers: Vec<&str> = done.iter().map(|done| done.what.provider).collect();
         let message_ids: Vec<&str> = done.iter().map(|done| done.what.message_id.as_str()).collect();
         let deaths: Vec<DateTime<Utc>> = done.iter().map(|done| done.what.link_expires_at).collect();
         let cut_by: Vec<Option<&str>> = done.iter().map(|done| done.what.link_cut_by).collect();
-        self.query(sql::COMPLETE_DELIVERIES, &[&ids, &tokens, &providers, &message_ids, &deaths, &cut_by]).await
+        self.pool.query(sql::COMPLETE_DELIVERIES, &[&ids, &tokens, &providers, &message_ids, &deaths, &cut_by]).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! One statement per process and beat keeps all its leases.
 
-use super::pool::ms;
-use super::{Queue, QueueError};
+use super::Queue;
+use crate::database::{DatabaseError, ms};
 use crate::job::LeaseToken;
 use crate::sql;
 
@@ -34,12 +34,13 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked; no lease was kept then, as far as anybody knows.
-    pub async fn heartbeat(&self, beats: &[Beat]) -> Result<Vec<LeaseStatus>, QueueError> {
+    pub async fn heartbeat(&self, beats: &[Beat]) -> Result<Vec<LeaseStatus>, DatabaseError> {
         let job_ids: Vec<i64> = beats.iter().map(|beat| beat.job_id).collect();
         let tokens: Vec<uuid::Uuid> = beats.iter().map(|beat| beat.token.0).collect();
         let rows: Vec<i64> = beats.iter().map(|beat| beat.rows).collect();
         let bytes: Vec<i64> = beats.iter().map(|beat| beat.bytes).collect();
-        let landed = self.query(sql::HEARTBEAT, &[&job_ids, &tokens, &rows, &bytes, &ms(self.policy.lease), &self.worker]).await?;
+        let landed =
+            self.pool.query(sql::HEARTBEAT, &[&job_ids, &tokens, &rows, &bytes, &ms(self.policy.lease), &self.pool.name()]).await?;
         Ok(landed
             .iter()
             .map(|row| LeaseStatus {

@@ -9,9 +9,8 @@ use tokio_postgres::AsyncMessage;
 use tokio_postgres::types::ToSql;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::pool::ms;
-use super::{Queue, QueueError};
-use crate::database::DatabaseUrl;
+use super::Queue;
+use crate::database::{DatabaseError, DatabaseUrl, ms};
 use crate::sql;
 
 const FIRST_DELAY: Duration = Duration::from_millis(500);
@@ -51,7 +50,7 @@ impl Queue {
         let stop = CancellationToken::new();
         let (wake, cancel) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let listener = Listener { wake: wake.clone(), cancel: cancel.clone(), _stop: stop.clone().drop_guard() };
-        let (queue, database) = (self.clone(), database.named(&format!("exportbox listen {}", self.worker)));
+        let (queue, database) = (self.clone(), database.named(&format!("exportbox listen {}", self.pool.name())));
         let slots = i32::try_from(slots).unwrap_or(i32::MAX);
         tokio::spawn(async move {
             let mut delay = FIRST_DELAY;
@@ -80,8 +79,8 @@ impl Queue {
         listener
     }
 
-    async fn listen_once(&self, database: &DatabaseUrl, slots: i32, wake: &Notify, cancel: &Notify) -> Result<(), QueueError> {
-        let channel = channel(&self.worker);
+    async fn listen_once(&self, database: &DatabaseUrl, slots: i32, wake: &Notify, cancel: &Notify) -> Result<(), DatabaseError> {
+        let channel = channel(self.pool.name());
         if database.is_pooled() {
             self.register(&channel, slots, None).await?;
             return std::future::pending().await;
@@ -105,23 +104,23 @@ impl Queue {
         while let Some(note) = received.recv().await {
             if note.payload() == "cancel" { cancel.notify_one() } else { wake.notify_one() }
         }
-        Err(QueueError::Unavailable("the listening connection ended".into()))
+        Err(DatabaseError::Unavailable("the listening connection ended".into()))
     }
 
-    async fn register(&self, channel: &str, slots: i32, listener_pid: Option<i32>) -> Result<(), QueueError> {
+    async fn register(&self, channel: &str, slots: i32, listener_pid: Option<i32>) -> Result<(), DatabaseError> {
         let params: [&(dyn ToSql + Sync); 6] =
-            [&self.worker, &channel, &env!("CARGO_PKG_VERSION"), &slots, &listener_pid, &self.policy.source_slots];
-        self.query(sql::REGISTER_WORKER, &params).await.map(drop)
+            [&self.pool.name(), &channel, &env!("CARGO_PKG_VERSION"), &slots, &listener_pid, &self.policy.source_slots];
+        self.pool.query(sql::REGISTER_WORKER, &params).await.map(drop)
     }
 
     /// WaitState this process as asleep for longer than this nap, so that an insert wakes it.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn wait(&self, nap: Duration) -> Result<WaitState, QueueError> {
+    pub async fn wait(&self, nap: Duration) -> Result<WaitState, DatabaseError> {
         // Outlasts this nap and the next, as `next_due` keeps it.
         let longest = nap * 3 + Duration::from_secs(1);
-        let row = self.query_opt(sql::WAIT, &[&self.worker, &ms(nap), &ms(longest)]).await?;
+        let row = self.pool.query_opt(sql::WAIT, &[&self.pool.name(), &ms(nap), &ms(longest)]).await?;
         Ok(match row.map(|row| row.get("marked")) {
             None => WaitState::Deaf,
             Some(true) => WaitState::Already,
@@ -133,32 +132,32 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn awake(&self) -> Result<(), QueueError> {
-        self.query(sql::AWAKE, &[&self.worker]).await.map(drop)
+    pub async fn awake(&self) -> Result<(), DatabaseError> {
+        self.pool.query(sql::AWAKE, &[&self.pool.name()]).await.map(drop)
     }
 
     /// There is more to do than this process can start: wake another.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn wake_another(&self) -> Result<(), QueueError> {
-        self.query(sql::WAKE, &[]).await.map(drop)
+    pub async fn wake_another(&self) -> Result<(), DatabaseError> {
+        self.pool.query(sql::WAKE, &[]).await.map(drop)
     }
 
     /// Transactions that have inserted a request and not ended: they may have looked for sleepers before this process slept.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn requests_in_flight(&self) -> Result<Vec<String>, QueueError> {
-        Ok(self.query(sql::REQUESTS_IN_FLIGHT, &[]).await?.iter().map(|row| row.get("transaction")).collect())
+    pub async fn requests_in_flight(&self) -> Result<Vec<String>, DatabaseError> {
+        Ok(self.pool.query(sql::REQUESTS_IN_FLIGHT, &[]).await?.iter().map(|row| row.get("transaction")).collect())
     }
 
     /// This process stops: nobody should wake it.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn unregister(&self) -> Result<(), QueueError> {
-        self.query(sql::UNREGISTER_WORKER, &[&self.worker]).await.map(drop)
+    pub async fn unregister(&self) -> Result<(), DatabaseError> {
+        self.pool.query(sql::UNREGISTER_WORKER, &[&self.pool.name()]).await.map(drop)
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Lease, Queue, QueueError};
+use super::{Lease, Queue};
+use crate::database::DatabaseError;
 use crate::job::{Backend, Envelope, ExportJob, FileRequest, LeaseToken, Manifest, ManifestPart, Note, Recipient, Terms};
 use crate::sql;
 
@@ -33,8 +34,8 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn load_export(&self, lease: &Lease) -> Result<Option<ExportJob>, QueueError> {
-        let Some(row) = self.query_opt(sql::LOAD_EXPORT, &[&lease.job_id(), &lease.token().0]).await? else { return Ok(None) };
+    pub async fn load_export(&self, lease: &Lease) -> Result<Option<ExportJob>, DatabaseError> {
+        let Some(row) = self.pool.query_opt(sql::LOAD_EXPORT, &[&lease.job_id(), &lease.token().0]).await? else { return Ok(None) };
         let params = match row.get::<_, Value>("params") {
             Value::Object(params) => params.into_iter().map(|(name, value)| (name, setting_text(value))).collect(),
             _ => Vec::new(),
@@ -63,10 +64,10 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn load_delivery(&self, lease: &Lease) -> Result<Option<Envelope>, QueueError> {
-        let parts = self.query(sql::LOAD_MANIFEST, &[&lease.export_id()]).await?;
+    pub async fn load_delivery(&self, lease: &Lease) -> Result<Option<Envelope>, DatabaseError> {
+        let parts = self.pool.query(sql::LOAD_MANIFEST, &[&lease.export_id()]).await?;
         let Some(first) = parts.first() else {
-            return Err(QueueError::Statement("a delivery without a manifest".into()));
+            return Err(DatabaseError::Statement("a delivery without a manifest".into()));
         };
         let manifest = Manifest {
             bucket: first.get("bucket"),
@@ -80,7 +81,7 @@ impl Queue {
                 .collect(),
         };
         let stored_at = first.get("created_at");
-        let Some(row) = self.query_opt(sql::LOAD_DELIVERY, &[&lease.job_id(), &lease.token().0]).await? else { return Ok(None) };
+        let Some(row) = self.pool.query_opt(sql::LOAD_DELIVERY, &[&lease.job_id(), &lease.token().0]).await? else { return Ok(None) };
         let duration = |name: &str| row.get::<_, Option<i64>>(name).map(|ms| Duration::from_millis(ms.unsigned_abs()));
         Ok(Some(Envelope {
             delivery_id: row.get("id"),
@@ -99,18 +100,18 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn note(&self, token: LeaseToken, note: &Note) -> Result<Noted, QueueError> {
+    pub async fn note(&self, token: LeaseToken, note: &Note) -> Result<Noted, DatabaseError> {
         let rows = match note {
-            Note::Sending => self.query(sql::RECORD_SENDING, &[&token.0]).await?,
+            Note::Sending => self.pool.query(sql::RECORD_SENDING, &[&token.0]).await?,
             Note::Backend { backend: Backend { pid, started_at }, exporter, expected_rows } => {
-                self.query(sql::RECORD_BACKEND, &[&token.0, pid, started_at, exporter, expected_rows]).await?
+                self.pool.query(sql::RECORD_BACKEND, &[&token.0, pid, started_at, exporter, expected_rows]).await?
             }
             Note::Helpers(backends) => {
                 let (pids, starts): (Vec<i32>, Vec<DateTime<Utc>>) =
                     backends.iter().map(|backend| (backend.pid, backend.started_at)).unzip();
-                self.query(sql::RECORD_HELPERS, &[&token.0, &pids, &starts]).await?
+                self.pool.query(sql::RECORD_HELPERS, &[&token.0, &pids, &starts]).await?
             }
-            Note::Store { bucket, key, upload_id } => self.query(sql::RECORD_STORE, &[&token.0, bucket, key, upload_id]).await?,
+            Note::Store { bucket, key, upload_id } => self.pool.query(sql::RECORD_STORE, &[&token.0, bucket, key, upload_id]).await?,
         };
         Ok(match rows.first() {
             None => Noted::LeaseLost,

@@ -1,55 +1,108 @@
-//! The job tables: claim, heartbeat, reap, settle, and what people ask and order.
+//! The engine on the job tables: claim, heartbeat, reap, settle, wake. What people ask and order is `admin`'s, over the same pool.
 //!
-//! Every statement is one file in `sql/`; the only room that runs them, and the only one that reads an SQLSTATE of the queue.
-//! Must not know: sources, stores, providers. Keeps I2 (every way out of `running` names the lease token, or is reap), I3 (each call takes a
-//! connection for one short statement and gives it back), I6 and I7 (all times are the database's; deadlines are measured from before the
+//! Must not know: sources, stores, providers, people. Keeps I2 (every way out of `running` names the lease token, or is reap), I3 (each call takes
+//! a connection for one short statement and gives it back), I6 and I7 (all times are the database's; deadlines are measured from before the
 //! claim was asked for).
 
-mod ask;
 mod batcher;
-mod catalogue;
+mod chores;
 mod claim;
 mod complete;
 mod cursor;
-mod diagnose;
-mod drain_summary;
-pub mod error;
 mod heartbeat;
-mod inspect;
 mod lease;
 mod listen;
 mod load;
-mod metrics;
-pub mod migrate;
 mod next_due;
 mod notice;
-mod operate;
-mod pool;
-mod prune;
 mod reap;
 mod schedule;
 mod settle;
 mod sweep;
 
-pub use catalogue::{Registered, ReportDefinition};
+pub use chores::{Chore, LeftoverFile};
 pub use claim::{Cycle, FreeSlots, Scan};
-pub use diagnose::{OldestSnapshot, RunsAs, Table};
-pub use drain_summary::{DrainCounts, Remaining};
-pub use error::QueueError;
 pub use heartbeat::{Beat, LeaseStatus};
-pub use inspect::Story;
 pub use lease::Lease;
 pub use listen::{Listener, WaitState};
 pub use load::Noted;
-pub use metrics::Reading;
 pub use next_due::NextDue;
 pub use notice::{ClaimedNotice, NOTICE_LEASE};
-pub use operate::{Affected, Filter};
-pub use pool::{Policy, Queue};
-pub use prune::{Chore, LeftoverFile, Retention, Uploads};
 pub use reap::Reaped;
-pub use schedule::{DueSchedule, Switch};
+pub use schedule::DueSchedule;
 pub use settle::Settled;
 pub use sweep::{StoredAt, Unswept};
 
-pub use crate::job::Timetable;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use self::complete::Completions;
+use self::cursor::Cursors;
+use crate::database::Pool;
+
+/// The rules of claiming and giving up, from the settings.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// How long a lease lives without a heartbeat.
+    pub lease: Duration,
+    /// The longest an export attempt may take unless its request says otherwise.
+    pub export_timeout: Duration,
+    /// The longest a delivery attempt may take.
+    pub delivery_timeout: Duration,
+    /// Attempts of an export before it is dead, unless its request says otherwise.
+    pub export_attempts: i16,
+    /// Attempts of a delivery before it is dead.
+    pub delivery_attempts: i16,
+    /// Hold a mail that may have been sent instead of sending it again.
+    pub hold_unknown: bool,
+    /// Most exports at once over all processes; none: no limit.
+    pub source_slots: Option<i32>,
+    /// Connections for bookkeeping: with one, what is claimed waits for what is settled.
+    pub connections: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Policy {
+        Policy {
+            lease: Duration::from_secs(90),
+            export_timeout: Duration::from_secs(3600),
+            delivery_timeout: Duration::from_secs(300),
+            export_attempts: 5,
+            delivery_attempts: 8,
+            hold_unknown: false,
+            source_slots: None,
+            connections: 1,
+        }
+    }
+}
+
+/// The job tables as one process works on them.
+#[derive(Clone)]
+pub struct Queue {
+    pool: Pool,
+    policy: Policy,
+    cursors: Arc<Mutex<Cursors>>,
+    completions: Arc<Completions>,
+}
+
+impl Queue {
+    /// Over the connections of this process.
+    pub fn new(pool: Pool, policy: Policy) -> Queue {
+        Queue { pool, policy, cursors: Arc::default(), completions: Arc::default() }
+    }
+
+    /// This process' name in the tables.
+    pub fn worker(&self) -> &str {
+        self.pool.name()
+    }
+
+    /// The rules this process claims by.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Where the claims of this process have got to. Nobody panics while holding it, and a hint would do no harm if they did.
+    fn cursors(&self) -> MutexGuard<'_, Cursors> {
+        self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

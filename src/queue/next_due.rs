@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Row;
 
-use super::pool::ms;
-use super::{FreeSlots, Queue, QueueError};
+use super::{FreeSlots, Queue};
+use crate::database::{DatabaseError, ms};
 use crate::sql;
 
 /// What lies ahead, by the database's clock.
@@ -31,13 +31,17 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn next_due(&self, room: FreeSlots, longest_nap: Option<Duration>) -> Result<NextDue, QueueError> {
+    pub async fn next_due(&self, room: FreeSlots, longest_nap: Option<Duration>) -> Result<NextDue, DatabaseError> {
         let asked = Instant::now();
         let (exports, deliveries, grace_ms) = (room.exports > 0, room.deliveries > 0, ms(self.policy.lease));
         let row = self
-            .query_opt(sql::NEXT_DUE, &[&exports, &deliveries, &grace_ms, &self.policy.source_slots, &self.worker, &longest_nap.map(ms)])
+            .pool
+            .query_opt(
+                sql::NEXT_DUE,
+                &[&exports, &deliveries, &grace_ms, &self.policy.source_slots, &self.pool.name(), &longest_nap.map(ms)],
+            )
             .await?
-            .ok_or_else(|| QueueError::Statement("no row of what lies ahead".into()))?;
+            .ok_or_else(|| DatabaseError::Statement("no row of what lies ahead".into()))?;
         // It begins at the start as well.
         self.cursors().set_scan_time(asked.elapsed(), Instant::now());
         Ok(NextDue { due_in: duration(&row, "sleep_ms"), clean_in: duration(&row, "clean_ms"), is_waiting: row.get("is_marked") })

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::pool::ms;
-use super::{Queue, QueueError};
+use super::Queue;
+use crate::database::{DatabaseError, ms};
 use crate::job::{DigestLine, FailedExport, Failure, LeaseToken, News, Notice, NoticeReceipt, Recipient, Verdict, backoff};
 use crate::sql;
 
@@ -41,9 +41,9 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn gather_failures(&self, window: Duration) -> Result<(), QueueError> {
+    pub async fn gather_failures(&self, window: Duration) -> Result<(), DatabaseError> {
         loop {
-            let row = self.query_opt(sql::GATHER_FAILURES, &[&ms(window)]).await?;
+            let row = self.pool.query_opt(sql::GATHER_FAILURES, &[&ms(window)]).await?;
             if row.is_none_or(|row| row.get::<_, i64>("exports") < BATCH) {
                 return Ok(());
             }
@@ -54,18 +54,18 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn gather_digest(&self, operators: &[Recipient], every: Duration) -> Result<(), QueueError> {
+    pub async fn gather_digest(&self, operators: &[Recipient], every: Duration) -> Result<(), DatabaseError> {
         let addresses: Vec<&str> = operators.iter().map(Recipient::reveal).collect();
-        self.query(sql::GATHER_DIGEST, &[&addresses, &ms(every)]).await.map(drop)
+        self.pool.query(sql::GATHER_DIGEST, &[&addresses, &ms(every)]).await.map(drop)
     }
 
     /// Take one notice that is due, with what it tells; from here on it counts as being sent.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn claim_notice(&self) -> Result<ClaimedNotice, QueueError> {
+    pub async fn claim_notice(&self) -> Result<ClaimedNotice, DatabaseError> {
         let policy = &self.policy;
-        let row = self.query_opt(sql::CLAIM_NOTICE, &[&ms(NOTICE_LEASE), &policy.delivery_attempts, &policy.hold_unknown]).await?;
+        let row = self.pool.query_opt(sql::CLAIM_NOTICE, &[&ms(NOTICE_LEASE), &policy.delivery_attempts, &policy.hold_unknown]).await?;
         let Some(row) = row else { return Ok(ClaimedNotice::None) };
         let Some(token) = row.get::<_, Option<Uuid>>("lease_token") else { return Ok(ClaimedNotice::GivenUp) };
         let id: Uuid = row.get("id");
@@ -78,8 +78,8 @@ impl Queue {
         Ok(ClaimedNotice::Taken(Notice { id, token: LeaseToken(token), recipient, attempt: row.get("attempt"), news }))
     }
 
-    async fn load_failures(&self, id: Uuid) -> Result<Option<News>, QueueError> {
-        let rows = self.query(sql::LOAD_FAILURES, &[&id]).await?;
+    async fn load_failures(&self, id: Uuid) -> Result<Option<News>, DatabaseError> {
+        let rows = self.pool.query(sql::LOAD_FAILURES, &[&id]).await?;
         let Some(count) = rows.first().map(|row| row.get("exports")) else { return Ok(None) };
         let exports = rows.iter().map(|row| FailedExport {
             id: row.get("id"),
@@ -90,8 +90,8 @@ impl Queue {
         Ok(Some(News::Failures { exports: exports.collect(), count }))
     }
 
-    async fn load_digest(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> Result<Option<News>, QueueError> {
-        let rows = self.query(sql::LOAD_DIGEST, &[&from, &until]).await?;
+    async fn load_digest(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> Result<Option<News>, DatabaseError> {
+        let rows = self.pool.query(sql::LOAD_DIGEST, &[&from, &until]).await?;
         let lines = rows.iter().map(|row| DigestLine {
             kind: row.get("kind"),
             error_class: row.get("error_class"),
@@ -110,7 +110,11 @@ impl Queue {
     ///
     /// # Errors
     /// When the database stayed away.
-    pub async fn settle_notice(&self, notice: Notice, sent: Option<Result<NoticeReceipt, Failure>>) -> Result<Option<String>, QueueError> {
+    pub async fn settle_notice(
+        &self,
+        notice: Notice,
+        sent: Option<Result<NoticeReceipt, Failure>>,
+    ) -> Result<Option<String>, DatabaseError> {
         let verdict = match &sent {
             None => Ruling { status: "cancelled", again: None, is_given_back: false },
             Some(Ok(_)) => Ruling { status: "accepted", again: None, is_given_back: false },
@@ -125,7 +129,7 @@ impl Queue {
             [&notice.id, &notice.token.0, &verdict.status, &again, &verdict.is_given_back, &provider, &message_id, &class, &sentence];
         let give_up = tokio::time::Instant::now() + NOTICE_LEASE / 2;
         loop {
-            match self.query_opt(sql::SETTLE_NOTICE, &params).await {
+            match self.pool.query_opt(sql::SETTLE_NOTICE, &params).await {
                 Err(error) if error.is_transient() && tokio::time::Instant::now() < give_up => {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
@@ -150,8 +154,8 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn next_notice(&self, digest_every: Option<Duration>) -> Result<Option<Duration>, QueueError> {
-        let row = self.query_opt(sql::NEXT_NOTICE, &[&digest_every.map(ms)]).await?;
+    pub async fn next_notice(&self, digest_every: Option<Duration>) -> Result<Option<Duration>, DatabaseError> {
+        let row = self.pool.query_opt(sql::NEXT_NOTICE, &[&digest_every.map(ms)]).await?;
         let sleep_ms: Option<i64> = row.and_then(|row| row.get("sleep_ms"));
         Ok(sleep_ms.map(|sleep| Duration::from_millis(sleep.max(0).unsigned_abs())))
     }
@@ -160,7 +164,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn forget_notices(&self) -> Result<(), QueueError> {
-        self.query(sql::FORGET_NOTICES, &[]).await.map(drop)
+    pub async fn forget_notices(&self) -> Result<(), DatabaseError> {
+        self.pool.query(sql::FORGET_NOTICES, &[]).await.map(drop)
     }
 }

@@ -1,11 +1,11 @@
-//! Schedules: requesting what is due, and registering, switching and looking. When one is due is reckoned here, by cron and time zone, from the
+//! Schedules that are due: requesting what they ask for. When one is due is reckoned here, by cron and time zone, from the
 //! database's clock; what it requests and for whom is the database's.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value;
 use tokio_postgres::Row;
 
-use super::{Queue, QueueError};
+use super::Queue;
+use crate::database::DatabaseError;
 use crate::job::{CatchUp, Dues, Timetable};
 use crate::sql;
 
@@ -19,28 +19,6 @@ pub struct DueSchedule {
     catch_up: CatchUp,
     planned: Option<DateTime<Utc>>,
     looked_at: DateTime<Utc>,
-}
-
-/// What people may do to a schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Switch {
-    /// Request nothing from now on.
-    Disable,
-    /// Go on from the next instant.
-    Enable,
-    /// Forget it.
-    Remove,
-}
-
-impl Switch {
-    /// The verb.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Switch::Disable => "disable",
-            Switch::Enable => "enable",
-            Switch::Remove => "remove",
-        }
-    }
 }
 
 pub(super) fn due_from(row: &Row) -> DueSchedule {
@@ -65,7 +43,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked: the schedule stays due.
-    pub async fn request_scheduled(&self, due: &DueSchedule) -> Result<usize, QueueError> {
+    pub async fn request_scheduled(&self, due: &DueSchedule) -> Result<usize, DatabaseError> {
         let (dues, refusal) = match Timetable::new(&due.cron, &due.time_zone) {
             Ok(timetable) => (timetable.due(due.planned, due.looked_at, due.catch_up), None),
             // Registered past the command that would have said so.
@@ -73,55 +51,8 @@ impl Queue {
         };
         let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
             [&due.name, &due.planned, &dues.instants, &dues.next, &dues.passed_over, &refusal];
-        let row = self.query_opt(sql::REQUEST_SCHEDULED, &params).await?;
+        let row = self.pool.query_opt(sql::REQUEST_SCHEDULED, &params).await?;
         let requested: Option<i32> = row.and_then(|row| row.get("requested"));
         Ok(usize::try_from(requested.unwrap_or_default()).unwrap_or_default())
-    }
-
-    /// Register all of these schedules or none: arguments of `exportbox.register_schedule` by name, and the instant that each is due next. A dry run
-    /// checks everything and takes it back. Returns for each whether it changed anything.
-    ///
-    /// # Errors
-    /// `Refused` says what is wrong, after the place of the definition; or why the database cannot be asked.
-    pub async fn register_schedules(
-        &self,
-        definitions: &[(Value, DateTime<Utc>)],
-        dry_run: bool,
-    ) -> Result<Vec<bool>, (Option<usize>, QueueError)> {
-        let outside = |error: QueueError| (None, error);
-        let mut connection = self.connection().await.map_err(outside)?;
-        let registering = async {
-            let transaction = connection.transaction().await.map_err(|error| outside(error.into()))?;
-            let mut registered = Vec::new();
-            for (place, (definition, next)) in definitions.iter().enumerate() {
-                let row =
-                    transaction.query_typed_one(sql::REGISTER_SCHEDULE, &sql::typed(sql::REGISTER_SCHEDULE, &[definition, next])).await;
-                registered.push(row.map_err(|error| (Some(place), error.into()))?.get("registered"));
-            }
-            let ended = if dry_run { transaction.rollback().await } else { transaction.commit().await };
-            ended.map_err(|error| outside(error.into()))?;
-            Ok(registered)
-        };
-        match tokio::time::timeout(self.patience(), registering).await {
-            Ok(registered) => registered,
-            Err(_) => Err(outside(self.give_up(connection))),
-        }
-    }
-
-    /// Disable, enable or remove a schedule. False: it was so already.
-    ///
-    /// # Errors
-    /// `Refused` when there is no such schedule; or why the database cannot be asked.
-    pub async fn switch_schedule(&self, name: &str, switch: Switch) -> Result<bool, QueueError> {
-        let row = self.query_opt(sql::SWITCH_SCHEDULE, &[&name, &switch.as_str()]).await?;
-        Ok(row.is_some_and(|row| row.get("changed")))
-    }
-
-    /// The schedules, or the one of this name: rows of `exportbox.schedules`.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn schedules(&self, name: Option<&str>) -> Result<Vec<Value>, QueueError> {
-        Ok(self.query(sql::LIST_SCHEDULES, &[&name]).await?.iter().map(|row| row.get("schedule")).collect())
     }
 }

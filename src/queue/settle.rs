@@ -6,8 +6,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::pool::ms;
-use super::{Lease, Queue, QueueError};
+use super::{Lease, Queue};
+use crate::database::{DatabaseError, ms};
 use crate::job::{Failure, FailureClass, Kind, Outcome, State, StopReason, Verdict, backoff};
 use crate::sql;
 
@@ -26,7 +26,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the database stayed away for a whole lease, or refused the statement. The job comes back by reap.
-    pub async fn settle(&self, lease: Lease, outcome: Outcome) -> Result<Settled, QueueError> {
+    pub async fn settle(&self, lease: Lease, outcome: Outcome) -> Result<Settled, DatabaseError> {
         // Its work is over; what it may still do to this process is not worth a slot.
         self.cursors().end_last_chance(lease.token());
         let give_up = tokio::time::Instant::now() + self.policy.lease;
@@ -46,8 +46,8 @@ impl Queue {
     }
 
     /// Our first try may have been committed with its reply lost: the attempt's row knows.
-    async fn read_outcome(&self, lease: &Lease) -> Result<Settled, QueueError> {
-        let row = self.query_opt(sql::ATTEMPT_OUTCOME, &[&lease.token().0]).await?;
+    async fn read_outcome(&self, lease: &Lease) -> Result<Settled, DatabaseError> {
+        let row = self.pool.query_opt(sql::ATTEMPT_OUTCOME, &[&lease.token().0]).await?;
         let outcome: Option<String> = row.and_then(|row| row.get("outcome"));
         Ok(match outcome.as_deref() {
             Some("completed") => Settled::Done(State::Completed),
@@ -58,7 +58,7 @@ impl Queue {
         })
     }
 
-    async fn settle_once(&self, lease: &Lease, outcome: &Outcome) -> Result<Settled, QueueError> {
+    async fn settle_once(&self, lease: &Lease, outcome: &Outcome) -> Result<Settled, DatabaseError> {
         match outcome {
             Outcome::Exported(manifest) => self.complete_export(lease, manifest).await,
             Outcome::Sent(receipt) => self.complete_delivery(lease, receipt).await,
@@ -77,7 +77,7 @@ impl Queue {
         }
     }
 
-    async fn fail(&self, lease: &Lease, failure: &Failure) -> Result<Settled, QueueError> {
+    async fn fail(&self, lease: &Lease, failure: &Failure) -> Result<Settled, DatabaseError> {
         let delay = backoff(failure, lease.attempt(), fastrand::f64());
         // An outage is nobody's fault and may last: it burns no attempt, unless the request itself asked for few.
         let usual = lease.kind() == Kind::Delivery || lease.max_attempts() >= self.policy.export_attempts;
@@ -108,25 +108,25 @@ impl Queue {
                 step!("worker.released");
                 if released != Settled::LeaseLost {
                     let kind = lease.kind().as_str();
-                    self.query(sql::HOLD, &[&kind, &failure.class.as_str(), &failure.sentence]).await?;
+                    self.pool.query(sql::HOLD, &[&kind, &failure.class.as_str(), &failure.sentence]).await?;
                 }
                 Ok(released)
             }
         }
     }
 
-    async fn retry(&self, lease: &Lease, failure: &Failure, delay: Duration, maybe_sent: bool) -> Result<Settled, QueueError> {
+    async fn retry(&self, lease: &Lease, failure: &Failure, delay: Duration, maybe_sent: bool) -> Result<Settled, DatabaseError> {
         let params: [&(dyn ToSql + Sync); 6] =
             [&ms(delay), &lease.max_attempts(), &failure.class.as_str(), &failure.sentence, &failure.detail, &maybe_sent];
         self.fenced(lease, sql::RETRY, &params, State::Pending).await
     }
 
-    async fn bury(&self, lease: &Lease, failure: &Failure, delivery_status: &str) -> Result<Settled, QueueError> {
+    async fn bury(&self, lease: &Lease, failure: &Failure, delivery_status: &str) -> Result<Settled, DatabaseError> {
         let params: [&(dyn ToSql + Sync); 4] = [&failure.class.as_str(), &failure.sentence, &failure.detail, &delivery_status];
         self.fenced(lease, sql::BURY, &params, State::Dead).await
     }
 
-    async fn release(&self, lease: &Lease, delay: Duration, failure: Option<&Failure>) -> Result<Settled, QueueError> {
+    async fn release(&self, lease: &Lease, delay: Duration, failure: Option<&Failure>) -> Result<Settled, DatabaseError> {
         let class = failure.map(|failure| failure.class.as_str());
         let sentence = failure.map(|failure| failure.sentence.as_str());
         let detail = failure.and_then(|failure| failure.detail.as_deref());
@@ -140,11 +140,11 @@ impl Queue {
         statement: &'static str,
         params: &[&(dyn ToSql + Sync)],
         usual: State,
-    ) -> Result<Settled, QueueError> {
+    ) -> Result<Settled, DatabaseError> {
         let (job_id, token): (i64, Uuid) = (lease.job_id(), lease.token().0);
         let mut all: Vec<&(dyn ToSql + Sync)> = vec![&job_id, &token];
         all.extend_from_slice(params);
-        let row = self.query_opt(statement, &all).await?;
+        let row = self.pool.query_opt(statement, &all).await?;
         Ok(row.map_or(Settled::LeaseLost, |row| Settled::Done(state_of(&row).unwrap_or(usual))))
     }
 
@@ -152,8 +152,8 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn lift_hold(&self, kind: Kind) -> Result<(), QueueError> {
-        self.query(sql::LIFT_HOLD, &[&kind.as_str()]).await.map(drop)
+    pub async fn lift_hold(&self, kind: Kind) -> Result<(), DatabaseError> {
+        self.pool.query(sql::LIFT_HOLD, &[&kind.as_str()]).await.map(drop)
     }
 }
 

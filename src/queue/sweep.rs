@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::Queue;
 use super::next_due::duration;
-use super::pool::ms;
-use super::{Queue, QueueError};
+use crate::database::{DatabaseError, ms};
 use crate::job::{Backend, LeaseToken};
 use crate::sql;
 
@@ -43,8 +43,8 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn unswept(&self) -> Result<(Vec<Unswept>, Option<Duration>), QueueError> {
-        let rows = self.query(sql::UNSWEPT, &[]).await?;
+    pub async fn unswept(&self) -> Result<(Vec<Unswept>, Option<Duration>), DatabaseError> {
+        let rows = self.pool.query(sql::UNSWEPT, &[]).await?;
         let place = |row: &Row| {
             let (bucket, key) = row.get::<_, Option<String>>("bucket").zip(row.get("object_key"))?;
             Some(StoredAt { bucket, key, upload_id: row.get("upload_id") })
@@ -66,23 +66,23 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn record_sweep(&self, token: LeaseToken) -> Result<(), QueueError> {
-        self.query(sql::RECORD_SWEEP, &[&token.0, &ms(MAY_STILL_ARRIVE)]).await.map(drop)
+    pub async fn record_sweep(&self, token: LeaseToken) -> Result<(), DatabaseError> {
+        self.pool.query(sql::RECORD_SWEEP, &[&token.0, &ms(MAY_STILL_ARRIVE)]).await.map(drop)
     }
 
     /// This attempt could not be swept: leave it alone for so long.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn postpone_sweep(&self, token: LeaseToken, delay: Duration) -> Result<(), QueueError> {
-        self.query(sql::POSTPONE_SWEEP, &[&token.0, &ms(delay)]).await.map(drop)
+    pub async fn postpone_sweep(&self, token: LeaseToken, delay: Duration) -> Result<(), DatabaseError> {
+        self.pool.query(sql::POSTPONE_SWEEP, &[&token.0, &ms(delay)]).await.map(drop)
     }
 
     /// This process went on after the lease was gone: sweep once more. Never touches an attempt that completed.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn reopen_sweep(&self, token: LeaseToken) -> Result<(), QueueError> {
-        self.query(sql::REOPEN_SWEEP, &[&token.0]).await.map(drop)
+    pub async fn reopen_sweep(&self, token: LeaseToken) -> Result<(), DatabaseError> {
+        self.pool.query(sql::REOPEN_SWEEP, &[&token.0]).await.map(drop)
     }
 }

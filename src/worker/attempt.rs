@@ -9,17 +9,18 @@ use tracing::Instrument;
 use super::Worker;
 use super::handler::Handler;
 use super::heartbeat::RunningAttempt;
+use crate::database::DatabaseError;
 use crate::job::{
     Attempt, Failure, FailureClass, Kind, LeaseClock, LeaseToken, Note, NoteTaker, Notes, Outcome, Progress, State, Stop, StopReason,
     Verdict,
 };
 use crate::metrics;
-use crate::queue::{Lease, Noted, Queue, QueueError, Settled};
+use crate::queue::{Lease, Noted, Queue, Settled};
 
 /// How an attempt ended.
 pub(super) struct Finished {
     pub kind: Kind,
-    pub settled: Result<Settled, QueueError>,
+    pub settled: Result<Settled, DatabaseError>,
 }
 
 impl Worker {
@@ -160,7 +161,7 @@ impl Counted {
     }
 }
 
-fn count(kind: Kind, class: Option<FailureClass>, counted: Option<Counted>, settled: &Result<Settled, QueueError>, began: Instant) {
+fn count(kind: Kind, class: Option<FailureClass>, counted: Option<Counted>, settled: &Result<Settled, DatabaseError>, began: Instant) {
     let became = match settled {
         Ok(Settled::Done(State::Completed)) => "completed",
         Ok(Settled::Done(State::Dead)) => "dead",
@@ -180,7 +181,7 @@ fn count(kind: Kind, class: Option<FailureClass>, counted: Option<Counted>, sett
     }
 }
 
-fn report(said: &(&'static str, Option<FailureClass>, Option<i64>), settled: &Result<Settled, QueueError>, began: Instant) {
+fn report(said: &(&'static str, Option<FailureClass>, Option<i64>), settled: &Result<Settled, DatabaseError>, began: Instant) {
     let (what, class, size) = said;
     let class = class.map(FailureClass::as_str);
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -6,8 +6,9 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::maintain::Cleaner;
+use crate::database::DatabaseError;
 use crate::job::FailureClass;
-use crate::queue::{Chore, LeftoverFile, QueueError, Retention};
+use crate::queue::{Chore, LeftoverFile};
 
 /// Exports in one statement: the process' one connection is others' again within moments.
 const BATCH: i32 = 200;
@@ -18,9 +19,18 @@ const AT_ONCE: usize = 8;
 /// Then what failed attempts left has its turn again.
 const TURN: Duration = Duration::from_secs(30);
 
+/// Which uploads in parts are aborted, as nobody finishes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AbandonedUploads {
+    /// Those below this prefix,
+    pub prefix: String,
+    /// begun so long ago.
+    pub age: Duration,
+}
+
 impl Cleaner {
     /// Do what is due. What could not be finished is due again; whoever looks first goes on. Returns after how long this process should.
-    pub(super) async fn do_chores(&self) -> Result<Option<Duration>, QueueError> {
+    pub(super) async fn do_chores(&self) -> Result<Option<Duration>, DatabaseError> {
         let (mut again, mut failed) = (None, None);
         for chore in self.queue.take_chores().await? {
             let done = match chore {
@@ -41,14 +51,14 @@ impl Cleaner {
     }
 
     /// True: nothing more is old enough.
-    async fn prune(&self) -> Result<bool, QueueError> {
-        let retention: &Retention = &self.queue.policy().retention;
+    async fn prune(&self) -> Result<bool, DatabaseError> {
+        let retention = &*self.retention;
         if !retention.prunes() {
             return Ok(true);
         }
         let (mut exports, begun) = (0, Instant::now());
         let finished = loop {
-            let said = self.queue.prune(retention, BATCH, false).await?;
+            let said = self.admin.prune(retention, BATCH, false).await?;
             let pruned = said["exports"].as_i64().unwrap_or_default();
             exports += pruned;
             if pruned == 0 {
@@ -67,7 +77,7 @@ impl Cleaner {
     }
 
     /// True: nothing is left.
-    async fn remove_leftovers(&self) -> Result<bool, QueueError> {
+    async fn remove_leftovers(&self) -> Result<bool, DatabaseError> {
         let begun = Instant::now();
         loop {
             let files = self.queue.leftovers().await?;
@@ -94,8 +104,8 @@ impl Cleaner {
     }
 
     /// Uploads that were begun long ago and that no attempt which has not ended may go on with.
-    async fn abort_abandoned(&self) -> Result<bool, QueueError> {
-        let Some(wanted) = &self.queue.policy().retention.uploads else { return Ok(true) };
+    async fn abort_abandoned(&self) -> Result<bool, DatabaseError> {
+        let Some(wanted) = &self.abandoned_uploads else { return Ok(true) };
         let found = match self.store.unfinished(&wanted.prefix, wanted.age).await {
             Ok(found) => found,
             // Said where the right is explained; the bucket's lifecycle rule is the net.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::Instrument;
 
+use crate::database::DatabaseError;
 use crate::export::Exporter;
 use crate::job::{Attempt, Failure, FailureClass, Kind, Outcome, StopReason, Verdict};
 use crate::message::Messenger;
-use crate::queue::{Lease, Queue, QueueError};
+use crate::queue::{Lease, Queue};
 
 /// Does the work of one attempt. Leases, stopping and settling are the worker's.
 #[async_trait]
@@ -61,7 +62,7 @@ async fn guarded(task: tokio::task::JoinHandle<Outcome>) -> Outcome {
     }
 }
 
-fn not_loaded(error: QueueError) -> Outcome {
+fn not_loaded(error: DatabaseError) -> Outcome {
     let sentence = "The request could not be read from the job tables.";
     let verdict = if error.is_transient() { Verdict::Postpone } else { Verdict::Retry };
     Failure::new(FailureClass::Internal, verdict, sentence).with_detail(error).into()

@@ -6,8 +6,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, watch};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use super::WorkOptions;
+use super::chores::AbandonedUploads;
+use crate::admin::{Admin, Retention};
+use crate::database::DatabaseError;
 use crate::job::FailureClass;
-use crate::queue::{Queue, QueueError, Unswept};
+use crate::queue::{Queue, Unswept};
 use crate::source::Sources;
 use crate::store::Store;
 
@@ -23,8 +27,11 @@ const LOOK: Duration = Duration::from_secs(600);
 #[derive(Clone)]
 pub(super) struct Cleaner {
     pub(super) queue: Queue,
+    pub(super) admin: Admin,
     sources: Sources,
     pub(super) store: Store,
+    pub(super) retention: Arc<Retention>,
+    pub(super) abandoned_uploads: Option<Arc<AbandonedUploads>>,
     turn: Arc<Mutex<()>>,
     turns: TaskTracker,
     /// When to look next.
@@ -32,9 +39,10 @@ pub(super) struct Cleaner {
 }
 
 impl Cleaner {
-    pub(super) fn new(queue: Queue, sources: Sources, store: Store) -> Cleaner {
+    pub(super) fn new(queue: Queue, admin: Admin, sources: Sources, store: Store, options: &WorkOptions) -> Cleaner {
+        let (retention, abandoned_uploads) = (Arc::new(options.retention.clone()), options.abandoned_uploads.clone().map(Arc::new));
         let next = Arc::new(watch::Sender::new(Instant::now() + LOOK));
-        Cleaner { queue, sources, store, turn: Arc::default(), turns: TaskTracker::new(), next }
+        Cleaner { queue, admin, sources, store, retention, abandoned_uploads, turn: Arc::default(), turns: TaskTracker::new(), next }
     }
 
     /// End the queries of lost attempts and remove what losing attempts stored.
@@ -94,7 +102,7 @@ impl Cleaner {
     }
 
     /// Sweep what is to be swept now; returns how long until there is more.
-    async fn sweep_all(&self) -> Result<Option<Duration>, QueueError> {
+    async fn sweep_all(&self) -> Result<Option<Duration>, DatabaseError> {
         let (found, next) = self.queue.unswept().await?;
         if found.is_empty() {
             return Ok(next);

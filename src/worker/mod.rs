@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::attempt::Finished;
 pub use self::budget::Budget;
+pub use self::chores::AbandonedUploads;
 pub use self::handler::{ExportAndMail, Handler};
 use self::heartbeat::Leases;
 use self::maintain::Cleaner;
@@ -30,11 +31,13 @@ pub use self::notify::NoticeOptions;
 use self::notify::{Notifier, Notifying};
 use self::outage::Outage;
 use self::sleep::Sleeper;
+use crate::admin::{Admin, Retention};
+use crate::database::DatabaseError;
 use crate::export::Exporter;
 use crate::job::{Kind, State, StopReason};
 use crate::message::Messenger;
 use crate::metrics;
-use crate::queue::{FreeSlots, Listener, Queue, QueueError, Scan, Settled};
+use crate::queue::{FreeSlots, Listener, Queue, Scan, Settled};
 use crate::source::Sources;
 use crate::store::Store;
 
@@ -54,6 +57,10 @@ pub struct WorkOptions {
     pub heartbeat: Duration,
     /// How long running attempts may go on after a stop.
     pub grace: Duration,
+    /// How long what is final is kept.
+    pub retention: Retention,
+    /// Which uploads in parts are aborted; none: none.
+    pub abandoned_uploads: Option<AbandonedUploads>,
     /// Who is told of failures.
     pub notices: NoticeOptions,
 }
@@ -88,6 +95,7 @@ pub struct Tally {
 /// One process' worker.
 pub struct Worker {
     queue: Queue,
+    admin: Admin,
     handler: Arc<dyn Handler>,
     messenger: Arc<Messenger>,
     options: WorkOptions,
@@ -116,12 +124,20 @@ struct Found {
 
 impl Worker {
     /// A worker over ready-made parts.
-    pub fn new(queue: Queue, sources: Sources, store: Store, exporter: Exporter, messenger: Messenger, options: WorkOptions) -> Worker {
+    pub fn new(
+        queue: Queue,
+        admin: Admin,
+        sources: Sources,
+        store: Store,
+        exporter: Exporter,
+        messenger: Messenger,
+        options: WorkOptions,
+    ) -> Worker {
         let (exporter, messenger) = (Arc::new(exporter), Arc::new(messenger));
-        let cleaner = Cleaner::new(queue.clone(), sources, store);
+        let cleaner = Cleaner::new(queue.clone(), admin.clone(), sources, store, &options);
         let notifier = Notifier::new(queue.clone(), messenger.clone(), options.notices.clone());
         let handler = Arc::new(ExportAndMail { queue: queue.clone(), exporter, messenger: messenger.clone() });
-        Worker { queue, handler, messenger, options, leases: Arc::new(Leases::default()), cleaner, notifier }
+        Worker { queue, admin, handler, messenger, options, leases: Arc::new(Leases::default()), cleaner, notifier }
     }
 
     /// The same with a handler of the caller's own: for who measures or tries the queue without files and mails.
@@ -133,10 +149,10 @@ impl Worker {
     ///
     /// # Errors
     /// Only what waiting cannot mend: a refused login, a schema that is not ours.
-    pub async fn run(self, listener: Listener, stop: CancellationToken) -> Result<Tally, QueueError> {
+    pub async fn run(self, listener: Listener, stop: CancellationToken) -> Result<Tally, DatabaseError> {
         let sleeper = Sleeper::listening(self.queue.clone(), self.cleaner.clone(), listener.wake.clone(), self.options.poll);
         let beating = heartbeat::spawn(self.queue.clone(), self.leases.clone(), self.options.heartbeat, listener.cancel.clone());
-        let asking = quota::spawn(self.queue.clone(), self.messenger.clone());
+        let asking = quota::spawn(self.admin.clone(), self.messenger.clone());
         let tally = self.work(Some(sleeper), Budget::default(), stop).await;
         asking.abort();
         beating.abort();
@@ -149,18 +165,18 @@ impl Worker {
     ///
     /// # Errors
     /// The database cannot be reached, refuses the login, or its schema is not ours.
-    pub async fn drain(self, budget: Budget, stop: CancellationToken) -> Result<Tally, QueueError> {
+    pub async fn drain(self, budget: Budget, stop: CancellationToken) -> Result<Tally, DatabaseError> {
         let beating =
             heartbeat::spawn(self.queue.clone(), self.leases.clone(), self.options.heartbeat, Arc::new(tokio::sync::Notify::new()));
         let tally = self.work(None, budget, stop).await;
         beating.abort();
         if tally.as_ref().is_ok_and(|tally| tally.mailed > 0) {
-            quota::note(&self.queue, &self.messenger).await;
+            quota::note(&self.admin, &self.messenger).await;
         }
         tally
     }
 
-    async fn work(&self, mut sleeper: Option<Sleeper>, budget: Budget, stop: CancellationToken) -> Result<Tally, QueueError> {
+    async fn work(&self, mut sleeper: Option<Sleeper>, budget: Budget, stop: CancellationToken) -> Result<Tally, DatabaseError> {
         let free = FreeSlots { exports: self.options.slots, deliveries: self.options.mail_slots };
         let mut turn = Turn { attempts: JoinSet::new(), free, tally: Tally::default(), scheduled: false };
         self.show_slots(&turn);
@@ -243,7 +259,7 @@ impl Worker {
     }
 
     /// One claim cycle; starts what it got.
-    async fn claim(&self, turn: &mut Turn, room: FreeSlots, scan: Scan, time_left: Option<Duration>) -> Result<Found, QueueError> {
+    async fn claim(&self, turn: &mut Turn, room: FreeSlots, scan: Scan, time_left: Option<Duration>) -> Result<Found, DatabaseError> {
         let asked = Instant::now();
         let cycle = self.queue.cycle_within(room, scan, time_left).await?;
         turn.tally.expired += cycle.expired;
@@ -340,10 +356,10 @@ impl Worker {
     async fn finish(
         &self,
         mut turn: Turn,
-        ended: Result<(), QueueError>,
+        ended: Result<(), DatabaseError>,
         stop: &CancellationToken,
         notifying: Option<Notifying>,
-    ) -> Result<Tally, QueueError> {
+    ) -> Result<Tally, DatabaseError> {
         if stop.is_cancelled() && !turn.attempts.is_empty() {
             tracing::info!(running = turn.attempts.len(), grace_s = self.options.grace.as_secs(), "stopping");
         }

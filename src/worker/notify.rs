@@ -7,9 +7,10 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::database::DatabaseError;
 use crate::job::Recipient;
 use crate::message::Messenger;
-use crate::queue::{ClaimedNotice, NOTICE_LEASE, Queue, QueueError};
+use crate::queue::{ClaimedNotice, NOTICE_LEASE, Queue};
 
 /// The longest time between two looks: another process may have died, or tells nobody.
 const LOOK: Duration = Duration::from_secs(300);
@@ -101,7 +102,7 @@ impl Notifier {
     }
 
     /// Send what is due; returns how long until there is more.
-    async fn turn(&self, stop: &CancellationToken) -> Result<Option<Duration>, QueueError> {
+    async fn turn(&self, stop: &CancellationToken) -> Result<Option<Duration>, DatabaseError> {
         if stop.is_cancelled() {
             return Ok(None);
         }
@@ -118,7 +119,7 @@ impl Notifier {
     }
 
     /// False: nothing is due.
-    async fn send_one(&self) -> Result<bool, QueueError> {
+    async fn send_one(&self) -> Result<bool, DatabaseError> {
         let asked = Instant::now();
         let notice = match self.queue.claim_notice().await? {
             ClaimedNotice::Taken(notice) => notice,

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::database::DatabaseError;
 use crate::metrics;
-use crate::queue::QueueError;
 
 /// The database is away: wait longer each time, and in a drain not for ever.
 #[derive(Debug, Default)]
@@ -23,13 +23,13 @@ impl Outage {
     }
 
     /// Wait before asking again. An error that waiting cannot mend, or not in time, is given back.
-    pub(super) async fn wait_after(&mut self, error: QueueError, forever: bool, stop: &CancellationToken) -> Result<(), QueueError> {
+    pub(super) async fn wait_after(&mut self, error: DatabaseError, forever: bool, stop: &CancellationToken) -> Result<(), DatabaseError> {
         let since = *self.since.get_or_insert_with(Instant::now);
         // A drain that never reached its database says so at once; one that lost it waits about as long as a failover takes.
         let patience = if forever { Duration::MAX } else { Duration::from_secs(120) };
-        let worth_waiting = error.is_transient() || forever && matches!(error, QueueError::Statement(_));
+        let worth_waiting = error.is_transient() || forever && matches!(error, DatabaseError::Statement(_));
         // Read-only from the start is no failover: the URL names a replica, or somebody has made the database so.
-        let never_writable = !forever && !self.reached && error == QueueError::ReadOnly;
+        let never_writable = !forever && !self.reached && error == DatabaseError::ReadOnly;
         if !worth_waiting || never_writable || since.elapsed() > patience {
             return Err(error);
         }

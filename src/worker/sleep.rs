@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::maintain::Cleaner;
-use crate::queue::{FreeSlots, Queue, QueueError, WaitState};
+use crate::database::DatabaseError;
+use crate::queue::{FreeSlots, Queue, WaitState};
 
 /// Decides how long an idle worker sleeps.
 pub(super) struct Sleeper {
@@ -64,7 +65,7 @@ impl Sleeper {
         }
     }
 
-    async fn nap(&mut self, room: FreeSlots, full_scan_in: Option<Duration>) -> Result<Nap, QueueError> {
+    async fn nap(&mut self, room: FreeSlots, full_scan_in: Option<Duration>) -> Result<Nap, DatabaseError> {
         let poll = self.poll.mul_f64(0.8 + fastrand::f64() * 0.4);
         // What applications insert are exports: who cannot start one must not take the wake from another.
         if room.exports == 0 && self.is_waiting {

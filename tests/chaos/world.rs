@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use exportbox::admin::migrate::migrate;
 use exportbox::database::DatabaseUrl;
-use exportbox::queue::migrate::migrate;
 use exportbox::sandbox::{DAEMON, Faults, PostgresOptions, Sandbox, SandboxOptions};
 use futures_util::SinkExt;
 use tokio::sync::Mutex;

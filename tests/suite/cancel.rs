@@ -209,7 +209,7 @@ async fn a_cancelled_export_is_requeued_and_runs_to_its_end() {
     let id = lease.export_id();
     world.cancel(id).await;
     world.queue("one").settle(lease, StopReason::Cancelled.into()).await.unwrap();
-    assert_eq!(world.queue("operator").requeue(id).await, Ok(1));
+    assert_eq!(world.people("operator").requeue(id).await, Ok(1));
     let job = world.export_job(id).await;
     assert_eq!((job["state"].as_str(), job["attempt"].as_i64(), job["error"].as_str()), (Some("pending"), Some(0), None));
     let (tally, _) = world.drain().await;
@@ -229,7 +229,7 @@ async fn a_dead_export_is_requeued_with_all_its_attempts() {
         world.reap().await;
     }
     assert_eq!(world.state(id).await, "dead");
-    assert_eq!(world.queue("operator").requeue(id).await, Ok(1));
+    assert_eq!(world.people("operator").requeue(id).await, Ok(1));
     let job = world.export_job(id).await;
     assert_eq!((job["attempt"].as_i64(), job["crashes"].as_i64(), job["leases"].as_i64()), (Some(0), Some(0), Some(2)));
     assert_eq!(world.drain().await.0.exported, 1);

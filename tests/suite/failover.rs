@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use exportbox::database::DatabaseUrl;
-use exportbox::queue::QueueError;
+use exportbox::database::{DatabaseError, DatabaseUrl};
 use exportbox::sandbox::PostgresOptions;
 
 use crate::harness::process::signal;
@@ -18,17 +17,17 @@ const AWAY: [&str; 10] = ["57P01", "57P02", "57P03", "08000", "08001", "08003", 
 async fn whatever_a_server_says_that_is_away_is_an_outage_for_the_bookkeeping() {
     let world = World::new().await;
     let proxy = Proxy::start(postgres().port()).await;
-    let queue = world.queue_over("one", &proxy.url(&world.daemon_url()));
+    let people = world.people_over("one", &proxy.url(&world.daemon_url()));
     for code in AWAY {
         proxy.refuse(code);
         // The first to ask may learn from its old connection only that it is closed.
-        let refused = async || match queue.check_schema().await {
-            Err(QueueError::Unavailable(said)) => said.contains(code),
+        let refused = async || match people.check_schema().await {
+            Err(DatabaseError::Unavailable(said)) => said.contains(code),
             other => panic!("{code}: {other:?}"),
         };
         assert!(refused().await || refused().await, "{code}");
         proxy.resume();
-        queue.check_schema().await.unwrap();
+        people.check_schema().await.unwrap();
     }
 }
 

@@ -193,7 +193,7 @@ async fn a_mail_that_may_have_been_sent_is_held_where_the_policy_says_so_until_a
     assert_eq!((reaped[0].state.as_str(), reaped[0].error_class.as_str()), ("dead", "unknown"));
     assert_eq!(world.text("select status from exportbox.deliveries").await, "unknown");
     assert_eq!(world.history(lease.export_id()).await, ["reaped", "unknown"]);
-    assert_eq!(world.queue("operator").requeue(lease.export_id()).await, Ok(1));
+    assert_eq!(world.people("operator").requeue(lease.export_id()).await, Ok(1));
     assert_eq!(world.text("select status from exportbox.deliveries").await, "pending");
 }
 

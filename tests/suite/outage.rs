@@ -40,13 +40,13 @@ async fn a_database_that_stops_answering_is_away_and_is_found_again() {
     let mut world = World::new().await;
     world.settings.policy.lease = Duration::from_secs(2);
     let proxy = Proxy::start(postgres().port()).await;
-    let queue = world.queue_over("one", &proxy.url(&world.daemon_url()));
-    queue.check_schema().await.unwrap();
+    let people = world.people_over("one", &proxy.url(&world.daemon_url()));
+    people.check_schema().await.unwrap();
     proxy.pause();
-    let silence = tokio::time::timeout(Duration::from_secs(20), queue.check_schema()).await.expect("it waits for ever");
+    let silence = tokio::time::timeout(Duration::from_secs(20), people.check_schema()).await.expect("it waits for ever");
     assert!(silence.unwrap_err().is_transient());
     proxy.resume();
-    queue.check_schema().await.unwrap();
+    people.check_schema().await.unwrap();
 }
 
 #[tokio::test]

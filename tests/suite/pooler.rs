@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use exportbox::database::DatabaseUrl;
+use exportbox::admin::Admin;
+use exportbox::database::{DatabaseError, DatabaseUrl};
 use exportbox::job::Note;
-use exportbox::queue::{Queue, QueueError};
+use exportbox::queue::Queue;
 
 use crate::harness::pooler::Pooler;
 use crate::harness::process::{assert_gave_up, code, signal, stderr};
@@ -44,7 +45,7 @@ async fn a_cancel_reaches_a_running_query_through_a_pooler() {
     let id = world.request(GATED, &[]).await;
     let running = world.start().await;
     world.until_at_gate(id).await;
-    assert_eq!(world.queue("operator").cancel(id).await.unwrap(), "cancelling");
+    assert_eq!(world.people("operator").cancel(id).await.unwrap(), "cancelling");
     world.until_query_is_gone(id).await;
     world.until_state(id, "cancelled").await;
     gate.open().await;
@@ -86,9 +87,9 @@ async fn show_in_health(world: &World, columns: &str) {
 async fn a_bookkeeping_statement_has_its_limits_behind_a_pooler_too() {
     let Some((world, pooler)) = World::pooled(2).await else { return };
     show_in_health(&world, "current_setting('statement_timeout') as whole, current_setting('lock_timeout') as lock").await;
-    let pooled = Queue::new(&world.settings.database, "one".into(), world.settings.policy.clone());
+    let pooled = Admin::new(world.pool("one", &world.settings.database));
     let expected = serde_json::json!({"whole": "30s", "lock": "10s"});
-    assert_eq!((pooled.health().await, world.queue("two").health().await), (Ok(expected.clone()), Ok(expected)));
+    assert_eq!((pooled.health().await, world.people("two").health().await), (Ok(expected.clone()), Ok(expected)));
     drop(pooler);
 }
 
@@ -97,8 +98,8 @@ async fn a_statement_that_is_given_up_is_cancelled_on_its_server() {
     let Some((mut world, _pooler)) = World::pooled(2).await else { return };
     world.settings.policy.lease = Duration::from_secs(4);
     show_in_health(&world, "pg_sleep(3600)::text as sleep").await;
-    let queue = Queue::new(&world.settings.database, "one".into(), world.settings.policy.clone());
-    assert!(queue.health().await.unwrap_err().is_transient());
+    let people = Admin::new(world.pool("one", &world.settings.database));
+    assert!(people.health().await.unwrap_err().is_transient());
     let idle = "select count(*) = 0 from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
     tokio::time::timeout(Duration::from_secs(15), world.until(idle)).await.expect("before the server's own limit");
 }
@@ -126,7 +127,7 @@ async fn a_pooler_that_nobody_has_told_of_is_2_and_the_setting_is_named() {
 async fn a_named_statement_that_is_lost_behind_a_pooler_is_never_taken_for_an_outage() {
     let world = World::new().await;
     let Some(pooler) = Pooler::start(postgres().port(), 1, "ignore_startup_parameters = options").await else { return };
-    let unaware = Queue::new(&DatabaseUrl::parse(&pooler.url(&world.daemon_url())).unwrap(), "one".into(), world.settings.policy.clone());
+    let unaware = world.people_over("one", &pooler.url(&world.daemon_url()));
     // From the second time on by name.
     unaware.check_schema().await.unwrap();
     unaware.check_schema().await.unwrap();
@@ -135,11 +136,11 @@ async fn a_named_statement_that_is_lost_behind_a_pooler_is_never_taken_for_an_ou
     // The pooler notices when it uses the connection, or before.
     let said = loop {
         match unaware.check_schema().await {
-            Err(QueueError::Unavailable(_)) => {}
+            Err(DatabaseError::Unavailable(_)) => {}
             said => break said,
         }
     };
-    assert!(matches!(said, Err(QueueError::Pooler(_))), "{said:?}");
+    assert!(matches!(said, Err(DatabaseError::Pooler(_))), "{said:?}");
 }
 
 #[tokio::test]
@@ -169,7 +170,7 @@ async fn a_late_worker_changes_nothing_through_a_pooler() {
     let late = world.claimed("late", &[]).await;
     world.let_leases_lapse().await;
     world.reap().await;
-    let queue = Queue::new(&world.settings.database, "late".into(), world.settings.policy.clone());
+    let queue = Queue::new(world.pool("late", &world.settings.database), world.settings.policy.clone());
     let before = world.tables().await;
     assert_eq!(queue.note(late.token(), &Note::Sending).await, Ok(exportbox::queue::Noted::LeaseLost));
     let manifest = world.made_by(&late);

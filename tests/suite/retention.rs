@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use exportbox::queue::{Retention, Uploads};
+use exportbox::admin::Retention;
 use exportbox::store::NewObject;
+use exportbox::worker::AbandonedUploads;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -49,11 +50,11 @@ async fn what_is_final_for_long_enough_goes_with_its_files_and_leaves_who_asked_
     for id in ids {
         world.age(id, 50).await;
     }
-    world.settings.policy.retention = days(40, 60, 70);
+    world.settings.work.retention = days(40, 60, 70);
     world.let_chores_be_due().await;
     world.drain().await;
     assert_eq!(kept(&world, &ids).await, [false, true, true], "each state has its age");
-    world.settings.policy.retention = days(40, 40, 40);
+    world.settings.work.retention = days(40, 40, 40);
     world.drain().await;
     assert_eq!(kept(&world, &ids).await, [false, true, true], "one process does it, now and then");
     world.let_chores_be_due().await;
@@ -174,7 +175,7 @@ async fn what_many_processes_prune_at_once_is_pruned_once() {
     let ids = world.request_many(40, "select 1 as one").await;
     world.complete(&ids).await;
     world.set_jobs("finished_at = now() - interval '9 days'", "true").await;
-    world.settings.policy.retention = days(1, 1, 1);
+    world.settings.work.retention = days(1, 1, 1);
     world.let_chores_be_due().await;
     futures_util::future::join_all((0..6).map(|_| world.drain())).await;
     world.let_chores_be_due().await;
@@ -191,7 +192,7 @@ async fn files_that_cannot_be_removed_now_are_removed_later() {
     let id = world.request("select 1 as one", &[]).await;
     world.complete(&[id]).await;
     world.age(id, 9).await;
-    world.settings.policy.retention = days(1, 1, 1);
+    world.settings.work.retention = days(1, 1, 1);
     world.sql("update exportbox.chore set due_at = now() where name = 'prune'").await;
     world.s3.faults().add(Rule::on("DeleteObject", Action::error(403, "AccessDenied", "no")).times(1));
     world.drain().await;
@@ -272,7 +273,7 @@ async fn files_are_left_to_the_lifecycle_rule_where_that_was_said() {
     let id = world.request("select 1 as one", &[]).await;
     world.complete(&[id]).await;
     world.age(id, 9).await;
-    world.settings.policy.retention = Retention { leave_objects: true, ..days(1, 1, 1) };
+    world.settings.work.retention = Retention { leave_objects: true, ..days(1, 1, 1) };
     world.let_chores_be_due().await;
     world.drain().await;
     assert!(!world.is_kept(id).await);
@@ -296,7 +297,7 @@ async fn uploads_that_nobody_finished_are_aborted_but_those_of_attempts_that_liv
     let foreign = begin(format!("exports/{export}/a.csv")).await;
     let elsewhere = begin(format!("others/{export}/{token}/a.csv")).await;
     for (age, left) in [(DAY, [true, true, true, true]), (Duration::ZERO, [false, true, true, true])] {
-        world.settings.policy.retention.uploads = Some(Uploads { prefix: "exports".into(), age });
+        world.settings.work.abandoned_uploads = Some(AbandonedUploads { prefix: "exports".into(), age });
         world.let_chores_be_due().await;
         world.drain().await;
         let open = world.s3.open_uploads().await;

@@ -53,7 +53,7 @@ async fn the_files_of_the_schema_and_migrate_make_the_same_objects() {
     let world = World::new().await;
     let url = world.empty_database().await;
     let client = connect(&url).await;
-    let setup = exportbox::queue::migrate::SETUP;
+    let setup = exportbox::admin::migrate::SETUP;
     client.batch_execute(setup).await.unwrap();
     for (name, text) in files("sql/schema", "sql") {
         client.batch_execute(&text).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));

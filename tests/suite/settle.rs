@@ -1,7 +1,8 @@
 //! What is done at the same time is written by one statement, and what is wrong with one of them is no matter of the others.
 
+use exportbox::database::DatabaseError;
 use exportbox::job::{Kind, Outcome, Receipt, State};
-use exportbox::queue::{QueueError, Settled};
+use exportbox::queue::Settled;
 use futures_util::future::join_all;
 
 use crate::harness::rows::hold_jobs;
@@ -72,6 +73,6 @@ async fn of_those_that_are_settled_together_one_that_is_refused_or_held_keeps_no
     };
     let (settled, held) = tokio::join!(others, settle(3));
     assert_eq!((&settled[0], &settled[2]), (&Ok(Settled::Done(State::Completed)), &Ok(Settled::Done(State::Completed))));
-    assert!(matches!(settled[1], Err(QueueError::Statement(_))), "{:?}", settled[1]);
+    assert!(matches!(settled[1], Err(DatabaseError::Statement(_))), "{:?}", settled[1]);
     assert_eq!(held, Ok(Settled::Done(State::Completed)));
 }

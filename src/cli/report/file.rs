@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::queue::ReportDefinition;
+use crate::admin::ReportDefinition;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -11,11 +11,12 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use self::rehearse::TestReportArgs;
-use super::health::queue;
+use super::health::admin;
 use super::print::{field, printable, table};
 use super::usage;
+use crate::admin::{Admin, ReportDefinition};
 use crate::config::{DatabaseArgs, SourceArgs, SourceSettings};
-use crate::queue::{Queue, QueueError, ReportDefinition};
+use crate::database::DatabaseError;
 
 #[derive(Subcommand)]
 pub(super) enum ReportCommand {
@@ -79,14 +80,14 @@ pub(super) struct ShowReportArgs {
 }
 
 pub(super) async fn report(database: &DatabaseArgs, command: &ReportCommand) -> anyhow::Result<ExitCode> {
-    let queue = queue(database).await?;
-    queue.check_schema().await?;
+    let admin = admin(database).await?;
+    admin.check_schema().await?;
     match command {
-        ReportCommand::Add(args) => add(database, &queue, args).await,
-        ReportCommand::List(args) => list(&queue, args).await,
-        ReportCommand::Show(args) => show(&queue, args).await,
-        ReportCommand::Disable(args) => disable(&queue, args).await,
-        ReportCommand::Test(args) => rehearse::test(database, &queue, args).await,
+        ReportCommand::Add(args) => add(database, &admin, args).await,
+        ReportCommand::List(args) => list(&admin, args).await,
+        ReportCommand::Show(args) => show(&admin, args).await,
+        ReportCommand::Disable(args) => disable(&admin, args).await,
+        ReportCommand::Test(args) => rehearse::test(database, &admin, args).await,
     }
 }
 
@@ -96,14 +97,14 @@ fn sources(database: &DatabaseArgs, args: &SourceArgs) -> anyhow::Result<SourceS
 }
 
 /// A refusal that says which file it is about.
-fn refused(definitions: &[(PathBuf, ReportDefinition)], (name, error): (String, QueueError)) -> anyhow::Error {
+fn refused(definitions: &[(PathBuf, ReportDefinition)], (name, error): (String, DatabaseError)) -> anyhow::Error {
     match definitions.iter().find(|(_, definition)| definition.name == name) {
         Some((path, _)) => anyhow::Error::new(error).context(path.display().to_string()),
         None => error.into(),
     }
 }
 
-async fn add(database: &DatabaseArgs, queue: &Queue, args: &AddReportArgs) -> anyhow::Result<ExitCode> {
+async fn add(database: &DatabaseArgs, admin: &Admin, args: &AddReportArgs) -> anyhow::Result<ExitCode> {
     let sources = crate::daemon::sources(&sources(database, &args.sources)?);
     let mut read: Vec<(PathBuf, ReportDefinition)> = Vec::new();
     for path in &args.files {
@@ -115,11 +116,11 @@ async fn add(database: &DatabaseArgs, queue: &Queue, args: &AddReportArgs) -> an
     }
     let definitions: Vec<ReportDefinition> = read.iter().map(|(_, definition)| definition.clone()).collect();
     // The words of the database first: what is wrong in a file is told before anything is planned.
-    queue.register_reports(&definitions, true).await.map_err(|error| refused(&read, error))?;
+    admin.register_reports(&definitions, true).await.map_err(|error| refused(&read, error))?;
     for (path, definition) in &read {
         rehearse::plan(&sources, definition).await.with_context(|| path.display().to_string())?;
     }
-    let registered = queue.register_reports(&definitions, args.dry_run).await.map_err(|error| refused(&read, error))?;
+    let registered = admin.register_reports(&definitions, args.dry_run).await.map_err(|error| refused(&read, error))?;
     let results: Vec<Value> = registered
         .iter()
         .zip(&read)
@@ -142,8 +143,8 @@ async fn add(database: &DatabaseArgs, queue: &Queue, args: &AddReportArgs) -> an
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(queue: &Queue, args: &ListReportsArgs) -> anyhow::Result<ExitCode> {
-    let reports = queue.reports().await?;
+async fn list(admin: &Admin, args: &ListReportsArgs) -> anyhow::Result<ExitCode> {
+    let reports = admin.reports().await?;
     if args.json {
         println!("{}", json!({ "reports": reports }));
         return Ok(ExitCode::SUCCESS);
@@ -196,8 +197,8 @@ const SHOWN: [(&str, &str); 16] = [
     ("split by", "split_key"),
 ];
 
-async fn show(queue: &Queue, args: &ShowReportArgs) -> anyhow::Result<ExitCode> {
-    let report = queue.report(&args.name, args.version).await?.with_context(|| no_such_report(&args.name))?;
+async fn show(admin: &Admin, args: &ShowReportArgs) -> anyhow::Result<ExitCode> {
+    let report = admin.report(&args.name, args.version).await?.with_context(|| no_such_report(&args.name))?;
     if args.json {
         println!("{report}");
         return Ok(ExitCode::SUCCESS);
@@ -239,8 +240,8 @@ async fn show(queue: &Queue, args: &ShowReportArgs) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-async fn disable(queue: &Queue, args: &ReportNameArgs) -> anyhow::Result<ExitCode> {
-    let version = queue.disable_report(&args.name).await?;
+async fn disable(admin: &Admin, args: &ReportNameArgs) -> anyhow::Result<ExitCode> {
+    let version = admin.disable_report(&args.name).await?;
     if args.json {
         println!("{}", json!({"report": args.name, "version": version, "result": "disabled"}));
     } else {

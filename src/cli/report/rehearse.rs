@@ -11,9 +11,9 @@ use serde_json::{Map, Value, json};
 use super::super::print::{count, printable, table};
 use super::super::{is_file, usage};
 use super::{file, no_such_report};
+use crate::admin::{Admin, ReportDefinition};
 use crate::config::{DatabaseArgs, SourceArgs};
 use crate::export::{self, Rehearsal, Rehearsed};
-use crate::queue::{Queue, ReportDefinition};
 use crate::source::{DEFAULT_SOURCE, Sources};
 
 /// Planning takes moments, unless a lock is in the way.
@@ -63,11 +63,11 @@ async fn rehearse(sources: &Sources, source: Option<&str>, rehearsal: &Rehearsal
     export::rehearse(source, rehearsal).await.map_err(said)
 }
 
-pub(super) async fn test(database: &DatabaseArgs, queue: &Queue, args: &TestReportArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn test(database: &DatabaseArgs, admin: &Admin, args: &TestReportArgs) -> anyhow::Result<ExitCode> {
     let sources = crate::daemon::sources(&super::sources(database, &args.sources)?);
     let given = given(&args.params).map_err(usage)?;
-    let definition = find(queue, &args.what).await?;
-    let params = queue.read_report_params(&definition.name, &definition.params, &given).await?;
+    let definition = find(admin, &args.what).await?;
+    let params = admin.read_report_params(&definition.name, &definition.params, &given).await?;
     let rehearsal = Rehearsal {
         query: definition.query.clone(),
         run_as: definition.run_as.clone(),
@@ -136,14 +136,14 @@ fn given(params: &[String]) -> anyhow::Result<Value> {
 }
 
 /// A file is checked as `report add` would; a name is looked up.
-async fn find(queue: &Queue, what: &str) -> anyhow::Result<ReportDefinition> {
+async fn find(admin: &Admin, what: &str) -> anyhow::Result<ReportDefinition> {
     if is_file(what) {
         let definition = file::read(Path::new(what)).map_err(usage)?;
-        let checked = queue.register_reports(std::slice::from_ref(&definition), true).await;
+        let checked = admin.register_reports(std::slice::from_ref(&definition), true).await;
         checked.map_err(|(_, error)| anyhow::Error::new(error).context(what.to_string()))?;
         return Ok(definition);
     }
-    let report = queue.report(what, None).await?.with_context(|| no_such_report(what))?;
+    let report = admin.report(what, None).await?.with_context(|| no_such_report(what))?;
     let word = |name: &str| report[name].as_str().map(ToString::to_string);
     Ok(ReportDefinition {
         name: what.to_string(),

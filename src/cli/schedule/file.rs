@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::queue::Timetable;
+use crate::admin::Timetable;
 
 /// A schedule as its file says.
 #[derive(Debug)]

@@ -10,11 +10,11 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::health::queue;
+use super::health::admin;
 use super::print::{counted, field, printable, table};
 use super::{is_file, usage};
+use crate::admin::{Admin, Switch, Timetable};
 use crate::config::DatabaseArgs;
-use crate::queue::{Queue, Switch, Timetable};
 
 #[derive(Subcommand)]
 pub(super) enum ScheduleCommand {
@@ -87,31 +87,31 @@ pub(super) async fn schedule(database: &DatabaseArgs, command: &ScheduleCommand)
         // Asks nobody.
         return next(&args.what, &file::read(Path::new(&args.what)).map_err(usage)?.timetable, args);
     }
-    let queue = queue(database).await?;
-    queue.check_schema().await?;
+    let admin = admin(database).await?;
+    admin.check_schema().await?;
     match command {
-        ScheduleCommand::Add(args) => add(&queue, args).await,
-        ScheduleCommand::List(args) => list(&queue, args).await,
-        ScheduleCommand::Show(args) => show(&queue, args).await,
+        ScheduleCommand::Add(args) => add(&admin, args).await,
+        ScheduleCommand::List(args) => list(&admin, args).await,
+        ScheduleCommand::Show(args) => show(&admin, args).await,
         ScheduleCommand::Next(args) => {
-            let schedule = find(&queue, &args.what).await?;
+            let schedule = find(&admin, &args.what).await?;
             let word = |name: &str| schedule[name].as_str().unwrap_or_default();
             next(&args.what, &Timetable::new(word("cron"), word("time_zone"))?, args)
         }
         ScheduleCommand::Disable(args) => {
-            switch(&queue, args, Switch::Disable, "requests nothing any more; what it has requested goes on").await
+            switch(&admin, args, Switch::Disable, "requests nothing any more; what it has requested goes on").await
         }
-        ScheduleCommand::Enable(args) => switch(&queue, args, Switch::Enable, "goes on from its next instant").await,
-        ScheduleCommand::Remove(args) => switch(&queue, args, Switch::Remove, "is forgotten; what it has requested goes on").await,
+        ScheduleCommand::Enable(args) => switch(&admin, args, Switch::Enable, "goes on from its next instant").await,
+        ScheduleCommand::Remove(args) => switch(&admin, args, Switch::Remove, "is forgotten; what it has requested goes on").await,
     }
 }
 
-async fn find(queue: &Queue, name: &str) -> anyhow::Result<Value> {
-    let found = queue.schedules(Some(name)).await?.into_iter().next();
+async fn find(admin: &Admin, name: &str) -> anyhow::Result<Value> {
+    let found = admin.schedules(Some(name)).await?.into_iter().next();
     found.with_context(|| format!("there is no schedule \"{name}\", or this login may not see it; list them with: exportbox schedule list"))
 }
 
-async fn add(queue: &Queue, args: &AddScheduleArgs) -> anyhow::Result<ExitCode> {
+async fn add(admin: &Admin, args: &AddScheduleArgs) -> anyhow::Result<ExitCode> {
     let now = Utc::now();
     let mut read: Vec<file::ScheduleDefinition> = Vec::new();
     for path in &args.files {
@@ -126,7 +126,7 @@ async fn add(queue: &Queue, args: &AddScheduleArgs) -> anyhow::Result<ExitCode> 
         let next = definition.timetable.next_after(now).with_context(|| format!("{}: never due again", path.display()))?;
         definitions.push((definition.arguments.clone(), next));
     }
-    let registered = queue.register_schedules(&definitions, args.dry_run).await.map_err(|(place, error)| {
+    let registered = admin.register_schedules(&definitions, args.dry_run).await.map_err(|(place, error)| {
         let error = anyhow::Error::new(error);
         match place.and_then(|place| args.files.get(place)) {
             Some(path) => error.context(path.display().to_string()),
@@ -179,8 +179,8 @@ fn next(what: &str, timetable: &Timetable, args: &NextDatesArgs) -> anyhow::Resu
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(queue: &Queue, args: &ListSchedulesArgs) -> anyhow::Result<ExitCode> {
-    let schedules = queue.schedules(None).await?;
+async fn list(admin: &Admin, args: &ListSchedulesArgs) -> anyhow::Result<ExitCode> {
+    let schedules = admin.schedules(None).await?;
     if args.json {
         println!("{}", json!({ "schedules": schedules }));
         return Ok(ExitCode::SUCCESS);
@@ -214,8 +214,8 @@ const SHOWN: [(&str, &str); 12] = [
     ("disabled", "disabled_at"),
 ];
 
-async fn show(queue: &Queue, args: &ScheduleNameArgs) -> anyhow::Result<ExitCode> {
-    let schedule = find(queue, &args.name).await?;
+async fn show(admin: &Admin, args: &ScheduleNameArgs) -> anyhow::Result<ExitCode> {
+    let schedule = find(admin, &args.name).await?;
     if args.json {
         println!("{schedule}");
         return Ok(ExitCode::SUCCESS);
@@ -237,8 +237,8 @@ async fn show(queue: &Queue, args: &ScheduleNameArgs) -> anyhow::Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-async fn switch(queue: &Queue, args: &ScheduleNameArgs, switch: Switch, said: &str) -> anyhow::Result<ExitCode> {
-    let changed = queue.switch_schedule(&args.name, switch).await?;
+async fn switch(admin: &Admin, args: &ScheduleNameArgs, switch: Switch, said: &str) -> anyhow::Result<ExitCode> {
+    let changed = admin.switch_schedule(&args.name, switch).await?;
     if args.json {
         println!("{}", json!({"schedule": args.name, "asked": switch.as_str(), "changed": changed}));
     } else {

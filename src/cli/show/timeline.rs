@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::super::print::{amount, counted, field, size};
 use super::super::terminal::{instant, span};
-use crate::queue::Story;
+use crate::admin::Story;
 
 /// One thing that happened.
 pub(super) struct Moment {

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use exportbox::database::DatabaseUrl;
+use exportbox::database::{DatabaseError, DatabaseUrl};
 use exportbox::doctor::{CheckLimits, CheckStatus};
 use exportbox::export::ExporterSetting;
-use exportbox::queue::QueueError;
 
 use crate::harness::doctor::{assert_found, assert_rest_is_fine};
 use crate::harness::pooler::Pooler;
@@ -65,7 +64,7 @@ async fn a_standby_is_no_place_for_an_outbox() {
     world.settings.database = url.clone();
     let report = world.doctor().await;
     assert_found(&report, "primary", CheckStatus::Fail, &["standby", "EXPORTBOX_DATABASE_URL", "writer"]);
-    assert_eq!(report.refused, Some(QueueError::ReadOnly));
+    assert_eq!(report.refused, Some(DatabaseError::ReadOnly));
     assert_rest_is_fine(&report, &["primary"]);
     // As a source it is welcome.
     world.settings.database = DatabaseUrl::parse(&world.daemon_url()).unwrap();
@@ -165,7 +164,7 @@ async fn an_old_schema_is_named_and_everything_else_is_looked_at() {
     world.sql("delete from exportbox.schema_history").await;
     let report = world.doctor().await;
     assert_found(&report, "schema", CheckStatus::Fail, &["version 0", "exportbox migrate"]);
-    assert!(matches!(report.refused, Some(QueueError::Schema(_))));
+    assert!(matches!(report.refused, Some(DatabaseError::Schema(_))));
     assert_found(&report, "grants", CheckStatus::Skipped, &["schema"]);
     assert_found(&report, "export_copy", CheckStatus::Ok, &["removed"]);
     assert_rest_is_fine(&report, &["schema"]);

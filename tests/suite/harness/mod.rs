@@ -36,11 +36,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use exportbox::admin::{Remaining, Retention};
 use exportbox::config::Settings;
 use exportbox::daemon::Daemon;
 use exportbox::database::DatabaseUrl;
 use exportbox::export::{ExporterSetting, SplitOptions};
-use exportbox::queue::{Policy, Queue, Remaining};
+use exportbox::queue::{Policy, Queue};
 use exportbox::sandbox::{Postgres, PostgresOptions, S3, S3Options, Ses, SesOptions, StoredMail};
 use exportbox::worker::{Budget, NoticeOptions, Tally, WorkOptions};
 use tokio_postgres::types::ToSql;
@@ -166,6 +167,8 @@ impl World {
                 poll: Duration::from_secs(60),
                 heartbeat: Duration::from_millis(200),
                 grace: Duration::from_secs(10),
+                retention: Retention::default(),
+                abandoned_uploads: None,
                 notices: NoticeOptions::default(),
             },
         };
@@ -279,7 +282,7 @@ impl World {
     /// Start a daemon in this process.
     pub async fn start(&self) -> Running {
         let daemon = self.daemon().await;
-        let (stop, worker) = (CancellationToken::new(), daemon.queue().worker().to_string());
+        let (stop, worker) = (CancellationToken::new(), daemon.name().to_string());
         let stopped = stop.clone();
         Running { stop, worker, task: tokio::spawn(async move { daemon.run(stopped).await.unwrap() }) }
     }

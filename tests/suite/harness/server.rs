@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use exportbox::admin::migrate::migrate;
 use exportbox::database::DatabaseUrl;
-use exportbox::queue::migrate::migrate;
 use exportbox::sandbox::{Postgres, PostgresOptions};
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use exportbox::database::DatabaseUrl;
+use exportbox::admin::Admin;
+use exportbox::database::{DatabaseUrl, Pool};
 use exportbox::job::{Manifest, ManifestPart, Note, ObjectKey, Outcome};
 use exportbox::queue::{FreeSlots, Lease, Queue, Reaped, Scan};
 use serde_json::Value;
@@ -47,7 +48,23 @@ impl World {
 
     /// The job tables as a worker sees them that reaches them another way, through a proxy for instance.
     pub fn queue_over(&self, worker: &str, url: &str) -> Queue {
-        Queue::new(&DatabaseUrl::parse(url).unwrap(), worker.to_string(), self.settings.policy.clone())
+        Queue::new(self.pool(worker, &DatabaseUrl::parse(url).unwrap()), self.settings.policy.clone())
+    }
+
+    /// The job tables as people see them, over connections of their own.
+    pub fn people(&self, name: &str) -> Admin {
+        self.people_over(name, &self.daemon_url())
+    }
+
+    /// The same for people who reach them another way.
+    pub fn people_over(&self, name: &str, url: &str) -> Admin {
+        Admin::new(self.pool(name, &DatabaseUrl::parse(url).unwrap()))
+    }
+
+    /// Connections of that name.
+    pub fn pool(&self, name: &str, database: &DatabaseUrl) -> Pool {
+        let policy = &self.settings.policy;
+        Pool::for_worker(database, name.to_string(), policy.lease, policy.connections)
     }
 
     /// Claim as a worker of that name with so many free slots.

@@ -56,10 +56,10 @@ async fn the_statements_do_what_the_model_does() {
     assert!(TICK > Duration::from_secs(60), "a test that takes as long as a tick would be wrong");
     let walking = Protocol { alike: false, ..Protocol::new(System::new(AMPLE)) };
     let protocol = Protocol { driven: Default::default(), ..walking.clone() };
-    let other = world.queue("other");
+    let (other, people) = (world.queue("other"), world.people("people"));
     let (mut events, mut late) = (0, 0);
     for history in histories(&walking) {
-        let mut player = Player::new(&world, &other).await;
+        let mut player = Player::new(&world, &other, &people).await;
         let (mut system, mut told) = (protocol.start.clone(), Vec::new());
         for (event, next) in history {
             told.push(format!("{event:?}"));

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use exportbox::admin::Admin;
 use exportbox::job::{Failure, FailureClass, Note, Outcome, Receipt, StopReason, Verdict};
 use exportbox::queue::{Beat, Cycle, FreeSlots, Lease, Noted, Queue, Scan, Settled};
 use uuid::Uuid;
@@ -42,6 +43,7 @@ pub struct Player<'a> {
     world: &'a World,
     workers: [Queue; 2],
     other: Queue,
+    people: Admin,
     export_id: Uuid,
     /// The lease that each worker believes to hold.
     held: [Option<Lease>; 2],
@@ -49,11 +51,11 @@ pub struct Player<'a> {
 
 impl<'a> Player<'a> {
     /// Everything from before is gone: nobody else's job may be reaped.
-    pub async fn new(world: &'a World, other: &Queue) -> Player<'a> {
+    pub async fn new(world: &'a World, other: &Queue, people: &Admin) -> Player<'a> {
         world.forget_everything().await;
         let export_id = world.request("select 1 as one", &["ann@example.com"]).await;
         let workers = [0, 1].map(|worker| Player::process(world, worker));
-        Player { world, workers, other: other.clone(), export_id, held: [None, None] }
+        Player { world, workers, other: other.clone(), people: people.clone(), export_id, held: [None, None] }
     }
 
     /// A worker's process, just started: it remembers nothing.
@@ -153,8 +155,8 @@ impl<'a> Player<'a> {
                 }
             }
             Event::Reap => drop(Player::cycle(&self.other, NOBODY).await),
-            Event::Cancel => drop(self.other.cancel(self.export_id).await.unwrap()),
-            Event::Requeue => assert!(self.other.requeue(self.export_id).await.unwrap() > 0),
+            Event::Cancel => drop(self.people.cancel(self.export_id).await.unwrap()),
+            Event::Requeue => assert!(self.people.requeue(self.export_id).await.unwrap() > 0),
             Event::Expire => {
                 self.world.set_jobs("not_after = now()", "state = 'pending'").await;
                 Player::cycle(&self.other, NOBODY).await;

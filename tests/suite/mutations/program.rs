@@ -87,7 +87,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "an error of the job tables keeps its message",
-        file: "src/queue/error.rs",
+        file: "src/database/error.rs",
         guard: "names only",
         change: Change::Become("if !NAMES_ONLY.is_empty() {"),
         harm: "data in the log",

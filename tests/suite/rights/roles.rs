@@ -1,7 +1,7 @@
 //! The roles: made by the migration, by whom, and once for all databases of a cluster.
 
+use exportbox::admin::migrate::migrate;
 use exportbox::database::DatabaseUrl;
-use exportbox::queue::migrate::migrate;
 use exportbox::sandbox::{Postgres, PostgresOptions};
 
 use crate::harness::connect;

@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Queue, QueueError};
+use super::Admin;
+use crate::database::DatabaseError;
 use crate::job::mask_addresses;
 use crate::sql;
 
@@ -25,16 +26,16 @@ pub struct Story {
     pub dead: Vec<Value>,
 }
 
-impl Queue {
-    async fn rows(&self, statement: &'static str, export_id: Uuid) -> Result<Vec<Value>, QueueError> {
-        Ok(self.query(statement, &[&export_id]).await?.iter().map(|row| row.get(0)).collect())
+impl Admin {
+    async fn rows(&self, statement: &'static str, export_id: Uuid) -> Result<Vec<Value>, DatabaseError> {
+        Ok(self.pool.query(statement, &[&export_id]).await?.iter().map(|row| row.get(0)).collect())
     }
 
     /// One row of `exportbox.exports`. `None`: there is none, or the caller may not see it.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn export(&self, export_id: Uuid) -> Result<Option<Value>, QueueError> {
+    pub async fn export(&self, export_id: Uuid) -> Result<Option<Value>, DatabaseError> {
         Ok(self.rows(sql::SHOW_EXPORT, export_id).await?.into_iter().next())
     }
 
@@ -43,7 +44,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn story(&self, export_id: Uuid, in_clear: bool) -> Result<Option<Story>, QueueError> {
+    pub async fn story(&self, export_id: Uuid, in_clear: bool) -> Result<Option<Story>, DatabaseError> {
         let Some(export) = self.export(export_id).await? else { return Ok(None) };
         let mut story = Story {
             export,
@@ -71,8 +72,8 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn health(&self) -> Result<Value, QueueError> {
-        let row = self.query_opt(sql::HEALTH, &[]).await?;
+    pub async fn health(&self) -> Result<Value, DatabaseError> {
+        let row = self.pool.query_opt(sql::HEALTH, &[]).await?;
         Ok(row.map(|row| row.get("health")).unwrap_or_default())
     }
 
@@ -80,15 +81,15 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn recent(&self, how_many: i64) -> Result<Vec<Value>, QueueError> {
-        Ok(self.query(sql::STATUS_RECENT, &[&how_many]).await?.iter().map(|row| row.get(0)).collect())
+    pub async fn recent(&self, how_many: i64) -> Result<Vec<Value>, DatabaseError> {
+        Ok(self.pool.query(sql::STATUS_RECENT, &[&how_many]).await?.iter().map(|row| row.get(0)).collect())
     }
 
     /// Why each job of an export is where it is: rows of `exportbox.explain`.
     ///
     /// # Errors
     /// `Refused` when there is no such export or it is not the caller's; or why the database cannot be asked.
-    pub async fn explain(&self, export_id: Uuid) -> Result<Vec<Value>, QueueError> {
+    pub async fn explain(&self, export_id: Uuid) -> Result<Vec<Value>, DatabaseError> {
         self.rows(sql::EXPLAIN, export_id).await
     }
 
@@ -96,7 +97,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn pauses(&self) -> Result<Vec<Value>, QueueError> {
-        Ok(self.query(sql::LIST_PAUSES, &[]).await?.iter().map(|row| row.get("pause")).collect())
+    pub async fn pauses(&self) -> Result<Vec<Value>, DatabaseError> {
+        Ok(self.pool.query(sql::LIST_PAUSES, &[]).await?.iter().map(|row| row.get("pause")).collect())
     }
 }

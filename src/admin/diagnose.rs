@@ -5,9 +5,8 @@ use std::time::Duration;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
-use super::pool::ms;
-use super::{Queue, QueueError};
-use crate::database::Server;
+use super::Admin;
+use crate::database::{DatabaseError, Server, ms};
 use crate::sql;
 
 /// A table of ours.
@@ -61,14 +60,14 @@ impl ToSql for Null {
     to_sql_checked!();
 }
 
-impl Queue {
+impl Admin {
     /// The server, as this process sees it.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn server(&self) -> Result<Server, QueueError> {
-        let row = self.query_opt(sql::EXAMINE_SERVER, &[]).await?;
-        row.map(|row| Server::from_row(&row)).ok_or_else(|| QueueError::Statement("no row about the server".into()))
+    pub async fn server(&self) -> Result<Server, DatabaseError> {
+        let row = self.pool.query_opt(sql::EXAMINE_SERVER, &[]).await?;
+        row.map(|row| Server::from_row(&row)).ok_or_else(|| DatabaseError::Statement("no row about the server".into()))
     }
 
     /// What this login may not do of all that a daemon does: the server's words, and the statement that would fail. Each statement is planned,
@@ -76,15 +75,15 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn lacking_rights(&self) -> Result<Vec<(String, &'static str)>, QueueError> {
-        let connection = self.connection().await?;
+    pub async fn lacking_rights(&self) -> Result<Vec<(String, &'static str)>, DatabaseError> {
+        let connection = self.pool.connection().await?;
         let mut lacking = Vec::new();
         for (name, text) in sql::ALL.iter().filter(|(name, _)| !sql::FOR_PEOPLE.contains(name) && !sql::is_on_the_source(name)) {
             let nulls: Vec<(&(dyn ToSql + Sync), Type)> =
                 sql::parameter_types(text).into_iter().map(|data_type| (&Null as &(dyn ToSql + Sync), data_type)).collect();
-            match connection.query_typed(&format!("explain {text}"), &nulls).await.map_err(QueueError::from) {
+            match connection.query_typed(&format!("explain {text}"), &nulls).await.map_err(DatabaseError::from) {
                 Ok(_) => {}
-                Err(QueueError::Privilege(said)) => lacking.push((said, *name)),
+                Err(DatabaseError::Privilege(said)) => lacking.push((said, *name)),
                 Err(error) => return Err(error),
             }
         }
@@ -95,8 +94,8 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn tables(&self) -> Result<Vec<Table>, QueueError> {
-        let rows = self.query(sql::EXAMINE_TABLES, &[]).await?;
+    pub async fn tables(&self) -> Result<Vec<Table>, DatabaseError> {
+        let rows = self.pool.query(sql::EXAMINE_TABLES, &[]).await?;
         let table = |row: &tokio_postgres::Row| Table {
             name: row.get("name"),
             is_vacuumed: row.get("is_vacuumed"),
@@ -110,8 +109,8 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn runs_as(&self) -> Result<Vec<RunsAs>, QueueError> {
-        let rows = self.query(sql::EXAMINE_ROLES, &[]).await?;
+    pub async fn runs_as(&self) -> Result<Vec<RunsAs>, DatabaseError> {
+        let rows = self.pool.query(sql::EXAMINE_ROLES, &[]).await?;
         Ok(rows.iter().map(|row| RunsAs { source: row.get("source"), role: row.get("role"), kms_key: row.get("kms_key") }).collect())
     }
 
@@ -119,8 +118,8 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn oldest_snapshot(&self, alarm: Duration) -> Result<Option<OldestSnapshot>, QueueError> {
-        let row = self.query_opt(sql::EXAMINE_SNAPSHOT, &[&ms(alarm)]).await?;
+    pub async fn oldest_snapshot(&self, alarm: Duration) -> Result<Option<OldestSnapshot>, DatabaseError> {
+        let row = self.pool.query_opt(sql::EXAMINE_SNAPSHOT, &[&ms(alarm)]).await?;
         Ok(row.map(|row| OldestSnapshot { holder: row.get("holder"), transactions: row.get("transactions"), alarm: row.get("alarm") }))
     }
 
@@ -128,8 +127,8 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn orphans(&self, bucket: &str, keys: &[String], tokens: &[Uuid]) -> Result<i64, QueueError> {
-        let row = self.query_opt(sql::EXAMINE_ORPHANS, &[&bucket, &keys, &tokens]).await?;
+    pub async fn orphans(&self, bucket: &str, keys: &[String], tokens: &[Uuid]) -> Result<i64, DatabaseError> {
+        let row = self.pool.query_opt(sql::EXAMINE_ORPHANS, &[&bucket, &keys, &tokens]).await?;
         Ok(row.map(|row| row.get("orphans")).unwrap_or_default())
     }
 }

@@ -2,9 +2,9 @@
 
 use tokio_postgres::error::SqlState;
 
-/// A statement of the queue failed.
+/// A statement on the job tables failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum QueueError {
+pub enum DatabaseError {
     /// Not reachable, restarting, failing over, out of connections: reconnect and try again.
     #[error("the database cannot be reached ({0})")]
     Unavailable(String),
@@ -49,38 +49,38 @@ pub enum QueueError {
     Statement(String),
 }
 
-impl QueueError {
+impl DatabaseError {
     /// Whether the same call may work in a while.
     pub fn is_transient(&self) -> bool {
-        matches!(self, QueueError::Unavailable(_) | QueueError::Busy(_) | QueueError::ReadOnly)
+        matches!(self, DatabaseError::Unavailable(_) | DatabaseError::Busy(_) | DatabaseError::ReadOnly)
     }
 }
 
-impl From<tokio_postgres::Error> for QueueError {
-    fn from(error: tokio_postgres::Error) -> QueueError {
+impl From<tokio_postgres::Error> for DatabaseError {
+    fn from(error: tokio_postgres::Error) -> DatabaseError {
         let Some(db) = error.as_db_error() else {
             let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            return QueueError::Unavailable(cause);
+            return DatabaseError::Unavailable(cause);
         };
         let code = db.code();
         let said = said(db);
         match code.code() {
-            "25006" => QueueError::ReadOnly,
+            "25006" => DatabaseError::ReadOnly,
             // A statement that is unknown although it was prepared, or known although it was not: another session's.
-            "26000" | "42P05" => QueueError::Pooler(said),
-            "08P01" if db.message().contains("startup parameter") => QueueError::Pooler(said),
-            "28P01" | "28000" | "3D000" => QueueError::Login(said),
+            "26000" | "42P05" => DatabaseError::Pooler(said),
+            "08P01" if db.message().contains("startup parameter") => DatabaseError::Pooler(said),
+            "28P01" | "28000" | "3D000" => DatabaseError::Login(said),
             "3F000" | "42P01" | "42883" | "42703" => {
-                QueueError::Schema(format!("the exportbox schema is missing or not of this version ({said}); run: exportbox migrate"))
+                DatabaseError::Schema(format!("the exportbox schema is missing or not of this version ({said}); run: exportbox migrate"))
             }
-            "42501" => QueueError::Privilege(said),
-            "40001" | "40P01" | "55P03" | "57014" => QueueError::Busy(said),
-            "EB090" | "EB091" => QueueError::Usage { message: db.message().to_string(), hint: db.hint().map(ToString::to_string) },
+            "42501" => DatabaseError::Privilege(said),
+            "40001" | "40P01" | "55P03" | "57014" => DatabaseError::Busy(said),
+            "EB090" | "EB091" => DatabaseError::Usage { message: db.message().to_string(), hint: db.hint().map(ToString::to_string) },
             code if code.starts_with("EB") => {
-                QueueError::Refused { message: db.message().to_string(), hint: db.hint().map(ToString::to_string) }
+                DatabaseError::Refused { message: db.message().to_string(), hint: db.hint().map(ToString::to_string) }
             }
-            code if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => QueueError::Unavailable(said),
-            _ => QueueError::Statement(said),
+            code if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => DatabaseError::Unavailable(said),
+            _ => DatabaseError::Statement(said),
         }
     }
 }
@@ -100,11 +100,11 @@ fn said(db: &tokio_postgres::error::DbError) -> String {
     }
 }
 
-impl From<deadpool_postgres::PoolError> for QueueError {
-    fn from(error: deadpool_postgres::PoolError) -> QueueError {
+impl From<deadpool_postgres::PoolError> for DatabaseError {
+    fn from(error: deadpool_postgres::PoolError) -> DatabaseError {
         match error {
             deadpool_postgres::PoolError::Backend(error) => error.into(),
-            other => QueueError::Unavailable(other.to_string()),
+            other => DatabaseError::Unavailable(other.to_string()),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_postgres::types::ToSql;
 
-use super::pool::ms;
-use super::{Queue, QueueError};
+use super::Admin;
+use crate::database::{DatabaseError, ms};
 use crate::sql;
 
 /// A report as its author writes it.
@@ -57,14 +57,18 @@ pub struct Registered {
     pub is_unchanged: bool,
 }
 
-impl Queue {
+impl Admin {
     /// Register all of these reports or none. A dry run checks everything and takes it back.
     ///
     /// # Errors
     /// `Refused` says what is wrong, after the name of the report; or why the database cannot be asked.
-    pub async fn register_reports(&self, definitions: &[ReportDefinition], dry_run: bool) -> Result<Vec<Registered>, (String, QueueError)> {
-        let outside = |error: QueueError| (String::new(), error);
-        let mut connection = self.connection().await.map_err(outside)?;
+    pub async fn register_reports(
+        &self,
+        definitions: &[ReportDefinition],
+        dry_run: bool,
+    ) -> Result<Vec<Registered>, (String, DatabaseError)> {
+        let outside = |error: DatabaseError| (String::new(), error);
+        let mut connection = self.pool.connection().await.map_err(outside)?;
         let registering = async {
             let transaction = connection.transaction().await.map_err(|error| outside(error.into()))?;
             let mut registered = Vec::new();
@@ -98,9 +102,9 @@ impl Queue {
             ended.map_err(|error| outside(error.into()))?;
             Ok(registered)
         };
-        match tokio::time::timeout(self.patience(), registering).await {
+        match tokio::time::timeout(self.pool.patience(), registering).await {
             Ok(registered) => registered,
-            Err(_) => Err(outside(self.give_up(connection))),
+            Err(_) => Err(outside(self.pool.give_up(connection))),
         }
     }
 
@@ -108,8 +112,8 @@ impl Queue {
     ///
     /// # Errors
     /// `Refused` when there is no such report; or why the database cannot be asked.
-    pub async fn disable_report(&self, name: &str) -> Result<i32, QueueError> {
-        let row = self.query_opt(sql::DISABLE_REPORT, &[&name]).await?;
+    pub async fn disable_report(&self, name: &str) -> Result<i32, DatabaseError> {
+        let row = self.pool.query_opt(sql::DISABLE_REPORT, &[&name]).await?;
         Ok(row.map(|row| row.get("version")).unwrap_or_default())
     }
 
@@ -117,24 +121,24 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn reports(&self) -> Result<Vec<Value>, QueueError> {
-        Ok(self.query(sql::LIST_REPORTS, &[]).await?.iter().map(|row| row.get("report")).collect())
+    pub async fn reports(&self) -> Result<Vec<Value>, DatabaseError> {
+        Ok(self.pool.query(sql::LIST_REPORTS, &[]).await?.iter().map(|row| row.get("report")).collect())
     }
 
     /// One version of a report, or its current one: a row of `exportbox.reports`. `None`: there is none, or the caller may not see it.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn report(&self, name: &str, version: Option<i32>) -> Result<Option<Value>, QueueError> {
-        Ok(self.query_opt(sql::SHOW_REPORT, &[&name, &version]).await?.map(|row| row.get("report")))
+    pub async fn report(&self, name: &str, version: Option<i32>) -> Result<Option<Value>, DatabaseError> {
+        Ok(self.pool.query_opt(sql::SHOW_REPORT, &[&name, &version]).await?.map(|row| row.get("report")))
     }
 
     /// What values of a request come to, checked and written as the door does it.
     ///
     /// # Errors
     /// `Refused` as a request would be; or why the database cannot be asked.
-    pub async fn read_report_params(&self, name: &str, declared: &Value, given: &Value) -> Result<Vec<(String, String)>, QueueError> {
-        let row = self.query_opt(sql::READ_REPORT_PARAMS, &[&name, &declared, &given]).await?;
+    pub async fn read_report_params(&self, name: &str, declared: &Value, given: &Value) -> Result<Vec<(String, String)>, DatabaseError> {
+        let row = self.pool.query_opt(sql::READ_REPORT_PARAMS, &[&name, &declared, &given]).await?;
         let params: Option<Value> = row.and_then(|row| row.get("params"));
         let Some(Value::Object(params)) = params else { return Ok(Vec::new()) };
         Ok(params.into_iter().map(|(name, value)| (name, value.as_str().map_or_else(|| value.to_string(), ToString::to_string))).collect())

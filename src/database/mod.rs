@@ -3,8 +3,11 @@
 //! `queue` and `source` connect through here; only `daemon.rs` and the commands build one.
 
 mod cancel;
+mod error;
 mod limits;
+mod pool;
 mod server;
+mod statement;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,8 +23,15 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use error::DatabaseError;
 pub use limits::{ConnectionLimit, ConnectionLimits};
+pub use pool::Pool;
 pub use server::Server;
+
+/// As the statements take durations.
+pub(crate) fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
 
 /// A connection that has to be polled for its client to work.
 pub type DatabaseConnection = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;

@@ -11,7 +11,7 @@ use deadpool_postgres::Object;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row};
 
-use super::Queue;
+use super::Pool;
 use super::error::is_stale_plan;
 use crate::sql::{self, typed};
 
@@ -30,9 +30,9 @@ impl Asked {
     }
 }
 
-impl Queue {
+impl Pool {
     /// Run one statement and return its rows.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         connection: &Object,
         statement: &'static str,
@@ -48,7 +48,7 @@ impl Queue {
     }
 
     /// Prepare those of these that are not asked for the first time: then each is on its way as soon as it is asked.
-    pub(super) async fn prepare(&self, connection: &Object, statements: &[&'static str]) -> Result<(), Error> {
+    pub(crate) async fn prepare(&self, connection: &Object, statements: &[&'static str]) -> Result<(), Error> {
         for statement in statements {
             if !self.is_pooled() && self.asked.has(statement) {
                 connection.prepare_cached(statement).await?;

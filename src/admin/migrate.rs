@@ -1,10 +1,8 @@
 //! Bringing the schema up to date. Forward only, listed by hand, never edited after the first release, under an advisory lock.
 
+use crate::database::{DatabaseError, DatabaseUrl};
 use refinery::{Migration, Runner, Target};
 use tokio_postgres::Row;
-
-use super::QueueError;
-use crate::database::DatabaseUrl;
 
 /// The schema as it is now: every file of `sql/schema`, in the order of their names.
 macro_rules! schema {
@@ -81,9 +79,9 @@ fn latest() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
-fn runner() -> Result<Runner, QueueError> {
+fn runner() -> Result<Runner, DatabaseError> {
     let migrations: Result<Vec<Migration>, _> = MIGRATIONS.iter().map(|(name, sql)| Migration::unapplied(name, sql)).collect();
-    let migrations = migrations.map_err(|error| QueueError::Schema(error.to_string()))?;
+    let migrations = migrations.map_err(|error| DatabaseError::Schema(error.to_string()))?;
     let mut runner =
         Runner::new(&migrations).set_target(Target::Latest).set_abort_divergent(true).set_abort_missing(true).set_grouped(true);
     runner.set_migration_table_name(HISTORY);
@@ -96,9 +94,9 @@ pub(super) fn history(rows: &[Row]) -> Vec<(i64, String)> {
 }
 
 /// The first migration has one name since the schema is made from one text. Before that it was one of many, and no release has it.
-fn refuse_development_version(applied: &[(i64, String)]) -> Result<(), QueueError> {
+fn refuse_development_version(applied: &[(i64, String)]) -> Result<(), DatabaseError> {
     match applied.first() {
-        Some((1, name)) if MIGRATIONS[0].0 != format!("V1__{name}") => Err(QueueError::Schema(
+        Some((1, name)) if MIGRATIONS[0].0 != format!("V1__{name}") => Err(DatabaseError::Schema(
             "this database has the schema of a development version from before the first release, which nothing brings up to date; \
              drop the schema (drop schema exportbox cascade) or take a new database, then run: exportbox migrate"
                 .into(),
@@ -111,15 +109,15 @@ fn refuse_development_version(applied: &[(i64, String)]) -> Result<(), QueueErro
 ///
 /// # Errors
 /// `Schema` with what to do.
-pub fn check_versions(applied: &[(i64, String)]) -> Result<(), QueueError> {
+pub fn check_versions(applied: &[(i64, String)]) -> Result<(), DatabaseError> {
     refuse_development_version(applied)?;
     let (have, want) = (version(applied), latest());
     match have.cmp(&want) {
         std::cmp::Ordering::Equal => Ok(()),
         std::cmp::Ordering::Less => {
-            Err(QueueError::Schema(format!("the schema has version {have}, this program needs {want}; run: exportbox migrate")))
+            Err(DatabaseError::Schema(format!("the schema has version {have}, this program needs {want}; run: exportbox migrate")))
         }
-        std::cmp::Ordering::Greater => Err(QueueError::Schema(format!(
+        std::cmp::Ordering::Greater => Err(DatabaseError::Schema(format!(
             "the schema has version {have}, newer than the {want} of this program; install the newer exportbox"
         ))),
     }
@@ -129,7 +127,7 @@ pub fn check_versions(applied: &[(i64, String)]) -> Result<(), QueueError> {
 ///
 /// # Errors
 /// What the database refused, and what to do where that is known.
-pub async fn migrate(database: &DatabaseUrl, dry_run: bool) -> Result<MigrationReport, QueueError> {
+pub async fn migrate(database: &DatabaseUrl, dry_run: bool) -> Result<MigrationReport, DatabaseError> {
     // The lock below belongs to a session. A pooler that shares sessions refuses the option, and with it a lock that would stay behind.
     let (mut client, connection) = database.named("exportbox migrate").with_options("-c exportbox.direct=on").connect().await?;
     let connection = tokio::spawn(connection);
@@ -140,10 +138,10 @@ pub async fn migrate(database: &DatabaseUrl, dry_run: bool) -> Result<MigrationR
     report
 }
 
-async fn migrate_with(client: &mut tokio_postgres::Client, dry_run: bool) -> Result<MigrationReport, QueueError> {
+async fn migrate_with(client: &mut tokio_postgres::Client, dry_run: bool) -> Result<MigrationReport, DatabaseError> {
     let is_direct = "select coalesce(current_setting('exportbox.direct', true) = 'on', false)";
     if !client.query_one(is_direct, &[]).await?.get::<_, bool>(0) {
-        return Err(QueueError::Pooler("the session did not get its startup options".into()));
+        return Err(DatabaseError::Pooler("the session did not get its startup options".into()));
     }
     client
         .batch_execute(&format!("{PATH} set client_min_messages = warning; set lock_timeout = '60s'; select pg_advisory_lock({LOCK})"))
@@ -172,18 +170,18 @@ async fn migrate_with(client: &mut tokio_postgres::Client, dry_run: bool) -> Res
 }
 
 /// refinery wraps the database's error; ours is the sentence that helps.
-fn refused(error: refinery::Error) -> QueueError {
+fn refused(error: refinery::Error) -> DatabaseError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(inner) = cause {
         if let Some(database) = inner.downcast_ref::<tokio_postgres::Error>()
             && let Some(db) = database.as_db_error()
         {
             let hint = db.hint().map(ToString::to_string);
-            return QueueError::Refused { message: format!("{} (SQLSTATE {})", db.message(), db.code().code()), hint };
+            return DatabaseError::Refused { message: format!("{} (SQLSTATE {})", db.message(), db.code().code()), hint };
         }
         cause = inner.source();
     }
-    QueueError::Schema(error.to_string())
+    DatabaseError::Schema(error.to_string())
 }
 
 #[cfg(test)]

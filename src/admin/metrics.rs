@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Queue, QueueError};
+use super::Admin;
+use crate::database::DatabaseError;
 use crate::sql;
 
 /// One figure of the tables.
@@ -18,23 +19,22 @@ pub struct Reading {
     pub value: f64,
 }
 
-impl Queue {
+impl Admin {
     /// Connections of the pool: those that are open, and those that are in use.
-    pub fn pool_use(&self) -> (usize, usize) {
-        let status = self.pool_status();
-        (status.size, status.size.saturating_sub(status.available))
+    pub fn pool_usage(&self) -> (usize, usize) {
+        self.pool.usage()
     }
 
     /// Ask for the figures, and do not wait longer than this for the connection, nor for the answer.
     ///
     /// # Errors
     /// When the database cannot be asked, or does not answer in time.
-    pub async fn metrics(&self, patience: Duration) -> Result<Vec<Reading>, QueueError> {
-        let busy = |_| QueueError::Unavailable("no connection in time".into());
-        let connection = tokio::time::timeout(patience, self.connection()).await.map_err(busy)??;
-        let rows = match tokio::time::timeout(patience, self.ask(&connection, sql::FIGURES, &[])).await {
+    pub async fn metrics(&self, patience: Duration) -> Result<Vec<Reading>, DatabaseError> {
+        let busy = |_| DatabaseError::Unavailable("no connection in time".into());
+        let connection = tokio::time::timeout(patience, self.pool.connection()).await.map_err(busy)??;
+        let rows = match tokio::time::timeout(patience, self.pool.ask(&connection, sql::FIGURES, &[])).await {
             Ok(rows) => rows?,
-            Err(_) => return Err(self.give_up(connection)),
+            Err(_) => return Err(self.pool.give_up(connection)),
         };
         let reading = |row: &tokio_postgres::Row| Reading {
             metric: row.get("metric"),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::pool::ms;
-use super::{Queue, QueueError};
+use super::Admin;
+use crate::database::{DatabaseError, ms};
 use crate::sql;
 
 /// Which jobs are meant; what is `None` names all.
@@ -46,13 +46,13 @@ pub struct Affected {
     pub dry_run: bool,
 }
 
-impl Queue {
+impl Admin {
     /// Stop an export and its mails. Returns what happened: `cancelled`, `cancelling` or `nothing to cancel`.
     ///
     /// # Errors
     /// `Refused` when there is no such export or it is not the caller's; or why the database cannot be asked.
-    pub async fn cancel(&self, export_id: Uuid) -> Result<String, QueueError> {
-        let row = self.query_opt(sql::CANCEL, &[&export_id]).await?;
+    pub async fn cancel(&self, export_id: Uuid) -> Result<String, DatabaseError> {
+        let row = self.pool.query_opt(sql::CANCEL, &[&export_id]).await?;
         Ok(row.map(|row| row.get("said")).unwrap_or_default())
     }
 
@@ -60,8 +60,8 @@ impl Queue {
     ///
     /// # Errors
     /// As `cancel`.
-    pub async fn requeue(&self, export_id: Uuid) -> Result<i32, QueueError> {
-        let row = self.query_opt(sql::REQUEUE, &[&export_id]).await?;
+    pub async fn requeue(&self, export_id: Uuid) -> Result<i32, DatabaseError> {
+        let row = self.pool.query_opt(sql::REQUEUE, &[&export_id]).await?;
         Ok(row.map(|row| row.get("jobs")).unwrap_or_default())
     }
 
@@ -69,8 +69,8 @@ impl Queue {
     ///
     /// # Errors
     /// As `cancel`; or the priority is out of range.
-    pub async fn set_priority(&self, export_id: Uuid, priority: i32) -> Result<i32, QueueError> {
-        let row = self.query_opt(sql::SET_PRIORITY, &[&export_id, &priority]).await?;
+    pub async fn set_priority(&self, export_id: Uuid, priority: i32) -> Result<i32, DatabaseError> {
+        let row = self.pool.query_opt(sql::SET_PRIORITY, &[&export_id, &priority]).await?;
         Ok(row.map(|row| row.get("jobs")).unwrap_or_default())
     }
 
@@ -78,8 +78,8 @@ impl Queue {
     ///
     /// # Errors
     /// `Refused` when there is nothing of that name; or why the database cannot be asked.
-    pub async fn pause(&self, scope: &str, reason: Option<&str>) -> Result<bool, QueueError> {
-        let row = self.query_opt(sql::PAUSE, &[&scope, &reason]).await?;
+    pub async fn pause(&self, scope: &str, reason: Option<&str>) -> Result<bool, DatabaseError> {
+        let row = self.pool.query_opt(sql::PAUSE, &[&scope, &reason]).await?;
         Ok(row.is_some_and(|row| row.get("is_new")))
     }
 
@@ -87,8 +87,8 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn resume(&self, scope: &str) -> Result<bool, QueueError> {
-        let row = self.query_opt(sql::RESUME, &[&scope]).await?;
+    pub async fn resume(&self, scope: &str) -> Result<bool, DatabaseError> {
+        let row = self.pool.query_opt(sql::RESUME, &[&scope]).await?;
         Ok(row.is_some_and(|row| row.get("was_paused")))
     }
 
@@ -96,8 +96,8 @@ impl Queue {
     ///
     /// # Errors
     /// `Refused` when there is nothing to link to, nobody to send it to, or it was done too often; as `cancel`.
-    pub async fn relink(&self, export_id: Uuid, recipient: Option<&str>) -> Result<i32, QueueError> {
-        let row = self.query_opt(sql::RELINK, &[&export_id, &recipient]).await?;
+    pub async fn relink(&self, export_id: Uuid, recipient: Option<&str>) -> Result<i32, DatabaseError> {
+        let row = self.pool.query_opt(sql::RELINK, &[&export_id, &recipient]).await?;
         Ok(row.map(|row| row.get("mails")).unwrap_or_default())
     }
 
@@ -105,7 +105,7 @@ impl Queue {
     ///
     /// # Errors
     /// `Usage` when the filter names everything; or why the database cannot be asked. What was done by then stays done.
-    pub async fn cancel_where(&self, filter: &Filter, at_most: Option<i32>, dry_run: bool) -> Result<Affected, QueueError> {
+    pub async fn cancel_where(&self, filter: &Filter, at_most: Option<i32>, dry_run: bool) -> Result<Affected, DatabaseError> {
         self.in_batches(sql::CANCEL_WHERE, filter, at_most, dry_run, &[]).await
     }
 
@@ -119,7 +119,7 @@ impl Queue {
         at_most: Option<i32>,
         dry_run: bool,
         spread: Duration,
-    ) -> Result<Affected, QueueError> {
+    ) -> Result<Affected, DatabaseError> {
         self.in_batches(sql::REQUEUE_WHERE, filter, at_most, dry_run, &[&ms(spread)]).await
     }
 
@@ -130,7 +130,7 @@ impl Queue {
         at_most: Option<i32>,
         dry_run: bool,
         more: &[&(dyn ToSql + Sync)],
-    ) -> Result<Affected, QueueError> {
+    ) -> Result<Affected, DatabaseError> {
         let mut until = filter.until;
         let mut left = at_most;
         let mut total: Option<Affected> = None;
@@ -139,9 +139,9 @@ impl Queue {
                 vec![&filter.state, &filter.kind, &filter.report, &filter.error_class, &filter.requested_by, &filter.since];
             params.extend([&until as &(dyn ToSql + Sync), &left, &dry_run]);
             params.extend(more);
-            let row = self.query_opt(statement, &params).await?;
+            let row = self.pool.query_opt(statement, &params).await?;
             let said: Value = row.map(|row| row.get("said")).unwrap_or_default();
-            let batch: Affected = serde_json::from_value(said).map_err(|_| QueueError::Statement("an unknown answer".into()))?;
+            let batch: Affected = serde_json::from_value(said).map_err(|_| DatabaseError::Statement("an unknown answer".into()))?;
             let sum = total.map_or(batch, |sum| Affected { jobs: sum.jobs + batch.jobs, exports: sum.exports + batch.exports, ..batch });
             total = Some(sum);
             // The end that the first batch has come to: what dies or is requested meanwhile is not meant.
@@ -157,18 +157,18 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn dead(&self, export_id: Option<Uuid>, filter: &Filter, how_many: i64) -> Result<Vec<Value>, QueueError> {
+    pub async fn dead(&self, export_id: Option<Uuid>, filter: &Filter, how_many: i64) -> Result<Vec<Value>, DatabaseError> {
         let params: [&(dyn ToSql + Sync); 8] =
             [&export_id, &filter.kind, &filter.report, &filter.error_class, &filter.requested_by, &filter.since, &filter.until, &how_many];
-        Ok(self.query(sql::LIST_DEAD, &params).await?.iter().map(|row| row.get(0)).collect())
+        Ok(self.pool.query(sql::LIST_DEAD, &params).await?.iter().map(|row| row.get(0)).collect())
     }
 
     /// Erase an address. Returns what was touched, or with `dry_run` what would be.
     ///
     /// # Errors
     /// `Refused` when it is no address or under a legal hold; or why the database cannot be asked.
-    pub async fn erase(&self, address: &str, reason: Option<&str>, dry_run: bool) -> Result<Value, QueueError> {
-        let row = self.query_opt(sql::ERASE, &[&address, &reason, &dry_run]).await?;
+    pub async fn erase(&self, address: &str, reason: Option<&str>, dry_run: bool) -> Result<Value, DatabaseError> {
+        let row = self.pool.query_opt(sql::ERASE, &[&address, &reason, &dry_run]).await?;
         Ok(row.map(|row| row.get("said")).unwrap_or_default())
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::ToSql;
 
-use super::pool::ms;
-use super::{Queue, QueueError};
+use super::Admin;
+use crate::database::{DatabaseError, ms};
 use crate::sql;
 
 /// The figures of a drain that has ended.
@@ -24,6 +24,8 @@ pub struct DrainCounts {
     pub max_runtime: Option<Duration>,
     /// What is left of that.
     pub time_left: Option<Duration>,
+    /// Most exports at once over all processes; none: no limit.
+    pub source_slots: Option<i32>,
 }
 
 /// What a drain leaves behind.
@@ -45,19 +47,19 @@ pub struct Remaining {
     pub on_hold: Option<String>,
 }
 
-impl Queue {
+impl Admin {
     /// What is left when this process, a drain, has nothing more to do or no more time. Notes how it ended: one row, written over by each.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn record_drain(&self, drained: &DrainCounts) -> Result<Remaining, QueueError> {
+    pub async fn record_drain(&self, drained: &DrainCounts) -> Result<Remaining, DatabaseError> {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let [claimed, exported, mailed, dead] = [drained.claimed, drained.exported, drained.mailed, drained.dead].map(number);
         let (time_left_ms, max_runtime_ms) = (drained.time_left.map(ms), drained.max_runtime.map(ms));
         let params: [&(dyn ToSql + Sync); 8] =
-            [&self.worker, &time_left_ms, &claimed, &exported, &mailed, &dead, &max_runtime_ms, &self.policy.source_slots];
-        let row = self.query_opt(sql::DRAINED, &params).await?;
-        let row = row.ok_or_else(|| QueueError::Statement("no row of counts".into()))?;
+            [&self.pool.name(), &time_left_ms, &claimed, &exported, &mailed, &dead, &max_runtime_ms, &drained.source_slots];
+        let row = self.pool.query_opt(sql::DRAINED, &params).await?;
+        let row = row.ok_or_else(|| DatabaseError::Statement("no row of counts".into()))?;
         Ok(Remaining {
             due: row.get("due"),
             too_long: row.get("too_long"),
@@ -73,7 +75,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn record_mail_quota(&self, most_a_day: Option<i64>, sent: i64) -> Result<(), QueueError> {
-        self.query(sql::RECORD_MAIL_QUOTA, &[&most_a_day, &sent]).await.map(drop)
+    pub async fn record_mail_quota(&self, most_a_day: Option<i64>, sent: i64) -> Result<(), DatabaseError> {
+        self.pool.query(sql::RECORD_MAIL_QUOTA, &[&most_a_day, &sent]).await.map(drop)
     }
 }
