@@ -13,24 +13,52 @@ return pg_char_to_encoding(encoding) in (0, pg_char_to_encoding(getdatabaseencod
         where condefault and conforencoding = pg_char_to_encoding(getdatabaseencoding()) and contoencoding = pg_char_to_encoding(encoding));
 comment on function exportbox.is_copy_encoding(text) is 'An encoding that COPY in this database can write.';
 
+-- The program has the same table in src/format/table.rs, and a test compares the two.
+create function exportbox.format_capabilities() returns table (
+    name text,
+    compressions text[],
+    options text[],
+    -- What COPY takes where the request does not say; null: the format has no such thing.
+    delimiter text,
+    quote text,
+    null_text text,
+    -- A delimiter that matches this is refused.
+    wrong_delimiter text)
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+    values
+        -- "null" in quotes: without them it is no word, and a list with an unknown element refuses nothing.
+        ('csv', '{none,gzip}'::text[], '{header,delimiter,"null",quote,escape,force_quote,encoding,formula_guard}'::text[], ',', '"', '', null),
+        ('text', '{none,gzip}', '{delimiter,"null",encoding}', E'\t', null, '\N', '[\\.a-z0-9]'),
+        ('jsonl', '{none,gzip}', '{}', null, null, null, null)
+$$;
+comment on function exportbox.format_capabilities() is 'Every format that a request may name, with what it may ask of it. Nothing else in the schema knows which formats there are.';
+
+create function exportbox.one_of(words text[]) returns text
+language sql immutable parallel safe
+return concat_ws(' or ', nullif(array_to_string(words[:cardinality(words) - 1], ', '), ''), words[cardinality(words)]);
+comment on function exportbox.one_of(text[]) is 'A list for a sentence: a, b or c.';
+
 create function exportbox.check_format(format text, compression text, options jsonb) returns boolean
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
-    allowed text[];
+    known record;
     name text;
     value jsonb;
     delimiter text;
     quote text;
     null_text text;
 begin
-    if format not in ('csv', 'text', 'jsonl') then
+    select f.* into known from exportbox.format_capabilities() as f where f.name = check_format.format;
+    if not found then
         raise exception using errcode = 'EB020', message = format('unknown format "%s"', format),
-            hint = 'Set format to csv, text or jsonl.';
+            hint = format('Set format to %s.',
+                (select exportbox.one_of(array_agg(f.name order by f.ordinality)) from exportbox.format_capabilities() with ordinality as f));
     end if;
-    if compression not in ('none', 'gzip') then
+    if compression <> all (known.compressions) then
         raise exception using errcode = 'EB021', message = format('unknown compression "%s"', compression),
-            hint = 'Set compression to none or gzip.';
+            hint = format('Set compression to %s.', exportbox.one_of(known.compressions));
     end if;
     if jsonb_typeof(options) <> 'object' then
         raise exception using errcode = 'EB022', message = 'format_options must be a JSON object',
@@ -39,16 +67,11 @@ begin
     if options = '{}' then
         return true;
     end if;
-    allowed := case format
-        -- "null" in quotes: without them it is no word, and a list with an unknown element refuses nothing.
-        when 'csv' then '{header,delimiter,"null",quote,escape,force_quote,encoding,formula_guard}'
-        when 'text' then '{delimiter,"null",encoding}'
-        else '{}' end;
     for name, value in select o.key, o.value from jsonb_each(options) as o loop
-        if name <> all (allowed) then
+        if name <> all (known.options) then
             raise exception using errcode = 'EB022', message = format('format_options "%s" is not an option of format %s', name, format),
-                hint = case when allowed = '{}' then format('Format %s takes no options.', format)
-                    else 'Allowed: ' || array_to_string(allowed, ', ') || '.' end;
+                hint = case when known.options = '{}' then format('Format %s takes no options.', format)
+                    else 'Allowed: ' || array_to_string(known.options, ', ') || '.' end;
         end if;
         if (name in ('header', 'formula_guard') and jsonb_typeof(value) <> 'boolean')
             or (name in ('delimiter', 'quote', 'escape') and not exportbox.is_copy_byte(value))
@@ -68,18 +91,18 @@ begin
                     else 'Set "force_quote" to "*" or to a list of column names, each once.' end;
         end if;
     end loop;
-    delimiter := coalesce(options ->> 'delimiter', case format when 'csv' then ',' else E'\t' end);
-    quote := coalesce(options ->> 'quote', '"');
-    null_text := coalesce(options ->> 'null', case format when 'csv' then '' else '\N' end);
-    if format = 'text' and delimiter ~ '[\\.a-z0-9]' then
-        raise exception using errcode = 'EB022', message = format('format_options "delimiter" cannot be "%s" in format text', delimiter),
+    delimiter := coalesce(options ->> 'delimiter', known.delimiter);
+    quote := coalesce(options ->> 'quote', known.quote);
+    null_text := coalesce(options ->> 'null', known.null_text);
+    if delimiter ~ known.wrong_delimiter then
+        raise exception using errcode = 'EB022', message = format('format_options "delimiter" cannot be "%s" in format %s', delimiter, format),
             hint = 'Use a character other than backslash, full stop, lower-case letters and digits.';
     end if;
-    if format = 'csv' and delimiter = quote then
+    if delimiter = quote then
         raise exception using errcode = 'EB022', message = 'format_options "delimiter" and "quote" are the same character',
             hint = 'Set one of them to another character.';
     end if;
-    if strpos(null_text, delimiter) > 0 or (format = 'csv' and strpos(null_text, quote) > 0) then
+    if strpos(null_text, delimiter) > 0 or strpos(null_text, quote) > 0 then
         raise exception using errcode = 'EB022', message = 'format_options "null" contains the delimiter or the quote character',
             hint = 'Set "null" to a string without them.';
     end if;

@@ -106,7 +106,7 @@ begin
         raise exception using errcode = 'EB060', message = format('no report runs as "%s"', report.run_as),
             hint = 'Set run_as to a role that can read what the query needs and no more.';
     end if;
-    foreach word in array coalesce(report.formats, '{}') loop
+    foreach word in array coalesce(array_remove(report.formats, null), '{}') loop
         perform exportbox.check_format(word, 'none', '{}');
     end loop;
     foreach word in array coalesce(report.recipient_domains, '{}') loop

@@ -3,6 +3,7 @@
 mod accepted;
 mod addresses;
 mod catalogue;
+mod formats;
 mod forms;
 mod keys;
 mod refused;
