@@ -3,7 +3,7 @@
 -- stored. The query has to end first, or it goes on to write.
 with
 lost as (
-    select attempt.lease_token, attempt.bucket, attempt.object_key, attempt.upload_id,
+    select attempt.lease_token, attempt.bucket, attempt.object_key, attempt.upload_id, attempt.source,
         -- guard: all backends
         case when attempt.outcome = 'reaped' and attempt.backend_pid is not null then attempt.backend_pid || attempt.more_pids end as pids,
         case when attempt.outcome = 'reaped' and attempt.backend_pid is not null then attempt.xact_start || attempt.more_xact_starts end as starts
@@ -26,6 +26,6 @@ next_turn as (
 )
 -- Always a row: how long until the next one has its turn, null when none will; without an attempt whose turn it is the rest is null.
 select (select next_turn.sleep_ms from next_turn) as sleep_ms,
-    lost.lease_token, lost.bucket, lost.object_key, lost.upload_id, lost.pids, lost.starts
+    lost.lease_token, lost.bucket, lost.object_key, lost.upload_id, lost.source, lost.pids, lost.starts
 from (values (true)) as look (always)
 left join lost on true

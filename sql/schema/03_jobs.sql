@@ -109,6 +109,7 @@ create table exportbox.attempt (
     exporter      text,
     backend_pid   integer,
     xact_start    timestamptz,
+    source        text,
     more_pids     integer[],
     more_xact_starts timestamptz[],
     bucket        text,
@@ -129,7 +130,7 @@ create table exportbox.attempt (
     constraint attempt_outcome_known check (
         outcome in ('completed', 'retried', 'buried', 'released', 'cancelled', 'reaped', 'erased')),
     constraint attempt_closed_with_outcome check ((finished_at is null) = (outcome is null)),
-    constraint attempt_backend_is_whole check (num_nulls(backend_pid, xact_start) in (0, 2)),
+    constraint attempt_backend_is_whole check (num_nulls(backend_pid, xact_start, source) in (0, 3)),
     constraint attempt_more_backends_are_whole check (cardinality(more_pids) is not distinct from cardinality(more_xact_starts)),
     constraint attempt_store_is_whole check (num_nulls(bucket, object_key) in (0, 2))
 )
@@ -146,6 +147,7 @@ comment on column exportbox.attempt.outcome is 'completed, retried, buried, rele
 comment on column exportbox.attempt.exporter is 'aws_s3 or copy; null for deliveries.';
 comment on column exportbox.attempt.backend_pid is 'The server process that ran the query, on the source.';
 comment on column exportbox.attempt.xact_start is 'Start of that process'' transaction, as pg_stat_activity.xact_start on the source has it: together with the pid it names this attempt''s work, and never what the connection serves later.';
+comment on column exportbox.attempt.source is 'Name of the source that the query runs on: whoever ends it asks that one.';
 comment on column exportbox.attempt.more_pids is 'Those that help it with a file that is exported in slices.';
 comment on column exportbox.attempt.more_xact_starts is 'The starts of their transactions, in the same order; join pg_stat_activity by pid and xact_start.';
 comment on column exportbox.attempt.bucket is 'Where this attempt may have stored something.';

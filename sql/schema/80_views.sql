@@ -142,7 +142,7 @@ select attempt.job_id, job.export_id, job.kind, attempt.number, attempt.worker, 
     case when pg_has_role(current_user, 'exportbox_operator', 'usage') then attempt.error_detail end as error_detail, -- guard: raw words
     attempt.expected_rows, attempt.progress_at, coalesce(attempt.finished_at, now()) - attempt.started_at as duration,
     round(attempt.rows / nullif(elapsed.seconds, 0))::bigint as rows_per_second,
-    round(attempt.bytes / nullif(elapsed.seconds, 0))::bigint as bytes_per_second, job.state as job_state
+    round(attempt.bytes / nullif(elapsed.seconds, 0))::bigint as bytes_per_second, job.state as job_state, attempt.source
 from exportbox.attempt
 join exportbox.job on job.id = attempt.job_id
 cross join lateral (
@@ -172,6 +172,7 @@ comment on column exportbox.attempts.duration is 'From the claim to the end of t
 comment on column exportbox.attempts.rows_per_second is 'From the claim to the end, or to the last progress.';
 comment on column exportbox.attempts.bytes_per_second is 'The same of the stored bytes.';
 comment on column exportbox.attempts.job_state is 'The state of its job now: with running, the attempt that is not finished is the one under way.';
+comment on column exportbox.attempts.source is 'Name of the source that the query runs on; null for deliveries, and until it is known.';
 grant select on exportbox.attempts to exportbox_requester, exportbox_operator, exportbox_reader;
 
 create view exportbox.deliveries with (security_barrier) as -- guard: barrier of deliveries

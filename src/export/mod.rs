@@ -94,7 +94,7 @@ impl Exporter {
             // It tells no progress that could be compared. And nothing of a sealed report runs outside of its function, not even to plan it.
             Selected::AwsS3(_) => None,
         };
-        attempt.notes.backend(session.backend, selected.as_str(), expected_rows).await?;
+        attempt.notes.backend(&job.terms.source, session.backend, selected.as_str(), expected_rows).await?;
         step!("export.noted_backend");
 
         let filename = safe_filename(&file.download_name(job.filename.as_deref(), job.report.as_deref()));

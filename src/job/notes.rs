@@ -12,8 +12,8 @@ use super::Failure;
 pub struct Backend {
     /// The server's process.
     pub pid: i32,
-    /// The start of the transaction there.
-    pub started_at: DateTime<Utc>,
+    /// The start of the transaction there, as `pg_stat_activity.xact_start` has it.
+    pub xact_start: DateTime<Utc>,
 }
 
 /// One thing to remember.
@@ -23,6 +23,8 @@ pub enum Note {
     Sending,
     /// Where the query runs.
     Backend {
+        /// The name of the source.
+        source: String,
         /// Its transaction.
         backend: Backend,
         /// `aws_s3` or `copy`.
@@ -80,8 +82,8 @@ impl Notes {
     ///
     /// # Errors
     /// It must not run.
-    pub async fn backend(&self, backend: Backend, exporter: &'static str, expected_rows: Option<i64>) -> Result<(), Failure> {
-        self.0.take(Note::Backend { backend, exporter, expected_rows }).await
+    pub async fn backend(&self, source: &str, backend: Backend, exporter: &'static str, expected_rows: Option<i64>) -> Result<(), Failure> {
+        self.0.take(Note::Backend { source: source.into(), backend, exporter, expected_rows }).await
     }
 
     /// Slices of the file are about to be exported here, too.

@@ -103,12 +103,12 @@ impl Queue {
     pub async fn note(&self, token: LeaseToken, note: &Note) -> Result<Noted, DatabaseError> {
         let rows = match note {
             Note::Sending => self.pool.query(sql::RECORD_SENDING, &[&token.0]).await?,
-            Note::Backend { backend: Backend { pid, started_at }, exporter, expected_rows } => {
-                self.pool.query(sql::RECORD_BACKEND, &[&token.0, pid, started_at, exporter, expected_rows]).await?
+            Note::Backend { source, backend: Backend { pid, xact_start }, exporter, expected_rows } => {
+                self.pool.query(sql::RECORD_BACKEND, &[&token.0, pid, xact_start, exporter, expected_rows, source]).await?
             }
             Note::Helpers(backends) => {
                 let (pids, starts): (Vec<i32>, Vec<DateTime<Utc>>) =
-                    backends.iter().map(|backend| (backend.pid, backend.started_at)).unzip();
+                    backends.iter().map(|backend| (backend.pid, backend.xact_start)).unzip();
                 self.pool.query(sql::RECORD_HELPERS, &[&token.0, &pids, &starts]).await?
             }
             Note::Store { bucket, key, upload_id } => self.pool.query(sql::RECORD_STORE, &[&token.0, bucket, key, upload_id]).await?,

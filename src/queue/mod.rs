@@ -31,7 +31,7 @@ pub use notice::{ClaimedNotice, NOTICE_LEASE};
 pub use reap::Reaped;
 pub use schedule::DueSchedule;
 pub use settle::Settled;
-pub use sweep::{StoredAt, Unswept};
+pub use sweep::{LostQuery, StoredAt, Unswept};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -17,10 +17,19 @@ use crate::sql;
 pub struct Unswept {
     /// The attempt.
     pub token: LeaseToken,
-    /// The transactions of a lost worker's query, on the source: while one runs it may store more.
-    pub backends: Vec<Backend>,
+    /// The query of a lost worker: while it runs it may store more.
+    pub query: Option<LostQuery>,
     /// Where it may have stored something.
     pub stored: Option<StoredAt>,
+}
+
+/// A query that may still run though its worker is lost.
+#[derive(Debug, Clone)]
+pub struct LostQuery {
+    /// The name of the source that it runs on.
+    pub source: String,
+    /// Its transactions there.
+    pub backends: Vec<Backend>,
 }
 
 /// Where an attempt stores.
@@ -49,14 +58,15 @@ impl Queue {
             let (bucket, key) = row.get::<_, Option<String>>("bucket").zip(row.get("object_key"))?;
             Some(StoredAt { bucket, key, upload_id: row.get("upload_id") })
         };
+        let query = |row: &Row| {
+            let pids: Vec<i32> = row.get::<_, Option<_>>("pids")?;
+            let starts: Vec<DateTime<Utc>> = row.get::<_, Option<_>>("starts")?;
+            let backends = pids.into_iter().zip(starts).map(|(pid, xact_start)| Backend { pid, xact_start });
+            Some(LostQuery { source: row.get::<_, Option<_>>("source")?, backends: backends.collect() })
+        };
         let attempt = |row: &Row| {
-            let (pids, starts): (Option<Vec<i32>>, Option<Vec<DateTime<Utc>>>) = (row.get("pids"), row.get("starts"));
-            let backends = pids.unwrap_or_default().into_iter().zip(starts.unwrap_or_default());
-            Some(Unswept {
-                token: LeaseToken(row.get::<_, Option<Uuid>>("lease_token")?),
-                backends: backends.map(|(pid, started_at)| Backend { pid, started_at }).collect(),
-                stored: place(row),
-            })
+            let token = LeaseToken(row.get::<_, Option<Uuid>>("lease_token")?);
+            Some(Unswept { token, query: query(row), stored: place(row) })
         };
         let next = rows.first().and_then(|row| duration(row, "sleep_ms"));
         Ok((rows.iter().filter_map(attempt).collect(), next))

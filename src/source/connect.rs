@@ -35,22 +35,6 @@ impl Sources {
             Failure::new(FailureClass::SourceConfig, Verdict::Postpone, sentence)
         })
     }
-
-    /// End a query that a lost attempt left running, on whichever source it is: pid and start name one backend, and nobody else's is ended.
-    ///
-    /// # Errors
-    /// When a source cannot be asked, and none of the others had it.
-    pub async fn end_backend(&self, backend: Backend) -> Result<bool, Failure> {
-        let mut missed = None;
-        for source in self.0.values() {
-            match source.end_backend(backend).await {
-                Ok(true) => return Ok(true),
-                Ok(false) => {}
-                Err(failure) => missed = Some(failure),
-            }
-        }
-        missed.map_or(Ok(false), Err)
-    }
 }
 
 /// The source: where it is, and how to end what runs there.
@@ -152,7 +136,7 @@ impl Source {
 /// End a query over this login. `None`: it may not see whose it is.
 async fn end_over(database: &DatabaseUrl, backend: Backend) -> Result<Option<bool>, Failure> {
     over_own_connection(database, "exportbox end query", async |client| {
-        let params: [&(dyn ToSql + Sync); 2] = [&backend.pid, &backend.started_at];
+        let params: [&(dyn ToSql + Sync); 2] = [&backend.pid, &backend.xact_start];
         let mut was_there = false;
         // A backend obeys at its next look; until then it may still write.
         while let Some(row) = client.query_typed_opt(sql::END_BACKEND, &sql::typed(sql::END_BACKEND, &params)).await? {

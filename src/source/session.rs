@@ -116,7 +116,7 @@ impl Session {
         begun?;
         let path = path?.get("path");
         let row = row?;
-        let backend = Backend { pid: row.get("backend_pid"), started_at: row.get("xact_start") };
+        let backend = Backend { pid: row.get("backend_pid"), xact_start: row.get("xact_start") };
         let as_of = row.get("as_of");
         let (is_reusable, role) = (is_reusable(source, job), job.run_as.clone());
         let (source, serving) = (source.clone(), Some(serving));

@@ -10,8 +10,8 @@ use super::WorkOptions;
 use super::chores::AbandonedUploads;
 use crate::admin::{Admin, Retention};
 use crate::database::DatabaseError;
-use crate::job::FailureClass;
-use crate::queue::{Queue, Unswept};
+use crate::job::{FailureClass, LeaseToken};
+use crate::queue::{LostQuery, Queue, Unswept};
 use crate::source::Sources;
 use crate::store::Store;
 
@@ -127,20 +127,34 @@ impl Cleaner {
     }
 
     async fn sweep(&self, attempt: &Unswept) -> Result<(), String> {
-        for backend in &attempt.backends {
+        if let Some(query) = &attempt.query {
             // First: a query that still runs may be what stores (aws_s3), and would go on to write.
-            match self.sources.end_backend(*backend).await {
-                Ok(true) => tracing::info!(lease.token = %attempt.token, backend.pid = backend.pid, "ended the query of a lost attempt"),
-                Ok(false) => {}
-                // Said once by the source. What is stored goes all the same, and is looked for once more later.
-                Err(failure) if failure.class == FailureClass::Permission => {}
-                Err(failure) => return Err(format!("its query could not be ended: {}", failure.class)),
-            }
-            step!("worker.ended_query");
+            self.end_query(attempt.token, query).await?;
         }
         match &attempt.stored {
             Some(at) => self.store.sweep(&at.bucket, &at.key, at.upload_id.as_deref()).await.map_err(|failure| failure.class.to_string()),
             None => Ok(()),
         }
+    }
+
+    /// End a lost query on its source. No other source is asked: one that is away must not keep this attempt from its turn.
+    async fn end_query(&self, token: LeaseToken, query: &LostQuery) -> Result<(), String> {
+        // guard: its source
+        let Ok(source) = self.sources.named(&query.source) else {
+            // What is stored goes all the same, and is looked for once more later.
+            tracing::warn!(lease.token = %token, "a lost query may run on: this process does not have its source, see EXPORTBOX_SOURCES");
+            return Ok(());
+        };
+        for backend in &query.backends {
+            match source.end_backend(*backend).await {
+                Ok(true) => tracing::info!(lease.token = %token, backend.pid = backend.pid, "ended the query of a lost attempt"),
+                Ok(false) => {}
+                // Said once by the source. What is stored goes all the same here, too.
+                Err(failure) if failure.class == FailureClass::Permission => {}
+                Err(failure) => return Err(format!("its query could not be ended: {}", failure.class)),
+            }
+            step!("worker.ended_query");
+        }
+        Ok(())
     }
 }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use exportbox::database::DatabaseUrl;
+
 use crate::harness::process::{code, stderr};
 use crate::harness::rows::lock_jobs;
 use crate::harness::{GATED, World, postgres};
@@ -50,6 +52,32 @@ async fn the_query_of_a_worker_that_is_cut_off_is_ended_and_the_export_made_by_a
     assert_eq!(world.mails().len(), 1);
     world.drain().await;
     world.assert_store_is_clean().await;
+}
+
+#[tokio::test]
+async fn only_the_source_that_ran_a_lost_query_is_asked_to_end_it() {
+    let mut world = World::new().await;
+    // Its name comes first, and whoever asks it is heard.
+    let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgresql://nobody@{}/nothing", other.local_addr().unwrap());
+    world.settings.named_sources = vec![("archive".into(), DatabaseUrl::parse(&url).unwrap())];
+    let gate = world.gate().await;
+    let (mut process, id) = world.hanging("").await;
+    assert_eq!(world.text("select source from exportbox.attempts").await, "default");
+    world.let_leases_lapse().await;
+    let running = world.start().await;
+    world.until_query_is_gone(id).await;
+    // Stopping waits for the clean-up.
+    assert_eq!(running.stop().await.reaped, 1);
+    let heard = tokio::select! {
+        biased;
+        heard = other.accept() => Some(heard),
+        () = std::future::ready(()) => None,
+    };
+    assert!(heard.is_none(), "another source was asked");
+    process.kill().await.unwrap();
+    gate.open().await;
+    world.drain().await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use exportbox::job::{Backend, Failure, FailureClass, Note, Outcome, Receipt, State, StopReason, Verdict};
 use exportbox::queue::{Beat, Lease, Noted, Settled};
 use exportbox::source::Source;
@@ -28,9 +28,9 @@ async fn assert_changes_nothing(world: &World, late: &Lease) {
         assert_eq!(queue.settle(stale(late), outcome).await, Ok(Settled::LeaseLost));
     }
     let store = Note::Store { bucket: "exports".into(), key: "late".into(), upload_id: None };
-    for note in
-        [Note::Sending, Note::Backend { backend: Backend { pid: 1, started_at: Utc::now() }, exporter: "copy", expected_rows: None }, store]
-    {
+    let backend = Backend { pid: 1, xact_start: Utc::now() };
+    let query = Note::Backend { source: "default".into(), backend, exporter: "copy", expected_rows: None };
+    for note in [Note::Sending, query, store] {
         assert_eq!(queue.note(late.token(), &note).await, Ok(Noted::LeaseLost));
     }
     let beat = Beat { job_id: late.job_id(), token: late.token(), rows: 7, bytes: 7 };
@@ -230,18 +230,18 @@ async fn a_reaped_exports_query_is_ended_on_its_server_and_a_strangers_is_not() 
     left_behind.batch_execute("begin").await.unwrap();
     let of_backend = "select pg_backend_pid(), now()";
     let backend = left_behind.query_one(of_backend, &[]).await.unwrap();
-    let (pid, started_at): (i32, DateTime<Utc>) = (backend.get(0), backend.get(1));
+    let backend = Backend { pid: backend.get(0), xact_start: backend.get(1) };
 
     let source = Source::new(world.settings.source.clone());
     assert_eq!(
-        source.end_backend(Backend { pid, started_at: started_at + TimeDelta::microseconds(1) }).await,
+        source.end_backend(Backend { xact_start: backend.xact_start + TimeDelta::microseconds(1), ..backend }).await,
         Ok(false),
         "the pid alone is not enough"
     );
     left_behind.batch_execute("select 1").await.unwrap();
 
     let lease = world.claimed("one", &[]).await;
-    let note = Note::Backend { backend: Backend { pid, started_at }, exporter: "copy", expected_rows: Some(7) };
+    let note = Note::Backend { source: "default".into(), backend, exporter: "copy", expected_rows: Some(7) };
     assert_eq!(world.queue("one").note(lease.token(), &note).await, Ok(Noted::Recorded));
     world.let_leases_lapse().await;
     let running = world.start().await;

@@ -94,9 +94,9 @@ async fn whoever_ends_a_lost_query_leaves_what_its_connection_serves_now() {
     let second = world.request_report("gated", json!({}), "").await;
     world.until_at_gate(second).await;
     let lost = format!("select xact_start from {ATTEMPTS} where backend_pid = $1 order by started_at limit 1");
-    let started_at = world.row(&lost, &[&pid]).await.get(0);
+    let xact_start = world.row(&lost, &[&pid]).await.get(0);
     let source = exportbox::source::Source::new(world.settings.source.clone());
-    assert_eq!(source.end_backend(Backend { pid, started_at }).await, Ok(false), "that work is over");
+    assert_eq!(source.end_backend(Backend { pid, xact_start }).await, Ok(false), "that work is over");
     gate.open().await;
     assert_eq!(pid_of(&world, second).await, pid);
     running.stop().await;

@@ -215,6 +215,14 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         tests: &["lease::a_reaped_exports_query_is_ended_on_its_server_and_a_strangers_is_not"],
     },
     Mutation {
+        name: "a lost query is looked for on another source",
+        file: "src/worker/maintain.rs",
+        guard: "its source",
+        change: Change::Part("named(&query.source)", r#"named("archive").or(self.sources.named(&query.source))"#),
+        harm: "a query of a lost worker runs on, and a source that is away keeps everybody waiting",
+        tests: &["backends::only_the_source_that_ran_a_lost_query_is_asked_to_end_it"],
+    },
+    Mutation {
         name: "the object key has no lease token",
         file: "src/job/key.rs",
         guard: "lease token",

@@ -35,7 +35,7 @@ const COLUMNS: &[(&str, Holds, &str)] = &[
     ("job", Technical, "kind state worker error_class report source"),
     ("job", Words, "error"),
     ("job", Payload, "params"),
-    ("attempt", Technical, "worker outcome exporter bucket upload_id error_class"),
+    ("attempt", Technical, "worker outcome exporter source bucket upload_id error_class"),
     ("attempt", Words, "error"),
     ("attempt", Payload, "error_detail"),
     ("attempt", Place, "object_key"),
