@@ -40,10 +40,13 @@ statements! {
         REGISTER_REPORT = "register_report";
         REGISTER_SCHEDULE = "register_schedule";
         RELINK = "relink";
+        REPORT_EXPORTER = "report_exporter";
+        REPORT_EXPORTERS = "report_exporters";
         REQUEUE = "requeue";
         REQUEUE_WHERE = "requeue_where";
         RESUME = "resume";
         SCHEMA_VERSIONS = "schema_versions";
+        SEAL_REPORT = "seal_report";
         SET_PRIORITY = "set_priority";
         SHOW_ATTEMPTS = "show_attempts";
         SHOW_DELIVERIES = "show_deliveries";
@@ -148,6 +151,7 @@ pub const FOR_PEOPLE: &[&str] = &[
     "register_report",
     "register_schedule",
     "requeue_where",
+    "seal_report",
     "switch_schedule",
 ];
 
@@ -170,6 +174,7 @@ pub fn parameter_types(statement: &str) -> Vec<Type> {
             "timestamptz[]" => Type::TIMESTAMPTZ_ARRAY,
             "uuid" => Type::UUID,
             "uuid[]" => Type::UUID_ARRAY,
+            "oid[]" => Type::OID_ARRAY,
             "text[]" => Type::TEXT_ARRAY,
             "jsonb" => Type::JSONB,
             "bigint[]" => Type::INT8_ARRAY,

@@ -16,23 +16,37 @@ language sql immutable parallel safe
 return format($$begin return query execute pg_catalog.format(E'select * from (\n%%s\n) as q limit 0', (select prosrc from pg_catalog.pg_proc where oid = 'exportbox.%s()'::regprocedure)); end$$, sealed);
 comment on function exportbox.sealed_check(text) is 'Body of the function that fails when a sealed report''s columns have other types by now.';
 
-create function exportbox.sealed_path(role text) returns text
+create function exportbox.searched_schemas(role text) returns table (place bigint, schema text, is_open boolean)
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
-    -- Where anybody may create, anybody could put his function in place of the one that the report means.
-    select coalesce(string_agg(quote_ident(named.schema), ', ' order by named.position) || ', ', '') || 'pg_temp'
+    select named.place, pg_namespace.nspname::text, has_schema_privilege('public', pg_namespace.oid, 'create')
     from (
-        select found.position, case found.token[1] when '"$user"' then sealed_path.role else (parse_ident(found.token[1]))[1] end as schema
+        select found.place, case found.token[1] when '"$user"' then searched_schemas.role else (parse_ident(found.token[1]))[1] end as schema
         from regexp_matches(coalesce((
             select substr(setting, length('search_path=') + 1)
             from pg_db_role_setting, unnest(setconfig) as setting
             where setdatabase = (select oid from pg_database where datname = current_database()) and setrole = 0 and setting like 'search_path=%'),
-            '"$user", public'), '"(?:[^"]|"")+"|[^",[:space:]]+', 'g') with ordinality as found (token, position)
+            '"$user", public'), '"(?:[^"]|"")+"|[^",[:space:]]+', 'g') with ordinality as found (token, place)
     ) as named
     join pg_namespace on pg_namespace.nspname = named.schema and pg_namespace.nspname !~ '^pg_temp'
-    where not has_schema_privilege('public', pg_namespace.oid, 'create') -- guard: closed schemas
+$$;
+comment on function exportbox.searched_schemas(text) is
+    'The schemas of the database''s search_path that are there, for a role, in their order; is_open: everybody may create in it.';
+
+create function exportbox.sealed_path(role text) returns text
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    -- Where anybody may create, anybody could put his function in place of the one that the report means.
+    select coalesce(string_agg(quote_ident(searched.schema), ', ' order by searched.place) || ', ', '') || 'pg_temp'
+    from exportbox.searched_schemas(sealed_path.role) as searched
+    where not searched.is_open -- guard: closed schemas
 $$;
 comment on function exportbox.sealed_path(text) is 'The database''s search_path as a role''s sealed reports have it: the schemas that are there and that not everybody may create in.';
+
+create function exportbox.has_own_types(types oid[]) returns boolean
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$ select exists (select from unnest(types) as t (oid) where coalesce(t.oid, 16384) >= 16384) $$; -- guard: built-in types
+comment on function exportbox.has_own_types(oid[]) is 'Whether one of these types is not built in: its casts are somebody''s code.';
 
 create function exportbox.assert_may_seal_for(role text) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -135,8 +149,7 @@ begin
             raise exception using errcode = 'EB064', message = format('report "%s" cannot be sealed: %s', seal_report.name, detail),
                 hint = 'It must be one SELECT, each column with a name of its own and a built-in type, readable in the schemas that the role sees; until then it is streamed.';
     end;
-    -- guard: built-in types
-    if coalesce(cardinality(types), 0) = 0 or exists (select from unnest(types) as t (oid) where coalesce(t.oid, 16384) >= 16384) then
+    if coalesce(cardinality(types), 0) = 0 or exportbox.has_own_types(types) then
         -- Such a type's casts are somebody's code, and what wraps the report for a format would run it with the worker's rights.
         raise exception using errcode = 'EB064', message = format('report "%s" has no columns, or one of a type that is not built in', seal_report.name),
             hint = 'Cast it to text in the report.';
@@ -177,21 +190,85 @@ $$;
 comment on function exportbox.seal_report(text, integer) is 'Make the function that is a report, for exports through aws_s3. Returns its name; done already, it does nothing.';
 grant execute on function exportbox.seal_report(text, integer) to exportbox_operator;
 
-create function exportbox.report_seal() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+create function exportbox.is_sealed(report exportbox.report) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
 as $$
+    -- Both functions as the daemon wants them before each export (sql/source/sealed_report.sql).
+    select count(*) = 2
+    from pg_proc as made
+    join pg_roles as owner on owner.oid = made.proowner
+    join pg_language on pg_language.oid = made.prolang
+    cross join (select exportbox.sealed_name(report.name, report.version) as name) as sealed
+    where made.pronamespace = 'exportbox'::regnamespace and made.pronargs = 0 and made.prosecdef
+        and owner.rolname = report.run_as
+        and (made.proname, pg_language.lanname, made.prosrc) in (
+            (sealed.name, 'sql', regexp_replace(report.query, '[\s;]+$', '')),
+            (sealed.name || '_fits', 'plpgsql', exportbox.sealed_check(sealed.name)))
+$$;
+comment on function exportbox.is_sealed(exportbox.report) is 'Whether a report is sealed, and still what was sealed.';
+
+create function exportbox.exporter_of(name text, version integer, types oid[] default null)
+returns table (is_in_database boolean, reason text, sentence text, what_to_do text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    entry exportbox.report;
+    exporter record;
+    is_worker boolean;
+    has_login boolean;
+    opened text;
 begin
-    if exists (select from pg_proc join pg_namespace on pg_namespace.oid = pronamespace
-        where nspname = 'aws_s3' and proname = 'query_export_to_s3') then
-        perform exportbox.seal_report(new.name, new.version);
+    select r.* into entry from exportbox.report as r where r.name = exporter_of.name and r.version = exporter_of.version;
+    if not found then
+        return;
     end if;
-    return null;
-exception when others then
-    -- It is a report all the same; its exports are streamed.
-    raise notice '%', sqlerrm;
-    return null;
+    select pg_proc.oid, pg_namespace.oid as schema, coalesce('kms_key' = any (pg_proc.proargnames), false) as takes_key into exporter
+    from pg_proc join pg_namespace on pg_namespace.oid = pg_proc.pronamespace
+    where pg_namespace.nspname = 'aws_s3' and pg_proc.proname = 'query_export_to_s3'
+        and (pg_proc.proargtypes[0], pg_proc.proargtypes[1], pg_proc.proargtypes[2]) = ('text'::regtype, 'text'::regtype, 'text'::regtype)
+    order by takes_key desc
+    limit 1;
+    -- Asked by the daemon's own login, it is about that one; else one of those that may work counts.
+    is_worker := exists (select from pg_roles
+        where rolname = session_user and not rolsuper and pg_has_role(pg_roles.oid, 'exportbox_worker', 'member'));
+    has_login := exists (select from pg_roles
+        where rolcanlogin and not rolsuper and pg_has_role(pg_roles.oid, 'exportbox_worker', 'member')
+            and (rolname = session_user or not is_worker)
+            and has_schema_privilege(pg_roles.oid, exporter.schema, 'usage') and has_function_privilege(pg_roles.oid, exporter.oid, 'execute'));
+    select string_agg(quote_ident(searched.schema), ', ' order by searched.place) into opened
+    from exportbox.searched_schemas(entry.run_as) as searched
+    where searched.is_open;
+
+    return query
+    select told.is_in_database, told.reason, told.sentence, told.what_to_do
+    from (values
+        (1, entry.source <> 'default', false, 'elsewhere',
+            format('it runs on the source "%s", and reports are sealed in this database only', entry.source), null),
+        (2, exporter.oid is null, false, 'no_aws_s3', 'this database has no aws_s3', null),
+        (3, entry.kms_key is not null and not exporter.takes_key, false, 'key',
+            'this server''s aws_s3 takes no key of a report''s own', 'alter extension aws_s3 update'),
+        (4, exists (select from pg_roles where rolname = entry.run_as and has_schema_privilege(pg_roles.oid, exporter.schema, 'usage')
+                and has_function_privilege(pg_roles.oid, exporter.oid, 'execute')),
+            true, 'role', format('its role "%s" may call aws_s3 itself', entry.run_as), null),
+        (5, not has_login, false, 'login', 'no login of the daemon may call aws_s3',
+            'grant usage on schema aws_s3 and execute on all functions in it to the daemon''s login'),
+        (6, exportbox.is_sealed(entry), true, 'sealed', 'it is sealed', null),
+        (7, exportbox.has_own_types(types), false, 'types', 'it cannot be sealed: it has a column of a type that is not built in',
+            'cast the column to text in the report, register it again, and seal it'),
+        (8, exists (select from pg_proc where proname = exportbox.sealed_name(entry.name, entry.version)
+                and pronamespace = 'exportbox'::regnamespace), false, 'changed', 'it is not what was sealed any more',
+            format('exportbox report seal %s', entry.name)),
+        (9, opened is not null, false, 'open_schema',
+            format('it is not sealed, and everybody may create in the schema %s, where a sealed report sees nothing without the schema''s name', opened),
+            format('revoke create on schema %s from public; then: exportbox report seal %s', opened, entry.name)),
+        (10, true, false, 'not_sealed', 'it is not sealed', format('exportbox report seal %s', entry.name))
+    ) as told (rank, applies, is_in_database, reason, sentence, what_to_do)
+    where told.applies
+    order by told.rank
+    limit 1;
 end
 $$;
-comment on function exportbox.report_seal() is 'Seals a report when it is registered in a database that has aws_s3.';
-create trigger report_seal after insert on exportbox.report
-    for each row execute function exportbox.report_seal();
+comment on function exportbox.exporter_of(text, integer, oid[]) is
+    'Whether aws_s3 would export a report in the database, and why, as far as this database knows: the daemon''s settings may say otherwise. With the types of its columns also whether they can be sealed.';
+grant execute on function exportbox.exporter_of(text, integer, oid[]) to exportbox_operator, exportbox_reader;

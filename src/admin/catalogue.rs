@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::Admin;
 use crate::database::{DatabaseError, ms};
+use crate::job::ExpectedExporter;
 use crate::sql;
 
 /// A report as its author writes it.
@@ -49,22 +51,37 @@ pub struct ReportDefinition {
 }
 
 /// What a registration came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registered {
     /// The version that requests get from now on.
     pub version: i32,
     /// The same definition was there already: nothing was changed.
     pub is_unchanged: bool,
+    /// What would export it, as far as the database knows.
+    pub expected: Option<ExpectedExporter>,
+}
+
+/// What a row says of a report's exporter.
+fn expected(row: &Row) -> ExpectedExporter {
+    ExpectedExporter {
+        exporter: Some(if row.get("is_in_database") { "aws_s3" } else { "copy" }),
+        reason: row.get("reason"),
+        sentence: row.get("sentence"),
+        what_to_do: row.get("what_to_do"),
+        has_split_key: row.get("has_split_key"),
+    }
 }
 
 impl Admin {
-    /// Register all of these reports or none. A dry run checks everything and takes it back.
+    /// Register all of these reports or none. A dry run checks everything and takes it back. With the types of a report's columns it is known
+    /// whether it can be sealed.
     ///
     /// # Errors
     /// `Refused` says what is wrong, after the name of the report; or why the database cannot be asked.
     pub async fn register_reports(
         &self,
         definitions: &[ReportDefinition],
+        types: &[Vec<u32>],
         dry_run: bool,
     ) -> Result<Vec<Registered>, (String, DatabaseError)> {
         let outside = |error: DatabaseError| (String::new(), error);
@@ -72,7 +89,7 @@ impl Admin {
         let registering = async {
             let transaction = connection.transaction().await.map_err(|error| outside(error.into()))?;
             let mut registered = Vec::new();
-            for definition in definitions {
+            for (position, definition) in definitions.iter().enumerate() {
                 let (timeout, life) = (definition.timeout.map(ms), definition.object_life.map(ms));
                 let params: [&(dyn ToSql + Sync); 17] = [
                     &definition.name,
@@ -96,7 +113,12 @@ impl Admin {
                 let row = transaction.query_typed_one(sql::REGISTER_REPORT, &sql::typed(sql::REGISTER_REPORT, &params)).await;
                 let row = row.map_err(|error| (definition.name.clone(), error.into()))?;
                 let version: i32 = row.get("version");
-                registered.push(Registered { version, is_unchanged: row.get::<_, Option<i32>>("before") == Some(version) });
+                let types = types.get(position);
+                let asked: [&(dyn ToSql + Sync); 3] = [&definition.name, &Some(version), &types];
+                let exporter = transaction.query_typed_opt(sql::REPORT_EXPORTER, &sql::typed(sql::REPORT_EXPORTER, &asked)).await;
+                let exporter = exporter.map_err(|error| (definition.name.clone(), error.into()))?;
+                let is_unchanged = row.get::<_, Option<i32>>("before") == Some(version);
+                registered.push(Registered { version, is_unchanged, expected: exporter.as_ref().map(expected) });
             }
             let ended = if dry_run { transaction.rollback().await } else { transaction.commit().await };
             ended.map_err(|error| outside(error.into()))?;
@@ -131,6 +153,37 @@ impl Admin {
     /// When the database cannot be asked.
     pub async fn report(&self, name: &str, version: Option<i32>) -> Result<Option<Value>, DatabaseError> {
         Ok(self.pool.query_opt(sql::SHOW_REPORT, &[&name, &version]).await?.map(|row| row.get("report")))
+    }
+
+    /// What would export this report's files, as far as the database knows; with the types of its columns it is known whether it can be sealed.
+    /// `None`: there is no such report.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn report_exporter(
+        &self,
+        name: &str,
+        version: Option<i32>,
+        types: Option<&[u32]>,
+    ) -> Result<Option<ExpectedExporter>, DatabaseError> {
+        Ok(self.pool.query_opt(sql::REPORT_EXPORTER, &[&name, &version, &types]).await?.as_ref().map(expected))
+    }
+
+    /// The same of every current report that takes requests, by name.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn report_exporters(&self) -> Result<Vec<(String, ExpectedExporter)>, DatabaseError> {
+        Ok(self.pool.query(sql::REPORT_EXPORTERS, &[]).await?.iter().map(|row| (row.get("name"), expected(row))).collect())
+    }
+
+    /// Make the function that is a report, for exports inside the database. Returns its name; done already, it does nothing.
+    ///
+    /// # Errors
+    /// `Refused` says why it cannot be sealed; or why the database cannot be asked.
+    pub async fn seal_report(&self, name: &str, version: Option<i32>) -> Result<String, DatabaseError> {
+        let row = self.pool.query_opt(sql::SEAL_REPORT, &[&name, &version]).await?;
+        Ok(row.map(|row| row.get("sealed")).unwrap_or_default())
     }
 
     /// What values of a request come to, checked and written as the door does it.

@@ -13,4 +13,4 @@ pub use database::DatabaseArgs;
 pub use retention::{Age, RetentionArgs};
 pub use settings::Settings;
 pub use sources::{SourceArgs, SourceSettings};
-pub use work::WorkArgs;
+pub use work::{ExporterArgs, WorkArgs};

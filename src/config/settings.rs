@@ -74,7 +74,7 @@ impl Settings {
             args.source_slots.is_none_or(|slots| (1..=10_000).contains(&slots)),
             "EXPORTBOX_SOURCE_SLOTS must be 1 to 10000, or not set"
         );
-        ensure!((1..=16).contains(&args.split), "EXPORTBOX_SPLIT must be 1 to 16");
+        ensure!((1..=16).contains(&args.exporter.split), "EXPORTBOX_SPLIT must be 1 to 16");
         ensure!((1..=256).contains(&args.mail_slots), "EXPORTBOX_MAIL_SLOTS must be 1 to 256");
         let day = Duration::from_secs(24 * 3600);
         ensure!((Duration::from_secs(1)..=day).contains(&args.lease), "EXPORTBOX_LEASE must be 1s to 24h");
@@ -111,14 +111,14 @@ impl Settings {
             named_sources,
             bucket,
             prefix: args.prefix.clone(),
-            exporter: args.exporter,
+            exporter: args.exporter.exporter,
             mail,
             sender,
             ses_configuration_set: args.ses_configuration_set.clone(),
             link_ttl: args.link_ttl,
             object_life: args.object_life,
             part_size: args.part_size * 1024 * 1024,
-            split: SplitOptions { backends: args.split, ..SplitOptions::default() },
+            split: SplitOptions { backends: args.exporter.split, ..SplitOptions::default() },
             public_s3_endpoint: args.public_s3_endpoint.clone(),
             policy: Policy {
                 lease: args.lease,

@@ -10,6 +10,18 @@ use super::retention::{Age, RetentionArgs, age};
 use crate::export::ExporterSetting;
 use crate::secret::Secret;
 
+/// What decides about the exporter of a file: for daemons, and for those who ask what a daemon would do.
+#[derive(Args, Debug, Clone)]
+pub struct ExporterArgs {
+    /// auto, aws_s3 (inside the database) or copy (streamed through the daemon)
+    #[arg(long, env = "EXPORTBOX_EXPORTER", default_value = "auto")]
+    pub exporter: ExporterSetting,
+    /// Backends for one export of a report with a split key, 1 to 16; with 1 there is never more than one. All exports of a process share
+    /// those beyond the first. When none of them is free, an export goes on with fewer
+    #[arg(long, env = "EXPORTBOX_SPLIT", default_value_t = 2)]
+    pub split: usize,
+}
+
 /// How `run` and `drain` work. AWS settings are the SDK's own: AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL_S3, …
 #[derive(Args, Clone)]
 pub struct WorkArgs {
@@ -22,9 +34,9 @@ pub struct WorkArgs {
     /// What every key in the bucket begins with
     #[arg(long, env = "EXPORTBOX_PREFIX", default_value = "exports")]
     pub prefix: String,
-    /// auto, aws_s3 (inside the database) or copy (streamed through this process)
-    #[arg(long, env = "EXPORTBOX_EXPORTER", default_value = "auto")]
-    pub exporter: ExporterSetting,
+    /// Which exporter.
+    #[command(flatten)]
+    pub exporter: ExporterArgs,
     /// How mails leave: ses, smtp://user:password@host:port, smtps://… or file:DIR. Required
     #[arg(long, env = "EXPORTBOX_MAIL", hide_env_values = true, value_name = "TRANSPORT")]
     pub mail: Option<Secret>,
@@ -41,10 +53,6 @@ pub struct WorkArgs {
     /// Default: no limit
     #[arg(long, env = "EXPORTBOX_SOURCE_SLOTS")]
     pub source_slots: Option<i32>,
-    /// Backends for one export of a report with a split key, 1 to 16; with 1 there is never more than one. All exports of a process share
-    /// those beyond the first. When none of them is free, an export goes on with fewer
-    #[arg(long, env = "EXPORTBOX_SPLIT", default_value_t = 2)]
-    pub split: usize,
     /// Mails at once in this process, 1 to 256
     #[arg(long, env = "EXPORTBOX_MAIL_SLOTS", default_value_t = 8)]
     pub mail_slots: usize,

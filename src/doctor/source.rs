@@ -1,10 +1,10 @@
-//! Where queries run: is it there, may the login take the roles of the exports, and which exporter will be taken.
+//! Where queries run: is it there, may the login take the roles of the exports, and which exporter will make which files.
 
 use std::collections::BTreeMap;
 
 use super::{Doctor, Finding, Known, cut_off};
-use crate::export::ExporterSetting;
-use crate::job::{DEFAULT_SOURCE, Failure};
+use crate::export::{ExporterSetting, Selection};
+use crate::job::{DEFAULT_SOURCE, ExpectedExporter, Failure};
 use crate::source::Examined;
 
 impl Doctor {
@@ -55,6 +55,7 @@ impl Doctor {
         known.source = source;
         findings.push(self.aws_s3(known));
         findings.push(self.exporter(known));
+        findings.push(self.reports(known).await);
         findings
     }
 
@@ -93,6 +94,21 @@ impl Doctor {
         Finding::ok("aws_s3", format!("there, {version}"))
     }
 
+    /// Whether the database writes the files of each report, or they are streamed.
+    async fn reports(&self, known: &Known) -> Finding {
+        if known.server.is_none() || known.refused.is_some() {
+            return Finding::skipped("reports", "the database was not reached, or its schema is not this program's");
+        }
+        match tokio::time::timeout(self.limits.patience, self.admin.report_exporters()).await {
+            Err(_) => cut_off("reports", self.limits.patience),
+            Ok(Err(error)) => Finding::refused("reports", &error),
+            Ok(Ok(known)) => {
+                let selection = Selection::of(&self.options);
+                reports(known.into_iter().map(|(report, known)| (report, selection.expected(known))).collect())
+            }
+        }
+    }
+
     fn exporter(&self, known: &Known) -> Finding {
         let Some(source) = &known.source else { return Finding::skipped("exporter", "the source was not reached") };
         let may_login = source.aws_s3.map(|found| found.usable);
@@ -120,6 +136,28 @@ impl Doctor {
                 Finding::ok("exporter", "aws_s3 for every file, as EXPORTBOX_EXPORTER says; requests that it cannot serve wait")
             }
         }
+    }
+}
+
+/// Worth doing: aws_s3 could make these files, and somebody may have thought that it does.
+const UNSEALED: [&str; 4] = ["not_sealed", "changed", "open_schema", "types"];
+
+/// Each report with what would export it, those alike together.
+fn reports(expected: Vec<(String, ExpectedExporter)>) -> Finding {
+    const NAME: &str = "reports";
+    let mut alike: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut fixes = Vec::new();
+    for (report, expected) in expected {
+        if UNSEALED.contains(&expected.reason.as_str()) {
+            fixes.extend(expected.what_to_do.clone().filter(|fix| !fixes.contains(fix)));
+        }
+        alike.entry(expected.in_words()).or_default().push(report);
+    }
+    let said: Vec<String> = alike.iter().map(|(words, reports)| format!("{} {words}", reports.join(", "))).collect();
+    match (said.is_empty(), fixes.is_empty()) {
+        (true, _) => Finding::ok(NAME, "no report takes requests"),
+        (false, true) => Finding::ok(NAME, said.join(". ")),
+        (false, false) => Finding::warn(NAME, said.join(". "), fixes.join("; ")),
     }
 }
 

@@ -13,9 +13,10 @@ use self::body::{Body, BodyOptions, Stored, Unfinished};
 pub use self::parallel::SplitOptions;
 use self::parallel::{Opened, Prepared, Split, Splitter};
 pub use self::rehearse::{Rehearsal, Rehearsed, rehearse};
-pub use self::select::ExporterSetting;
 use self::select::Selected;
+pub use self::select::{ExporterSetting, Selection};
 use crate::format::{Compression, FileFormat};
+pub use crate::job::ExpectedExporter;
 use crate::job::{Attempt, ExportJob, Manifest, ManifestPart, ObjectKey, Outcome, StopReason, safe_filename};
 use crate::source::Sources;
 use crate::store::{NewObject, PartPlan, Store};
@@ -72,23 +73,18 @@ impl Exporter {
     async fn try_export(&self, attempt: &Attempt, job: &ExportJob) -> Result<Manifest, Outcome> {
         let file = &FileFormat::of(job)?;
         let source = self.sources.named(&job.terms.source)?;
-        // What is split is streamed: aws_s3 writes with one backend.
-        let (setting, may_split) = match self.options.exporter {
-            ExporterSetting::AwsS3 => (ExporterSetting::AwsS3, false),
-            _ if self.splitter.may_split(job, file) => (ExporterSetting::Copy, true),
-            setting => (setting, false),
-        };
+        let may_split = self.options.exporter != ExporterSetting::AwsS3 && self.splitter.may_split(job, file);
         let opened = attempt.stop.race(Opened::open(source, attempt, job, may_split)).await??;
-        let made = self.make(&Export { attempt, job, file, opened: &opened }, setting).await;
+        let made = self.make(&Export { attempt, job, file, opened: &opened }, may_split).await;
         opened.close(made.is_ok()).await;
         made
     }
 
-    async fn make(&self, export: &Export<'_>, setting: ExporterSetting) -> Result<Manifest, Outcome> {
+    async fn make(&self, export: &Export<'_>, may_split: bool) -> Result<Manifest, Outcome> {
         let Export { attempt, job, file, opened } = export;
         let session = &opened.session;
-        let has_region = self.options.region.is_some();
-        let selected = attempt.stop.race(select::select(setting, has_region, session, job, file)).await??;
+        let selection = Selection::of(&self.options);
+        let selected = attempt.stop.race(select::select(selection, may_split, session, job, file)).await??;
         let expected_rows = match &selected {
             Selected::Copy => attempt.stop.race(session.expected_rows(&job.query)).await??,
             // It tells no progress that could be compared. And nothing of a sealed report runs outside of its function, not even to plan it.

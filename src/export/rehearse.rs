@@ -32,6 +32,8 @@ pub struct Rehearsal {
 pub struct Rehearsed {
     /// Name and type of each column.
     pub columns: Vec<(String, String)>,
+    /// Their types, by OID.
+    pub types: Vec<u32>,
     /// The plan, as EXPLAIN has it.
     pub plan: Value,
     /// The first rows, objects by column name.
@@ -75,6 +77,7 @@ async fn try_query(session: &Session, rehearsal: &Rehearsal) -> Result<Rehearsed
         0 => Vec::new(),
         rows => session.first_rows(query, rows).await?,
     };
+    let types = columns.iter().map(|column| column.data_type.oid()).collect();
     let columns = columns.into_iter().map(|column| (column.name, column.data_type.name().to_string())).collect();
-    Ok(Rehearsed { columns, plan, first_rows })
+    Ok(Rehearsed { columns, types, plan, first_rows })
 }

@@ -6,6 +6,7 @@
 pub mod attempt;
 pub mod backoff;
 pub mod envelope;
+pub mod expected;
 pub mod export;
 pub mod failure;
 pub mod filename;
@@ -21,6 +22,7 @@ pub mod timetable;
 pub use attempt::{Attempt, LeaseClock, Progress};
 pub use backoff::backoff;
 pub use envelope::Envelope;
+pub use expected::ExpectedExporter;
 pub use export::{Column, DEFAULT_SOURCE, ExportJob, FileRequest, Terms, bare, quote_identifier};
 pub use failure::{Failure, FailureClass, Verdict};
 pub use filename::safe_filename;

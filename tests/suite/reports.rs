@@ -2,6 +2,7 @@
 
 mod ceilings;
 mod commands;
+mod expected;
 mod injection;
 mod plans;
 mod terms;

@@ -301,6 +301,7 @@ async fn a_sealed_reports_own_key_goes_with_the_call() {
     let world = World::with_sealed_reports().await;
     let register = "select exportbox.register_report('keyed', 'select n from public.item', run_as => $1, kms_key => 'alias/reports')";
     world.row(register, &[&world.reports()]).await;
+    world.sql("select exportbox.seal_report('keyed')").await;
     // Without the key there is no row, and no export.
     world.answer_instead("select * from aws_s3.honest(query, bucket, file_path, region, options) where kms_key = 'alias/reports'").await;
     world.sql(&format!("grant execute on all functions in schema aws_s3 to {}_daemon", world.database)).await;

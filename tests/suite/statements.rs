@@ -74,7 +74,7 @@ async fn every_statement_is_valid_and_has_the_types_that_the_code_expects() {
 }
 
 /// What changes the catalogue: the daemon must not.
-const CATALOGUE: [&str; 3] = ["register_report", "disable_report", "read_report_params"];
+const CATALOGUE: [&str; 4] = ["register_report", "disable_report", "read_report_params", "seal_report"];
 
 /// No queries, so they have no plan; in the order in which they are valid.
 const OF_A_TRANSACTION: [&str; 3] = ["begin_export", "before_estimate", "after_estimate"];
@@ -123,6 +123,8 @@ async fn readers_may_run_what_looks_and_operators_also_what_acts() {
         "list_dead",
         "list_reports",
         "show_report",
+        "report_exporter",
+        "report_exporters",
         "list_schedules",
     ];
     let texts: BTreeMap<&str, &str> = ALL.iter().copied().collect();

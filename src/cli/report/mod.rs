@@ -1,8 +1,10 @@
-//! `report add|list|show|disable|test`: the catalogue, from files fit for version control.
+//! `report add|list|show|disable|seal|test`: the catalogue, from files fit for version control.
 
+mod exporter;
 mod file;
 mod rehearse;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,13 +12,15 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use self::exporter::SealReportArgs;
 use self::rehearse::TestReportArgs;
 use super::health::admin;
 use super::print::{field, printable, table};
 use super::usage;
 use crate::admin::{Admin, ReportDefinition};
-use crate::config::{DatabaseArgs, SourceArgs, SourceSettings};
+use crate::config::{DatabaseArgs, ExporterArgs, SourceArgs, SourceSettings};
 use crate::database::DatabaseError;
+use crate::export::ExpectedExporter;
 
 #[derive(Subcommand)]
 pub(super) enum ReportCommand {
@@ -32,6 +36,12 @@ pub(super) enum ReportCommand {
     Show(ShowReportArgs),
     /// Take no new requests for a report; `report add` enables it again
     Disable(ReportNameArgs),
+    /// Let the database itself export a report, with the rights of the report's role: the daemon's login calls aws_s3 on it
+    ///
+    /// Whoever seals must be a member of the role that the report runs as.
+    ///
+    /// Exit codes: 1 the report cannot be sealed.
+    Seal(SealReportArgs),
     /// Try a report without exporting: its columns, its plan and its first rows
     Test(TestReportArgs),
 }
@@ -49,6 +59,8 @@ pub(super) struct AddReportArgs {
     json: bool,
     #[command(flatten)]
     sources: SourceArgs,
+    #[command(flatten)]
+    exporter: ExporterArgs,
 }
 
 #[derive(Args)]
@@ -56,6 +68,8 @@ pub(super) struct ListReportsArgs {
     /// Print as one line of JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    exporter: ExporterArgs,
 }
 
 #[derive(Args)]
@@ -77,6 +91,8 @@ pub(super) struct ShowReportArgs {
     /// Print as one line of JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    exporter: ExporterArgs,
 }
 
 pub(super) async fn report(database: &DatabaseArgs, command: &ReportCommand) -> anyhow::Result<ExitCode> {
@@ -87,6 +103,7 @@ pub(super) async fn report(database: &DatabaseArgs, command: &ReportCommand) -> 
         ReportCommand::List(args) => list(&admin, args).await,
         ReportCommand::Show(args) => show(&admin, args).await,
         ReportCommand::Disable(args) => disable(&admin, args).await,
+        ReportCommand::Seal(args) => exporter::seal(&admin, args).await,
         ReportCommand::Test(args) => rehearse::test(database, &admin, args).await,
     }
 }
@@ -116,11 +133,13 @@ async fn add(database: &DatabaseArgs, admin: &Admin, args: &AddReportArgs) -> an
     }
     let definitions: Vec<ReportDefinition> = read.iter().map(|(_, definition)| definition.clone()).collect();
     // The words of the database first: what is wrong in a file is told before anything is planned.
-    admin.register_reports(&definitions, true).await.map_err(|error| refused(&read, error))?;
+    admin.register_reports(&definitions, &[], true).await.map_err(|error| refused(&read, error))?;
+    let mut types = Vec::new();
     for (path, definition) in &read {
-        rehearse::plan(&sources, definition).await.with_context(|| path.display().to_string())?;
+        types.push(rehearse::plan(&sources, definition).await.with_context(|| path.display().to_string())?.types);
     }
-    let registered = admin.register_reports(&definitions, args.dry_run).await.map_err(|error| refused(&read, error))?;
+    let mut registered = admin.register_reports(&definitions, &types, args.dry_run).await.map_err(|error| refused(&read, error))?;
+    exporter::expected(&args.exporter, registered.iter_mut().filter_map(|registered| registered.expected.as_mut())).await;
     let results: Vec<Value> = registered
         .iter()
         .zip(&read)
@@ -130,21 +149,28 @@ async fn add(database: &DatabaseArgs, admin: &Admin, args: &AddReportArgs) -> an
                 (false, true) => "would register",
                 (false, false) => "registered",
             };
-            json!({"file": path, "report": definition.name, "version": registered.version, "result": result})
+            json!({"file": path, "report": definition.name, "version": registered.version, "result": result, "export": registered.expected})
         })
         .collect();
     if args.json {
         println!("{}", json!({ "reports": results }));
     } else {
-        for result in &results {
+        for (result, registered) in results.iter().zip(&registered) {
             println!("{}: {} version {}", field(result, "report"), field(result, "result"), result["version"]);
+            registered.expected.iter().for_each(|expected| exporter::print("  ", expected));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn list(admin: &Admin, args: &ListReportsArgs) -> anyhow::Result<ExitCode> {
-    let reports = admin.reports().await?;
+    let mut reports = admin.reports().await?;
+    let mut exporters = admin.report_exporters().await?;
+    exporter::expected(&args.exporter, exporters.iter_mut().map(|(_, expected)| expected)).await;
+    let exporters: BTreeMap<String, ExpectedExporter> = exporters.into_iter().collect();
+    for report in &mut reports {
+        report["export"] = json!(report["name"].as_str().and_then(|name| exporters.get(name)));
+    }
     if args.json {
         println!("{}", json!({ "reports": reports }));
         return Ok(ExitCode::SUCCESS);
@@ -164,12 +190,13 @@ async fn list(admin: &Admin, args: &ListReportsArgs) -> anyhow::Result<ExitCode>
                 field(report, "version"),
                 state.to_string(),
                 field(report, "run_as"),
+                exporters.get(&field(report, "name")).map(ExpectedExporter::brief).unwrap_or_default(),
                 params.unwrap_or_default(),
                 description.unwrap_or_default(),
             ]
         })
         .collect();
-    table(&["REPORT", "VERSION", "STATE", "RUNS AS", "PARAMETERS", "DESCRIPTION"], &rows);
+    table(&["REPORT", "VERSION", "STATE", "RUNS AS", "EXPORTED", "PARAMETERS", "DESCRIPTION"], &rows);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -198,7 +225,10 @@ const SHOWN: [(&str, &str); 16] = [
 ];
 
 async fn show(admin: &Admin, args: &ShowReportArgs) -> anyhow::Result<ExitCode> {
-    let report = admin.report(&args.name, args.version).await?.with_context(|| no_such_report(&args.name))?;
+    let mut report = admin.report(&args.name, args.version).await?.with_context(|| no_such_report(&args.name))?;
+    let mut known = admin.report_exporter(&args.name, args.version, None).await?;
+    exporter::expected(&args.exporter, known.iter_mut()).await;
+    report["export"] = json!(known);
     if args.json {
         println!("{report}");
         return Ok(ExitCode::SUCCESS);
@@ -211,6 +241,7 @@ async fn show(admin: &Admin, args: &ShowReportArgs) -> anyhow::Result<ExitCode> 
         };
         println!("{label:<10}  {value}");
     }
+    known.iter().for_each(|known| exporter::print("exported    ", known));
     println!("registered  {} UTC by {}", field(&report, "created_at"), field(&report, "created_by"));
     if let Some(params) = report["params"].as_object().filter(|params| !params.is_empty()) {
         println!("\nPARAMETERS");

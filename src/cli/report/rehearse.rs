@@ -10,10 +10,10 @@ use serde_json::{Map, Value, json};
 
 use super::super::print::{count, printable, table};
 use super::super::{is_file, usage};
-use super::{file, no_such_report};
-use crate::admin::{Admin, ReportDefinition};
-use crate::config::{DatabaseArgs, SourceArgs};
-use crate::export::{self, Rehearsal, Rehearsed};
+use super::{exporter, file, no_such_report};
+use crate::admin::{Admin, Registered, ReportDefinition};
+use crate::config::{DatabaseArgs, ExporterArgs, SourceArgs};
+use crate::export::{self, ExpectedExporter, Rehearsal, Rehearsed};
 use crate::source::{DEFAULT_SOURCE, Sources};
 
 /// Planning takes moments, unless a lock is in the way.
@@ -38,10 +38,12 @@ pub(in super::super) struct TestReportArgs {
     json: bool,
     #[command(flatten)]
     sources: SourceArgs,
+    #[command(flatten)]
+    exporter: ExporterArgs,
 }
 
 /// Refuse a query that cannot run: on its source, with the rights of its role, its parameters unset.
-pub(super) async fn plan(sources: &Sources, definition: &ReportDefinition) -> anyhow::Result<()> {
+pub(super) async fn plan(sources: &Sources, definition: &ReportDefinition) -> anyhow::Result<Rehearsed> {
     let rehearsal = Rehearsal {
         query: definition.query.clone(),
         run_as: definition.run_as.clone(),
@@ -50,7 +52,7 @@ pub(super) async fn plan(sources: &Sources, definition: &ReportDefinition) -> an
         timeout: PLANNING,
         split_key: definition.split_key.clone(),
     };
-    rehearse(sources, definition.source.as_deref(), &rehearsal).await.map(drop)
+    rehearse(sources, definition.source.as_deref(), &rehearsal).await
 }
 
 async fn rehearse(sources: &Sources, source: Option<&str>, rehearsal: &Rehearsal) -> anyhow::Result<Rehearsed> {
@@ -77,6 +79,8 @@ pub(super) async fn test(database: &DatabaseArgs, admin: &Admin, args: &TestRepo
         split_key: definition.split_key.clone(),
     };
     let seen = rehearse(&sources, definition.source.as_deref(), &rehearsal).await.with_context(|| args.what.clone())?;
+    let mut known = exporter_of(admin, &args.what, &definition, &seen.types).await?;
+    exporter::expected(&args.exporter, known.iter_mut()).await;
     let root = &seen.plan[0]["Plan"];
     let source = definition.source.as_deref().unwrap_or(DEFAULT_SOURCE);
     if args.json {
@@ -85,7 +89,7 @@ pub(super) async fn test(database: &DatabaseArgs, admin: &Admin, args: &TestRepo
         println!(
             "{}",
             json!({"report": definition.name, "run_as": definition.run_as, "source": source, "params": params, "columns": columns,
-                "cost": root["Total Cost"], "estimated_rows": root["Plan Rows"], "plan": root, "first_rows": seen.first_rows})
+                "cost": root["Total Cost"], "estimated_rows": root["Plan Rows"], "plan": root, "first_rows": seen.first_rows, "export": known})
         );
         return Ok(ExitCode::SUCCESS);
     }
@@ -94,6 +98,7 @@ pub(super) async fn test(database: &DatabaseArgs, admin: &Admin, args: &TestRepo
     println!("columns  {}", columns.join(", "));
     println!("plan     cost {}, about {} rows", root["Total Cost"], count(root["Plan Rows"].as_i64().unwrap_or_default()));
     print_plan(root, 1);
+    known.iter().for_each(|known| exporter::print("export   ", known));
     if args.rows == 0 {
         return Ok(ExitCode::SUCCESS);
     }
@@ -135,12 +140,26 @@ fn given(params: &[String]) -> anyhow::Result<Value> {
     Ok(Value::Object(given))
 }
 
+/// What registering this file would come to.
+async fn checked(admin: &Admin, what: &str, definition: &ReportDefinition, types: &[Vec<u32>]) -> anyhow::Result<Vec<Registered>> {
+    let checked = admin.register_reports(std::slice::from_ref(definition), types, true).await;
+    checked.map_err(|(_, error)| anyhow::Error::new(error).context(what.to_string()))
+}
+
+/// What would export it: a file as if it were registered now.
+async fn exporter_of(admin: &Admin, what: &str, definition: &ReportDefinition, types: &[u32]) -> anyhow::Result<Option<ExpectedExporter>> {
+    if is_file(what) {
+        let registered = checked(admin, what, definition, &[types.to_vec()]).await?;
+        return Ok(registered.into_iter().find_map(|registered| registered.expected));
+    }
+    Ok(admin.report_exporter(&definition.name, None, Some(types)).await?)
+}
+
 /// A file is checked as `report add` would; a name is looked up.
 async fn find(admin: &Admin, what: &str) -> anyhow::Result<ReportDefinition> {
     if is_file(what) {
         let definition = file::read(Path::new(what)).map_err(usage)?;
-        let checked = admin.register_reports(std::slice::from_ref(&definition), true).await;
-        checked.map_err(|(_, error)| anyhow::Error::new(error).context(what.to_string()))?;
+        checked(admin, what, &definition, &[]).await?;
         return Ok(definition);
     }
     let report = admin.report(what, None).await?.with_context(|| no_such_report(what))?;
