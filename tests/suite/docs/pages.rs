@@ -182,3 +182,29 @@ fn every_sqlstate_of_ours_is_explained_and_no_other() {
     assert_eq!(raised, explained, "raised, and explained in docs/application/refusals.md");
     assert!(raised.len() > 40, "{raised:?}");
 }
+
+#[test]
+fn the_page_of_the_architecture_names_every_room_and_only_what_is_there() {
+    let page = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    let rooms = page.split("\n## The rooms\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let told: BTreeSet<&str> = rooms.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(room, _)| room).collect();
+    let there: BTreeSet<String> = root()
+        .join("src")
+        .read_dir()
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap().trim_end_matches(".rs").to_string())
+        .filter(|name| !matches!(name.as_str(), "lib" | "main"))
+        .collect();
+    assert_eq!(
+        told.iter().map(ToString::to_string).collect::<BTreeSet<_>>(),
+        there,
+        "the rooms in docs/ARCHITECTURE.md, and those of src/"
+    );
+    let places = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| ["src/", "sql/", "tests/", "docs/", "benches/"].iter().any(|top| word.starts_with(top)));
+    let missing: Vec<&str> = places.filter(|place| !root().join(place).exists()).collect();
+    assert!(missing.is_empty(), "docs/ARCHITECTURE.md names what is not there: {missing:?}");
+}
