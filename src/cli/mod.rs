@@ -20,7 +20,6 @@ mod report;
 mod sandbox;
 mod schedule;
 mod show;
-mod signal;
 mod status;
 mod terminal;
 mod watch;

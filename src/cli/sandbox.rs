@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::signal::stop_on_signal;
+use super::work::stop_on_signal;
 use crate::admin::migrate::migrate;
 use crate::database::DatabaseUrl;
 use crate::sandbox::{DAEMON, S3, S3Options, Sandbox, SandboxOptions, Ses, SesOptions};

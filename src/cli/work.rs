@@ -1,12 +1,13 @@
-//! `run` and `drain`.
+//! `run` and `drain`, and how signals stop them.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
-use super::signal::stop_on_signal;
 use super::{EXIT_BUDGET, EXIT_DEAD, EXIT_USAGE, usage};
 use crate::admin::Remaining;
 use crate::config::{DatabaseArgs, Settings, WorkArgs};
@@ -133,4 +134,28 @@ fn verdict(tally: &Tally, left: &Remaining, was_cut_short: bool) -> u8 {
     } else {
         0
     }
+}
+
+/// A token that SIGTERM and SIGINT cancel. The second signal ends the process with 128 + its number.
+///
+/// # Errors
+/// The process may not handle signals.
+pub(super) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        loop {
+            let number = tokio::select! {
+                _ = terminate.recv() => 15,
+                _ = interrupt.recv() => 2,
+            };
+            if asked.is_cancelled() {
+                std::process::exit(128 + number);
+            }
+            tracing::info!(signal = number, "stopping; a second signal exits at once");
+            asked.cancel();
+        }
+    });
+    Ok(stop)
 }

@@ -21,7 +21,6 @@ mod s3_store;
 pub mod ses;
 mod ses_calls;
 mod ses_send;
-mod standby;
 mod uploads;
 mod watchdog;
 mod wire;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use self::story::{Expect, Request};
 use super::print::{amount, count, printable};
 use super::sandbox::prepare;
-use super::signal::stop_on_signal;
+use super::work::stop_on_signal;
 use crate::sandbox::{Sandbox, SandboxOptions};
 
 #[derive(Args)]
