@@ -1,7 +1,7 @@
 //! What a process says of itself over HTTP: `/metrics` for Prometheus, `/health` while it lives, `/ready` while it can work.
 //!
-//! Must not know: jobs, exports, mails. Counters are the process' own; figures of the tables are read when somebody asks, by one statement with a
-//! short patience, and kept for a few seconds. Nobody is asked who they are: no page holds more than readings.
+//! Must not know: jobs, exports, mails. Counters are those of this process. Metrics of the tables are read when somebody asks, by one statement
+//! with a short time limit, and used again for a few seconds. There is no login: the pages hold numbers only.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::metrics;
 
 /// How long the database may take to answer a scrape.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// What was read is good for this long, so that many who scrape cost the database no more than one.
+/// What was read is used again for this long, so that many scrapers cost the database no more than one.
 const FRESH: Duration = Duration::from_secs(3);
 /// Histograms keep each value until somebody scrapes, or until this has passed.
 const UPKEEP: Duration = Duration::from_secs(10);
@@ -56,7 +56,7 @@ struct TableReadings {
     readings: Result<Vec<Reading>, DatabaseError>,
 }
 
-/// Listen, and keep what is counted from now on.
+/// Listen, and record metrics from now on.
 ///
 /// # Errors
 /// The address is none, not this machine's, or taken.
@@ -113,7 +113,7 @@ impl Board {
             _ => {
                 let readings = self.admin.metrics(PATIENCE).await;
                 if let Err(error) = &readings {
-                    tracing::debug!(%error, "the figures of the tables could not be read");
+                    tracing::debug!(%error, "the metrics of the tables could not be read");
                 }
                 TableReadings { at: Instant::now(), readings }
             }
@@ -122,7 +122,8 @@ impl Board {
     }
 }
 
-/// Figures of the tables as Prometheus reads them; a recorder of their own forgets what is not there any more.
+/// Metrics of the tables in the text format of Prometheus. They have a recorder of their own, so that a series that is gone from the tables is gone
+/// here, too.
 fn written(all: &[Reading]) -> String {
     let recorder = PrometheusBuilder::new().build_recorder();
     ::metrics::with_local_recorder(&recorder, || {

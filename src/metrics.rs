@@ -1,5 +1,5 @@
-//! What this process counts: every metric with its name, its labels and all their values, and the verbs that count. Nothing is kept unless
-//! somebody listens; no id, name or text of a request is a label, so that the number of series is known beforehand.
+//! What this process counts: every metric with its name, its labels and all their values, and a function for each thing that is counted. Nothing is
+//! recorded unless the HTTP endpoint is on. No id, name or text of a request is a label, so the number of series is known beforehand.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -156,7 +156,7 @@ pub const METRICS: &[Metric] = &[
     of_tables(CONNECTIONS_LIMIT, &[], "Connections that it allows."),
 ];
 
-/// From now on what is counted is kept. Once per process, however often it is asked.
+/// Record from now on what is counted. Only the first call of a process does something.
 ///
 /// # Panics
 /// Never: the buckets are not empty.
@@ -170,7 +170,7 @@ pub fn install() -> PrometheusHandle {
             })
             .build_recorder();
         let handle = recorder.handle();
-        // Another recorder would be a program around us that counts by itself; then it gets our figures.
+        // When there is another recorder already, a program around us has set it, and gets our metrics.
         let _ = ::metrics::set_global_recorder(recorder);
         METRICS.iter().filter(|metric| !metric.is_of_tables).for_each(begin);
         gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -203,7 +203,7 @@ fn begin(metric: &Metric) {
     }
 }
 
-/// A figure that was read from the tables: its metric, its labels, its value.
+/// A metric that was read from the tables: its name, its labels, its value.
 pub fn read(name: &str, kind: Option<&str>, state: Option<&str>, value: f64) {
     let metric = METRICS.iter().find(|metric| metric.is_of_tables && metric.name == name);
     let Some(metric) = metric else { return };

@@ -1,4 +1,5 @@
-//! The catalogue of reports: registering, disabling, looking. The database's functions check and record; what each role may see is the view's.
+//! The catalogue of reports: registering, disabling and reading them. The database's functions check and record; the view decides what each role
+//! may see.
 
 use std::time::Duration;
 
@@ -186,7 +187,7 @@ impl Admin {
         Ok(row.map(|row| row.get("sealed")).unwrap_or_default())
     }
 
-    /// What values of a request come to, checked and written as the door does it.
+    /// Check the values of a request's parameters and return them as text, as the outbox does at INSERT.
     ///
     /// # Errors
     /// `Refused` as a request would be; or why the database cannot be asked.

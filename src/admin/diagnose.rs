@@ -22,7 +22,7 @@ pub struct Table {
     pub dead_rows: i64,
 }
 
-/// Whose rights exports have.
+/// A role that exports run as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunsAs {
     /// The name of the source.
@@ -105,7 +105,7 @@ impl Admin {
         Ok(rows.iter().map(table).collect())
     }
 
-    /// Whose rights exports have: those of the current reports, and of whoever has sent queries of late.
+    /// The roles that exports run as: those of the current reports, and those that have sent queries of late.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -114,7 +114,7 @@ impl Admin {
         Ok(rows.iter().map(|row| RunsAs { source: row.get("source"), role: row.get("role"), kms_key: row.get("kms_key") }).collect())
     }
 
-    /// Who holds back vacuum; an alarm from this age on.
+    /// Who holds back vacuum, with an alarm from this age on.
     ///
     /// # Errors
     /// When the database cannot be asked.

@@ -1,4 +1,4 @@
-//! What a process leaves for whoever looks later: how a drain ended, and what the mail provider said of its quota.
+//! What a process leaves for people who look later: how a drain ended, and what the mail provider said of its quota.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::Admin;
 use crate::database::{DatabaseError, ms};
 use crate::sql;
 
-/// The figures of a drain that has ended.
+/// What a drain has done.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DrainCounts {
     /// Jobs claimed.
@@ -48,7 +48,7 @@ pub struct Remaining {
 }
 
 impl Admin {
-    /// What is left when this process, a drain, has nothing more to do or no more time. Notes how it ended: one row, written over by each.
+    /// Record how this process, a drain, has ended, and return what is left. There is one such row, and each drain writes over it.
     ///
     /// # Errors
     /// When the database cannot be asked.

@@ -1,4 +1,4 @@
-//! What people ask, read from the views as JSON: the columns are the views', and so is what each role may see.
+//! What people ask, read from the views as JSON. The views decide which columns there are, and what each role may see.
 
 use serde::Serialize;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! The figures of the tables for metrics: one statement, asked when somebody scrapes.
+//! The metrics of the tables: one statement, run when somebody scrapes.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use super::Admin;
 use crate::database::DatabaseError;
 use crate::sql;
 
-/// One figure of the tables.
+/// One value that was read from the tables.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
-    /// Of which metric.
+    /// The metric.
     pub metric: String,
-    /// Of which kind of job, if of one.
+    /// The kind of job, where the metric has that label.
     pub kind: Option<String>,
-    /// Of jobs in which state, if in one.
+    /// The state, where the metric has that label.
     pub state: Option<String>,
-    /// How much.
+    /// The value.
     pub value: f64,
 }
 
@@ -25,7 +25,7 @@ impl Admin {
         self.pool.usage()
     }
 
-    /// Ask for the figures, and do not wait longer than this for the connection, nor for the answer.
+    /// Read them, and wait no longer than this for the connection, nor for the answer.
     ///
     /// # Errors
     /// When the database cannot be asked, or does not answer in time.

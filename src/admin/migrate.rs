@@ -44,7 +44,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[(
 
 /// refinery's own table, inside our schema.
 const HISTORY: &str = "exportbox.schema_history";
-/// Nobody's function or operator of the same name is bound into ours, or runs with the rights of whoever migrates.
+/// So that no function or operator of the same name in another schema is bound into ours, or runs with the rights of the role that migrates.
 const PATH: &str = "set search_path = pg_catalog, pg_temp;";
 const CREATE_SCHEMA: &str = "create schema if not exists exportbox";
 /// The same, and refinery's table as refinery makes it, for people who read a dry run or try it by hand.

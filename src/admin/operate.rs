@@ -11,7 +11,7 @@ use super::Admin;
 use crate::database::{DatabaseError, ms};
 use crate::sql;
 
-/// Which jobs are meant; what is `None` names all.
+/// Which jobs are meant. A field that is `None` excludes no job.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// A state that the verb starts from.
@@ -24,7 +24,7 @@ pub struct Filter {
     pub error_class: Option<String>,
     /// The role that asked.
     pub requested_by: Option<String>,
-    /// What is over: ended from then on. What is not: came to be from then on.
+    /// Only jobs that have ended since then; for jobs that have not ended: only those that were created since then.
     pub since: Option<DateTime<Utc>>,
     /// And before then.
     pub until: Option<DateTime<Utc>>,
@@ -40,7 +40,7 @@ pub struct Affected {
     /// There may be more that the filter names.
     #[serde(skip_serializing)]
     more: bool,
-    /// What the filter comes to: later jobs are not meant.
+    /// The end of the time that the filter covers: later jobs are not meant.
     until: DateTime<Utc>,
     /// Nothing was done.
     pub dry_run: bool,
@@ -144,7 +144,7 @@ impl Admin {
             let batch: Affected = serde_json::from_value(said).map_err(|_| DatabaseError::Statement("an unknown answer".into()))?;
             let sum = total.map_or(batch, |sum| Affected { jobs: sum.jobs + batch.jobs, exports: sum.exports + batch.exports, ..batch });
             total = Some(sum);
-            // The end that the first batch has come to: what dies or is requested meanwhile is not meant.
+            // All batches have the end of the first one: jobs that die or are requested meanwhile are not meant.
             until = Some(batch.until);
             left = left.map(|left| left.saturating_sub(i32::try_from(batch.jobs).unwrap_or(i32::MAX)));
             if !batch.more || batch.jobs == 0 || left.is_some_and(|left| left <= 0) {

@@ -22,7 +22,7 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// Whether anything ever goes.
+    /// Whether anything is ever deleted.
     pub fn prunes(&self) -> bool {
         self.completed.or(self.dead).or(self.cancelled).is_some()
     }

@@ -30,8 +30,8 @@ impl Switch {
 }
 
 impl Admin {
-    /// Register all of these schedules or none: arguments of `exportbox.register_schedule` by name, and the instant that each is due next. A dry run
-    /// checks everything and takes it back. Returns for each whether it changed anything.
+    /// Register all of these schedules or none. Each has the arguments of `exportbox.register_schedule` by name, and the instant at which it is due
+    /// next. A dry run checks everything and rolls back. Returns for each whether it changed anything.
     ///
     /// # Errors
     /// `Refused` says what is wrong, after the place of the definition; or why the database cannot be asked.

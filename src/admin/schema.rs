@@ -19,22 +19,22 @@ impl Admin {
     pub async fn check_schema(&self) -> Result<(), DatabaseError> {
         let begun = Instant::now();
         loop {
-            // In the midst of a migration the schema may be there without the grants.
+            // During a migration the schema may be there without the grants.
             let error = match self.read_schema().await {
                 Err(error @ (DatabaseError::Schema(_) | DatabaseError::Privilege(_))) => error,
                 looked => return looked,
             };
             let row = self.pool.query_opt(sql::MIGRATING, &[&migrate::LOCK]).await?;
             if begun.elapsed() > MIGRATION || !row.is_some_and(|row| row.get("migrating")) {
-                // It may have ended between the two cursors.
+                // The migration may have ended between the two statements.
                 return self.read_schema().await.map_err(|_| error);
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 
-    /// What a process asks before it works, in one round trip: refuses a schema that is missing, older or newer than this program, after a
-    /// migration that is under way, and a pooler that nobody has told of. Returns how many connections there are for this login.
+    /// What a process checks before it works, in one round trip. Refuses a schema that is missing, older or newer than this program (it waits for a
+    /// migration that is under way), and a pooler that the settings do not name. Returns how many connections there are for this login.
     ///
     /// # Errors
     /// As `check_schema` and `limits`.
@@ -60,7 +60,7 @@ impl Admin {
         migrate::check_versions(&migrate::history(&self.pool.query(sql::SCHEMA_VERSIONS, &[]).await?))
     }
 
-    /// How many connections there are for this login, and how many are in use. Refuses a pooler that nobody has told of.
+    /// How many connections there are for this login, and how many are in use. Refuses a pooler that the settings do not name.
     ///
     /// # Errors
     /// `Pooler`; or why the database cannot be asked.

@@ -55,7 +55,7 @@ fn sum(report: &Diagnosis) -> String {
     }
 }
 
-/// What would keep a daemon from starting ends as that daemon would.
+/// What would stop a daemon at its start has the exit code of that daemon.
 fn code(report: Diagnosis) -> ExitCode {
     if report.count(CheckStatus::Fail) == 0 {
         return ExitCode::SUCCESS;

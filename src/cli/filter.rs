@@ -1,4 +1,4 @@
-//! What names jobs on the command line: ids, or a filter.
+//! How jobs are named on the command line: by ids, or by a filter.
 
 use std::time::Duration;
 
@@ -23,10 +23,10 @@ pub(super) struct FilterArgs {
     /// Jobs that this role asked for
     #[arg(long, value_name = "ROLE")]
     requested_by: Option<String>,
-    /// From then on: 2h ago, or an instant such as 2026-11-22T05:00:00Z. What is over counts by its end, what is not by its beginning
+    /// Only jobs since then: 2h ago, or an instant such as 2026-11-22T05:00:00Z. Jobs that have ended count by their end, others by their start
     #[arg(long, value_name = "WHEN", value_parser = when)]
     since: Option<DateTime<Utc>>,
-    /// Before then, written in the same way
+    /// Only jobs before then, written in the same way
     #[arg(long, value_name = "WHEN", value_parser = when)]
     until: Option<DateTime<Utc>>,
 }
@@ -57,7 +57,7 @@ pub(super) struct ManyArgs {
     pub(super) state: Option<String>,
     #[command(flatten)]
     pub(super) filter: FilterArgs,
-    /// No more than so many jobs
+    /// The most jobs that are touched
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     pub(super) limit: Option<i32>,
     /// Only say how many would be touched

@@ -56,7 +56,7 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
     print(&page)
 }
 
-/// To standard output. That its reader had enough is no error.
+/// Write to standard output. A reader that closes it early is no error.
 fn print(text: &[u8]) -> anyhow::Result<ExitCode> {
     match std::io::stdout().write_all(text) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("write to standard output"),

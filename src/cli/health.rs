@@ -1,4 +1,4 @@
-//! `health`, and what the commands that look have in common: the views, for people and with `--json` for programs.
+//! `health`, and what the commands that only read have in common: they show the views, for people, and with `--json` for programs.
 
 use std::process::ExitCode;
 
@@ -48,7 +48,7 @@ pub(super) async fn health(database: &DatabaseArgs, args: &HealthArgs) -> anyhow
     Ok(ExitCode::SUCCESS)
 }
 
-/// The health view in a few lines: figures first, then what somebody has to do something about.
+/// The health view in a few lines: first the numbers, then what needs somebody's attention.
 pub(super) fn health_lines(health: &Value, now: DateTime<Utc>, terminal: Terminal) -> Vec<String> {
     let known = |name: &str| health[name].as_i64().map(count);
     let aside = |text: Option<String>| text.map(|text| format!(" ({text})")).unwrap_or_default();

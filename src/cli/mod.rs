@@ -192,7 +192,7 @@ pub fn main() -> ExitCode {
             if kept == said || !error.use_stderr() {
                 error.exit();
             }
-            // It quotes what it did not understand, and that was a URL with a password.
+            // The message quotes what was not understood, and that may be a URL with a password.
             eprint!("{kept}");
             return EXIT_USAGE.into();
         }
@@ -209,7 +209,7 @@ pub fn main() -> ExitCode {
         eprintln!("exportbox: {error:#}");
         return EXIT_USAGE.into();
     }
-    // Each thread may keep an arena of freed buffers, and the work is waiting: more threads than this cost memory on large machines for nothing.
+    // Each thread may keep an arena of freed buffers, and most of the work is waiting: on large machines, more threads would only cost memory.
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build() {
         Ok(runtime) => runtime,

@@ -63,7 +63,7 @@ pub(super) struct EraseArgs {
     json: bool,
 }
 
-/// What was done to what a filter names, for people and programs.
+/// Say how many jobs of a filter were touched, to people or to programs.
 fn tell(touched: Affected, done: &str, to_do: &str, as_json: bool) -> anyhow::Result<ExitCode> {
     if as_json {
         println!("{}", serde_json::to_string(&touched)?);
@@ -169,7 +169,7 @@ fn print_dead(letter: &Value) {
     println!("  to do  {}\n", field(letter, "what_to_do"));
 }
 
-/// An argument, or what stands on the standard input.
+/// An argument; or the first line of standard input, when the argument is `-`.
 fn address_from(argument: &str) -> anyhow::Result<String> {
     let mut address = argument.to_string();
     // guard: standard input

@@ -1,4 +1,4 @@
-//! Figures, instants and tables for people.
+//! Numbers, instants and tables for people.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -33,7 +33,7 @@ fn instant(text: &str) -> Option<String> {
     Some(parsed.with_timezone(&Utc).format("%Y-%m-%d %H:%M:%S").to_string())
 }
 
-/// What comes out of tables must not move the cursor of a terminal.
+/// Replaces control characters: text from the tables must not control the terminal.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -45,7 +45,7 @@ pub(super) fn amount(row: &Value) -> String {
     [rows, bytes].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// Columns aligned to their widest cell, the last one as it comes.
+/// Each column is as wide as its widest cell; the last one is not padded.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).chain([header[column].len()]).max().unwrap_or_default();
     let line = |cells: &[String]| {

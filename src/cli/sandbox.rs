@@ -1,4 +1,4 @@
-//! `sandbox`: the private services kept up for people who develop an application against exportbox.
+//! `sandbox`: runs the private services for people who develop an application that uses exportbox.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -78,7 +78,7 @@ pub(super) async fn sandbox(args: &SandboxArgs) -> anyhow::Result<ExitCode> {
     };
     let (sandbox, app) = tokio::select! {
         started = starting => started?,
-        // Dropped half-way, what was started cleans up after itself.
+        // When it is dropped half-way, what was started removes its own files.
         () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
     };
     let environment = sandbox.environment(&args.database);

@@ -11,7 +11,7 @@ use super::print::{amount, counted, field, printable};
 use super::terminal::{Terminal, instant, span};
 use crate::config::DatabaseArgs;
 
-/// Longer names of reports are cut on a terminal: ids are not, somebody wants to copy them.
+/// Longer names of reports are cut on a terminal. Ids are never cut, as people copy them.
 const REPORT_WIDTH: usize = 14;
 
 #[derive(Args)]
@@ -64,9 +64,9 @@ fn report(export: &Value, terminal: Terminal) -> String {
     if terminal.width.is_some() { console::truncate_str(&name, REPORT_WIDTH, "…").into_owned() } else { name }
 }
 
-/// What came of it, or how far it is.
+/// How it ended, or how far it is.
 fn result(export: &Value, state: &str, now: DateTime<Utc>) -> String {
-    // What went wrong before it went right is in: exportbox show.
+    // Errors of earlier attempts are shown by `exportbox show`.
     if let Some(error) = export["error"].as_str().filter(|_| state != "completed" && state != "delivering" && state != "running") {
         return format!("[{}] {}", field(export, "error_class"), printable(error));
     }

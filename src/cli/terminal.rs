@@ -26,7 +26,7 @@ impl Terminal {
         Terminal { width: Term::stdout().size_checked().map(|(_, columns)| columns.into()), has_colours: !is_set("NO_COLOR") && !is_dumb }
     }
 
-    /// A word in the colour of the state that it names, or that it stands for.
+    /// A word in the colour of a state.
     pub fn in_colour_of(self, state: &str, word: &str) -> String {
         let style = match state {
             "completed" => Style::new().green(),
@@ -86,7 +86,7 @@ mod tests {
         let terminal = Terminal { width: Some(10), has_colours: true };
         assert_eq!(terminal.in_colour_of("dead", "dead"), "\u{1b}[31mdead\u{1b}[0m");
         assert_eq!(terminal.fit("0123456789abc"), "012345678…");
-        // What is not seen takes no room.
+        // Escape sequences take no columns.
         assert!(terminal.fit(&format!("{} and", terminal.in_colour_of("dead", "dead"))).ends_with(" and"));
     }
 }

@@ -16,7 +16,7 @@ use super::print::{amount, count, counted, field, printable, size};
 use super::terminal::{instant, span};
 use crate::config::DatabaseArgs;
 
-/// Progress is written by heartbeats; looking more often shows nothing new.
+/// Heartbeats write the progress: to read more often would show nothing new.
 const LOOK: Duration = Duration::from_millis(500);
 const WITH_BAR: &str = "{spinner} {elapsed_precise} [{bar:30}] {percent:>3}% {msg}";
 /// How much there will be is not known.
@@ -73,7 +73,7 @@ fn draw(bar: &ProgressBar, export: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How far, how fast, and until when: what of it is known.
+/// How far it is, how fast it goes, and when it will be done, as far as these are known.
 pub(super) fn pace(export: &Value, now: DateTime<Utc>) -> Vec<String> {
     let percent = export["percent"].as_i64().map(|percent| format!("{percent}%"));
     let rows = export["rows_per_second"].as_i64().map(|rows| format!("{} rows/s", count(rows)));
@@ -83,7 +83,7 @@ pub(super) fn pace(export: &Value, now: DateTime<Utc>) -> Vec<String> {
     [percent, rows, bytes, end].into_iter().flatten().collect()
 }
 
-/// A line that only changes when the view does: nothing in it is of this moment.
+/// A line that changes only when the view changes: it has no age and no remaining time, which change by themselves.
 fn line(export: &Value) -> String {
     let state = field(export, "state");
     let mut parts = vec![state.clone()];

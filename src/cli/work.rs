@@ -122,8 +122,8 @@ pub(super) async fn drain(database: &DatabaseArgs, args: &DrainArgs) -> anyhow::
     Ok(code.into())
 }
 
-/// The contract of the exit code. A wrong setting comes first: nothing else gets better before it is mended. What became due after the last look
-/// of a drain that nothing has cut short is the next one's.
+/// The exit code, as the documentation promises it. A wrong setting comes first, because nothing gets better before somebody corrects it. A drain
+/// that ended by itself has looked at everything: what became due after that is left to the next drain.
 fn verdict(tally: &Tally, left: &Remaining, was_cut_short: bool) -> u8 {
     if left.on_hold.is_some() {
         EXIT_USAGE

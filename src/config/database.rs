@@ -44,7 +44,7 @@ impl DatabaseArgs {
         Ok(DatabaseUrl::parse(url.reveal()).context("EXPORTBOX_DATABASE_URL")?.behind_pooler(self.pooled))
     }
 
-    /// The database past a pooler, if that way is known.
+    /// The database without the pooler, if its URL is set.
     ///
     /// # Errors
     /// The URL is wrong.

@@ -11,7 +11,7 @@ use crate::mail::{Sender, Transport};
 use crate::queue::Policy;
 use crate::worker::{AbandonedUploads, NoticeOptions, WorkOptions};
 
-/// From so many slots on, of exports or of mails, bookkeeping has a second connection.
+/// A process with this many slots for exports, or for mails, has a second connection to the job tables.
 const MANY_SLOTS: usize = 16;
 
 /// The settings of a worker, checked.
@@ -19,7 +19,7 @@ const MANY_SLOTS: usize = 16;
 pub struct Settings {
     /// Where the job tables are.
     pub database: DatabaseUrl,
-    /// The same past a pooler, if that way is known.
+    /// The same without the pooler, if that URL is set.
     pub direct: Option<DatabaseUrl>,
     /// Where queries run.
     pub source: DatabaseUrl,

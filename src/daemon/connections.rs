@@ -16,12 +16,12 @@ pub struct DoesNotFit {
 pub(super) fn connections_needed(settings: &Settings) -> (i64, Option<i64>) {
     let exports = i64::try_from(settings.work.slots).unwrap_or(i64::MAX);
     let bookkeeping = i64::try_from(settings.policy.connections).unwrap_or(i64::MAX);
-    // Behind a pooler only exports keep a connection of the server, and what is short shares them.
+    // Behind a pooler, only exports keep a server connection; the short statements share the others. Nothing listens there.
     let own = if settings.database.is_pooled() { bookkeeping } else { bookkeeping + 1 };
     if settings.source.is_same_login(&settings.database) { (own + exports, None) } else { (own, Some(exports)) }
 }
 
-/// Refuse what can never fit, and say so when it does not fit at this moment.
+/// Refuse settings whose connections can never fit, and warn when they do not fit at this moment.
 pub(super) async fn check_connections(settings: &Settings, outbox: ConnectionLimits, source: &Source) -> anyhow::Result<()> {
     let slots = settings.work.slots;
     let (at_outbox, at_source) = connections_needed(settings);
@@ -29,11 +29,11 @@ pub(super) async fn check_connections(settings: &Settings, outbox: ConnectionLim
     if let Some(exports) = at_source {
         match source.limits().await {
             Ok(limits) => places.push(("source", exports, limits)),
-            // It may be back when the first export comes, which is tried again if not.
+            // It may answer again when the first export comes. If not, the export is tried again.
             Err(failure) => tracing::warn!(error.class = %failure.class, "the source cannot be asked how many connections it has"),
         }
     }
-    // A file that is split does without what it cannot get.
+    // A split export works with fewer connections when it cannot get all.
     let helpers = i64::try_from(settings.split.backends.saturating_sub(1)).unwrap_or(i64::MAX);
     let on = if at_source.is_some() { "source" } else { "outbox" };
     for (place, needed, limits) in places {

@@ -12,7 +12,7 @@ use crate::source::Source;
 /// Everything that a daemon with these settings would work with, for `doctor`. Nothing is connected yet.
 ///
 /// # Errors
-/// A setting that only shows now.
+/// A setting that turns out to be wrong only now, such as a file that cannot be read.
 pub async fn doctor(settings: Settings) -> anyhow::Result<Doctor> {
     let sdk = aws_config().await;
     doctor_with(settings, doctor::CheckLimits::default(), &sdk, &sdk)

@@ -29,7 +29,7 @@ use crate::queue::{FreeSlots, Queue};
 use crate::source::Source;
 use crate::worker::{Budget, Handler, Tally, Worker};
 
-/// A process that works. What it works with beside the job tables is built when there is something to do.
+/// A process that works. Its clients (store, mail, sources) are built only when there is something to do.
 pub struct Daemon {
     settings: Settings,
     queue: Queue,
@@ -103,7 +103,7 @@ impl Daemon {
     /// Work until told to stop.
     ///
     /// # Errors
-    /// What waiting cannot mend.
+    /// Only what does not get better by waiting: a refused login, a schema that is not ours.
     pub async fn run(self, stop: CancellationToken) -> Result<Tally, DatabaseError> {
         let Settings { direct, database, work, .. } = &self.settings;
         if direct.is_none() && database.is_pooled() {
@@ -135,7 +135,8 @@ impl Daemon {
         Ok((tally, leftover))
     }
 
-    /// Most drains find nothing, and one look says so. What cannot be asked is left to the worker, which knows what is worth waiting for.
+    /// Most drains find nothing to do, and one statement is enough to know that. When the database cannot be asked, the worker decides whether to
+    /// wait for it.
     async fn has_nothing_to_do(&self) -> bool {
         let work = &self.settings.work;
         let room = FreeSlots { exports: work.slots, deliveries: work.mail_slots };

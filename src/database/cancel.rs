@@ -1,5 +1,5 @@
-//! A cancel request that is heard. Whoever closes right after sending it may close too early: a pooler forgets the cancel of a client that is
-//! gone. libpq waits until the other side closes, and so does this.
+//! A cancel request that arrives. A client that closes its connection right after sending one may close too early, because a pooler drops the
+//! cancel request of a client that is gone. libpq waits until the other side closes, and so does this.
 
 use std::io;
 use std::pin::Pin;
@@ -28,7 +28,7 @@ impl DatabaseUrl {
     }
 }
 
-/// A stream that closes when the other side has.
+/// A stream that closes only after the other side has closed.
 struct Patient(TcpStream);
 
 impl AsyncRead for Patient {

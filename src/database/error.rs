@@ -17,7 +17,7 @@ pub enum DatabaseError {
     /// The login was refused.
     #[error("the database refuses the login ({0}); check user, password and database in EXPORTBOX_DATABASE_URL")]
     Login(String),
-    /// Sessions are shared: what one statement leaves behind is not there for the next.
+    /// A pooler shares the sessions: what one statement sets in its session is not there for the next.
     #[error(
         "a pooler in transaction mode stands before the database ({0}); set EXPORTBOX_POOLED=true and no options in the URL, or connect directly"
     )]
@@ -36,7 +36,7 @@ pub enum DatabaseError {
         /// What to do.
         hint: Option<String>,
     },
-    /// The same for how something was asked: usage.
+    /// A refusal of how something was asked: wrong usage.
     #[error("{message}{}", .hint.as_ref().map(|hint| format!(". {hint}")).unwrap_or_default())]
     Usage {
         /// What is wrong.

@@ -2,7 +2,7 @@
 
 use tokio_postgres::Row;
 
-/// What one of server, database and login allows.
+/// One limit of connections: the server's, the database's or the login's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionLimit {
     /// The most connections at once.

@@ -21,7 +21,7 @@ pub use pool::Pool;
 pub use server::Server;
 pub use url::{DatabaseConnection, DatabaseUrl, UrlError};
 
-/// As the statements take durations.
+/// A duration in milliseconds, as the statements take it.
 pub(crate) fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

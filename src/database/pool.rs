@@ -10,8 +10,8 @@ use tokio_postgres::types::ToSql;
 use super::statement::Asked;
 use super::{DatabaseError, DatabaseUrl, ms};
 
-/// A worker asks the same few short statements all the time, and each finds its rows by an index whatever it is asked with. Planned once, and
-/// never to read a whole table because that was empty a minute ago: planning a claim takes longer than the claim.
+/// A worker runs the same few short statements again and again, and each finds its rows by an index whatever its parameters are. So each is planned
+/// once, because planning a claim takes longer than the claim; and never with a full read of a table only because that was empty when it was planned.
 const STEADY: &str = " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off";
 
 /// The connections of one process to the job tables: one or two, opened when they are needed. Every call is one short statement (I3).
@@ -37,10 +37,10 @@ impl Pool {
     }
 
     fn with_options(database: &DatabaseUrl, name: String, lease: Duration, most: usize, more: &str) -> Pool {
-        // Bookkeeping is a matter of milliseconds: what takes longer waits for somebody's lock, and everything behind it would wait, too. The
-        // setting at the end shows whether a pooler in between has lost the options. With one that is known, `sql/limits.sql` sets the limits.
-        // Each statement ends by itself before this process loses patience: what is sent together goes on without the one that was held up, and
-        // nothing is claimed by a connection that was given up.
+        // Bookkeeping takes milliseconds. A statement that takes longer waits for somebody's lock, and everything behind it would wait, too: so each
+        // has a time limit on the server. It is shorter than our own patience, so that statements that are sent together go on without the one that
+        // waited, and so that a connection that was given up claims nothing. The last setting shows whether a pooler has dropped the options;
+        // behind a pooler that is known, each transaction sets the limits itself.
         let patience = (lease / 2).clamp(Duration::from_secs(2), Duration::from_secs(45));
         let (statement, lock) = (ms(patience * 2 / 3).min(30_000), ms(patience / 3).min(10_000));
         let options = format!("-c statement_timeout={statement}ms -c lock_timeout={lock}ms -c exportbox.direct=on{more}");
@@ -92,14 +92,14 @@ impl Pool {
         Ok(self.query(statement, params).await?.into_iter().next())
     }
 
-    /// How long an answer is waited for: what comes after half a lease is of no use any more. Longer than the server's own limits, so that it
-    /// ends only what hangs outside of a living server.
+    /// How long to wait for an answer: one that comes after half a lease is of no use. It is longer than the server's own limits, so it ends only
+    /// what hangs outside a working server.
     pub(crate) fn patience(&self) -> Duration {
         self.patience
     }
 
-    /// A server that has stopped answering while its network lives (frozen, or behind a stuck pooler) is away like any other. Its connection
-    /// owes an answer, and goes; what it still runs is cancelled, should the server hear that.
+    /// A server that does not answer although its network works (it is frozen, or behind a pooler that hangs) counts as away. The connection still
+    /// owes an answer, so it is dropped; and its statement is cancelled, if the server can still be reached.
     pub(crate) fn give_up(&self, connection: Object) -> DatabaseError {
         let (connection, database) = (Object::take(connection), self.database.clone());
         tokio::spawn(async move {

@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 
 /// The oldest PostgreSQL that exportbox works with.
 const OLDEST: i32 = 140_000;
-/// From these minor versions on Aurora no longer restarts in the midst of an export by aws_s3.
+/// From these minor versions on, Aurora no longer restarts during an export by aws_s3.
 const AURORA_MENDED: [(i32, i32); 5] = [(17, 6), (16, 10), (15, 14), (14, 19), (13, 22)];
 
 /// A server as one session sees it.
@@ -50,12 +50,12 @@ impl Server {
         format!("{kind} {}.{}", self.version / 10_000, self.version % 10_000)
     }
 
-    /// Whether exportbox was not made for a server so old.
+    /// Whether the server is older than exportbox supports.
     pub fn is_too_old(&self) -> bool {
         self.version < OLDEST
     }
 
-    /// The engine's own fault with aws_s3, and the version that mends it.
+    /// A fault of this Aurora version in aws_s3, and the version that corrects it.
     pub fn fault_with_aws_s3(&self) -> Option<String> {
         let (major, minor) = (self.version / 10_000, self.version % 10_000);
         let mended = AURORA_MENDED.iter().find(|(with, _)| *with == major);

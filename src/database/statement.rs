@@ -1,8 +1,9 @@
-//! How one statement is asked over a connection of the pool.
+//! How one statement is run over a connection of the pool.
 //!
-//! Directly: the first time unnamed, in one round trip, as many a process asks a statement only once; from the second time on prepared, once per
-//! connection, by name. Behind a pooler in transaction mode the next statement may run on another server connection, where that name means
-//! nothing or, worse, another statement: there each is sent unnamed, in a transaction that sets its own limits, in one round trip.
+//! Without a pooler, a statement is sent without a name the first time, which is one round trip: many processes run it only once. From the second
+//! time on it is prepared, once per connection, and run by its name. Behind a pooler in transaction mode, the next statement may run on another
+//! server connection, where that name is unknown or names another statement. There each statement is sent without a name, together with a
+//! transaction that sets the time limits, in one round trip.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -47,7 +48,7 @@ impl Pool {
         }
     }
 
-    /// Prepare those of these that are not asked for the first time: then each is on its way as soon as it is asked.
+    /// Prepare those of these statements that were run before, so that running them later needs no further round trip.
     pub(crate) async fn prepare(&self, connection: &Object, statements: &[&'static str]) -> Result<(), Error> {
         for statement in statements {
             if !self.is_pooled() && self.asked.has(statement) {
@@ -82,7 +83,7 @@ async fn limited(connection: &Client, statement: &'static str, params: &[&(dyn T
     begun?;
     limited?;
     let rows = rows?;
-    // Not committed, not done: whoever asked must hear of it.
+    // When the commit fails, nothing was done, and the caller must know.
     ended?;
     Ok(rows)
 }

@@ -74,7 +74,7 @@ impl DatabaseUrl {
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(UrlError::Parse("it names no host".into()));
         }
-        // The first @ ends the login: what follows a second one is the rest of a password, and host names are printed.
+        // The first @ ends the login. A second one means that the password holds an @, and its rest would be taken for a host name and printed.
         if config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(name) if name.contains('@'))) {
             return Err(UrlError::Parse("write @ in a user or password as %40".into()));
         }
@@ -134,8 +134,8 @@ impl DatabaseUrl {
         with
     }
 
-    /// The same with names that mean the system's own wherever they are not qualified, whatever the login, the database or the URL says: where
-    /// anybody may create in a schema of the path, an operator of his would run with the rights of this login.
+    /// The same with a search path that holds only the system's schema, whatever the login, the database or the URL says. Otherwise, where anybody
+    /// may create objects in a schema of the path, an operator of theirs could run with the rights of this login.
     #[must_use]
     pub fn pinned(&self) -> DatabaseUrl {
         let mut pinned = self.clone();
@@ -144,7 +144,7 @@ impl DatabaseUrl {
         pinned
     }
 
-    /// Whether both log in to the same database of the same server as the same user: what they use counts together.
+    /// Whether both log in to the same database of the same server as the same user, so that their connections count against the same limits.
     pub fn is_same_login(&self, other: &DatabaseUrl) -> bool {
         let login = |url: &DatabaseUrl| {
             let config = &url.config;

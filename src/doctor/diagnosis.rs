@@ -26,7 +26,7 @@ pub struct Finding {
     pub name: &'static str,
     /// How it ended.
     pub status: CheckStatus,
-    /// What is.
+    /// What was found.
     pub finding: String,
     /// What to do.
     pub fix: Option<String>,
@@ -80,13 +80,13 @@ impl Finding {
         Finding::split(name, &error.to_string(), &["; "], fix)
     }
 
-    /// Why an attempt would fail. Its sentence says what is, and mostly what to do.
+    /// Why an attempt would fail. Its sentence says what is wrong, and mostly what to do.
     pub(super) fn failed(name: &'static str, failure: &Failure) -> Finding {
         let otherwise = format!("see the error class {} in docs/operations/error-classes.md", failure.class);
         Finding::split(name, &failure.sentence, &["; ", ": "], &otherwise)
     }
 
-    /// Our sentences say what is, then what to do.
+    /// Our sentences say what is wrong, and then what to do.
     fn split(name: &'static str, sentence: &str, between: &[&str], otherwise: &str) -> Finding {
         let sentence = sentence.trim_end_matches('.');
         let (is, fix) = between.iter().find_map(|mark| sentence.split_once(mark)).unwrap_or((sentence, otherwise));

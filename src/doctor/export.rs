@@ -18,7 +18,7 @@ use crate::job::{
 const FOLDER: &str = "doctor";
 /// And what they are called.
 const FILE: &str = "one-row.csv";
-/// Longer than any check: nobody else holds a lease on it.
+/// Longer than any check. There is no real lease that could run out.
 const LEASE: Duration = Duration::from_secs(3600);
 /// How long it may take to cancel a query, and then to remove what was stored.
 const CLEAN_UP: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ impl Doctor {
         } else {
             None
         };
-        // Each ends by itself before it would be cut off: it cancels what it has started, and removes what it has stored.
+        // Each attempt ends by itself before its check would be cut off, because only then it cancels its query and removes its file.
         let checks = vec![
             ("export_copy", self.by_copy(known).boxed()),
             ("export_aws_s3", self.by_aws_s3(known).boxed()),
@@ -62,7 +62,7 @@ impl Doctor {
         if known.source.as_ref().is_none_or(|source| source.aws_s3.is_none()) {
             return Finding::skipped(NAME, "the source has no aws_s3");
         }
-        // Whoever of those that export may call it.
+        // Any role that exports run as and that may call it.
         let roles = known.source.iter().flat_map(|source| &source.roles).filter(|role| role.may_become).map(|role| role.role.as_str());
         let mut nobody = None;
         for role in std::iter::once(self.login(known)).chain(roles) {
@@ -124,7 +124,7 @@ fn stored(name: &'static str, bytes: i64) -> Finding {
     Finding::ok(name, format!("one row of {bytes} bytes was stored, verified and removed"))
 }
 
-/// An attempt of no job: nothing is noted, and it ends by itself after this long.
+/// An attempt without a job: it notes nothing in the tables, and ends by itself after this time.
 fn attempt(time: Duration) -> (Attempt, tokio_util::task::AbortOnDropHandle<()>) {
     let stop = Stop::new();
     let deadline = Instant::now() + time;

@@ -1,4 +1,4 @@
-//! How mails leave: would one be taken, from this sender, and how many more.
+//! How mails leave: whether the provider would take one from this sender, and how many more today.
 
 use super::{CheckStatus, Doctor, Finding, cut_off};
 use crate::job::{Failure, FailureClass};
@@ -37,7 +37,7 @@ fn taken(answer: Result<(), Failure>, said: &str) -> Finding {
     }
 }
 
-/// Whoever may not ask may still send.
+/// A login without the right to ask may still have the right to send.
 fn unanswered(name: &'static str, failure: &Failure) -> Finding {
     let finding = Finding::failed(name, failure);
     if failure.class == FailureClass::Permission { Finding { status: CheckStatus::Warn, ..finding } } else { finding }

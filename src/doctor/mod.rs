@@ -1,8 +1,8 @@
 //! `exportbox doctor`: looks at everything that work depends on, tries what can be tried, and says what to do about what is wrong.
 //!
-//! Must not know: settings as text, terminals, exit codes. Each check ends by itself or is cut off, and none keeps another from its turn.
-//! Nothing of a request is touched: what it stores lies under `doctor/`, and goes again. A finding holds sentences of our own, names of roles and
-//! figures; never an address, a key or a password.
+//! Must not know: settings as text, terminals, exit codes. Each check ends by itself or is cut off, so that the others have their turn.
+//! It touches no request: what it stores lies under `doctor/`, and it removes that again. A finding holds our own sentences, names of roles and
+//! numbers; never an address, a key or a password.
 
 mod diagnosis;
 mod export;
@@ -25,7 +25,7 @@ use crate::mail::Mailer;
 use crate::source::{Examined, Sources};
 use crate::store::Store;
 
-/// What is worth saying.
+/// How long a check may take, and from where on something is worth telling.
 #[derive(Debug, Clone)]
 pub struct CheckLimits {
     /// The longest that one check may take.
@@ -48,9 +48,9 @@ pub struct Doctor {
     pub admin: Admin,
     /// `user@host/database` of the outbox.
     pub place: String,
-    /// There is a way past the pooler.
+    /// There is a URL that leads past the pooler.
     pub has_direct: bool,
-    /// A pooler is expected.
+    /// The settings say that a pooler stands before the database.
     pub is_pooled: bool,
     /// Connections that one process needs at the outbox, and at the source when that is another login.
     pub connections: (i64, Option<i64>),
@@ -64,11 +64,11 @@ pub struct Doctor {
     pub mailer: Mailer,
     /// How long links shall live.
     pub link_ttl: Duration,
-    /// What is worth saying.
+    /// Time limits and thresholds.
     pub limits: CheckLimits,
 }
 
-/// What the first looks found, for those that build on it.
+/// What the first checks found. Later checks build on it.
 #[derive(Default)]
 struct Known {
     /// The outbox's server; none: not reached.
@@ -107,12 +107,12 @@ impl Doctor {
         Diagnosis { findings, refused: known.refused }
     }
 
-    /// A check that has had its time is cut off, and says so.
+    /// A check that takes too long is cut off, and its finding says so.
     async fn bounded(&self, name: &'static str, check: impl Future<Output = Finding>) -> Finding {
         within(name, self.limits.patience, check).await
     }
 
-    /// These checks in turn, or none of them and why.
+    /// Run these checks one after the other; or none of them, and say why.
     async fn all(&self, checks: Vec<Check<'_>>, unless: Option<&str>) -> Vec<Finding> {
         self.all_within(self.limits.patience, checks, unless).await
     }
@@ -128,7 +128,7 @@ impl Doctor {
         findings
     }
 
-    /// By whose clock what is decided: leases by the database's, links by the store's.
+    /// Leases are judged by the database's clock and links by the store's; this machine's clock should agree with both.
     fn clock(&self, known: &Known) -> Finding {
         const OFF: TimeDelta = TimeDelta::minutes(4);
         const NOTABLE: TimeDelta = TimeDelta::seconds(30);
@@ -152,7 +152,7 @@ fn cut_off(name: &'static str, patience: Duration) -> Finding {
     Finding::fail(name, said, "look at the network, the firewall and the load of what it asks; then run doctor again")
 }
 
-/// How far the other clock is ahead, said of ours.
+/// How our clock stands to one that is ahead by this much.
 fn off(ahead: TimeDelta) -> String {
     match ahead.num_seconds() {
         -1..=1 => "right by".into(),

@@ -1,4 +1,4 @@
-//! The outbox's database: is it the right one, may the login do its work, and is it in good health.
+//! The outbox's database: whether it is the right one, whether the login may do its work, and whether it is in good health.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use super::{Doctor, Finding, Known};
 use crate::database::DatabaseError;
 
-/// More dead rows than live ones, and more than these, are more than a busy hour leaves.
+/// A table with more dead rows than live ones, and more than this, is not vacuumed as it should be: a busy hour leaves fewer.
 const DEAD_ROWS: i64 = 50_000;
 
 impl Doctor {
@@ -60,7 +60,7 @@ impl Doctor {
         ];
         findings.extend(self.all(of_schema, no_schema).await);
         if no_schema.is_none() {
-            // Its own check says what is missing.
+            // When it cannot be asked, the check of the grants says what is missing.
             let asked = tokio::time::timeout(self.limits.patience, self.admin.runs_as()).await;
             known.runs_as = asked.ok().and_then(Result::ok).unwrap_or_default();
         }
@@ -203,7 +203,7 @@ impl Doctor {
     }
 }
 
-/// How far the other clock is ahead: it said so somewhere between asking and hearing.
+/// How far the other clock is ahead. It was read at some instant between our question and its answer.
 fn ahead(asked: DateTime<Utc>, said: DateTime<Utc>, heard: DateTime<Utc>) -> TimeDelta {
     let (least, most) = (said - heard, said - asked);
     if least <= TimeDelta::zero() && most >= TimeDelta::zero() { TimeDelta::zero() } else { (least + most) / 2 }

@@ -1,4 +1,4 @@
-//! Where queries run: is it there, may the login take the roles of the exports, and which exporter will make which files.
+//! Where queries run: whether the server answers, whether the login may become the roles of the exports, and which exporter makes which files.
 
 use std::collections::BTreeMap;
 

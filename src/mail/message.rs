@@ -26,7 +26,7 @@ pub struct Message {
     pub subject: String,
     /// For readers of plain text.
     pub text: String,
-    /// For everybody else; what it says is what `text` says.
+    /// For all others. It says the same as `text`.
     pub html: String,
 }
 
@@ -77,8 +77,8 @@ fn part(content_type: ContentType, body: &str) -> SinglePart {
     SinglePart::builder().header(content_type).header(ContentTransferEncoding::QuotedPrintable).body(body.to_owned())
 }
 
-/// `text` on one line: whatever could end a header or start another becomes a space, and so does what turns the direction of the words that
-/// follow (U+202A to U+202E, U+2066 to U+2069): they would show in another order than they are written.
+/// `text` on one line. Characters that could end a header or start another become spaces, and so do those that turn the direction of text
+/// (U+202A to U+202E, U+2066 to U+2069), because the words after them would be shown in another order than they are written.
 pub fn single_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') { ' ' } else { c }).collect()
 }

@@ -20,7 +20,7 @@ use super::classify::{self, Correspondents};
 use super::{Message, Sender};
 use crate::job::{Failure, FailureClass, Verdict};
 
-/// The longest wait for a connection: it is over before the time that SES itself needs.
+/// The longest wait for a connection; it leaves enough of the time limit for SES itself.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Nothing waits for the answer.

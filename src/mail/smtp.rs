@@ -16,7 +16,7 @@ use super::classify::{self, Phase};
 use super::{SmtpServer, TlsMode};
 use crate::job::Failure;
 
-/// How long to wait for the answer to a farewell. The mail is accepted by then.
+/// How long to wait for the answer to QUIT. The mail is accepted by then.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Smtp {
@@ -57,7 +57,7 @@ impl Smtp {
         Ok(Smtp { server, tls, hello: ClientId::default() })
     }
 
-    /// Hand one mail over. Whatever fails before the line that ends the content is written has sent nothing.
+    /// Hand one mail over. When it fails before the line that ends the content is written, nothing was sent.
     pub(super) async fn send(&self, mail: &lettre::Message, limit: Duration) -> Result<(), Failure> {
         let mut phase = Phase::Connect;
         match tokio::time::timeout(limit, self.converse(mail, &mut phase)).await {
@@ -85,12 +85,12 @@ impl Smtp {
         }));
         connection.message_iter(content).await?;
 
-        // Accepted. The caller must not wait for a farewell, let alone lose the acceptance with it.
+        // Accepted. The caller must not wait for the answer to QUIT, and an error there must not hide that the mail was accepted.
         tokio::spawn(async move { tokio::time::timeout(FAREWELL_TIMEOUT, connection.quit()).await });
         Ok(())
     }
 
-    /// Connect, encrypt and log in, and part again.
+    /// Connect, encrypt, log in, and leave again.
     pub(super) async fn verify(&self, limit: Duration) -> Result<(), Failure> {
         let mut phase = Phase::Connect;
         let verifying = async {

@@ -20,7 +20,7 @@ pub enum TransportCheck {
 /// An account of SES in one region.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SesAccount {
-    /// It may send at all.
+    /// It may send.
     pub sending_enabled: bool,
     /// HEALTHY, PROBATION or SHUTDOWN.
     pub enforcement: String,

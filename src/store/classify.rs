@@ -42,7 +42,7 @@ const NO_CREDENTIALS: Ruling = (
     Hold,
     "No credentials for the store were found: give the daemon a role, a profile or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
 );
-// One machine's clock must not hold up the others.
+// One machine with a wrong clock must not put the work of all others on hold.
 const CLOCK: Ruling = (
     StoreAccess,
     Postpone,
@@ -93,7 +93,7 @@ where
     Failure::new(class, verdict, sentence).with_detail(detail(error)).with_code(code).with_retry_after(retry_after(error))
 }
 
-/// The store says that there is no such thing. A HEAD answers without a code.
+/// Whether the store says that there is no such object, bucket or upload. The answer to a HEAD has no code, only a status.
 pub(super) fn is_absent<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
     match code {
@@ -103,7 +103,7 @@ pub(super) fn is_absent<E: ProvideErrorMetadata>(error: &SdkError<E, HttpRespons
     }
 }
 
-/// The store does not offer this call at all; AWS always does, some others do not.
+/// Whether the store does not offer this call at all. AWS offers all of them, some other stores do not.
 pub(super) fn is_unsupported<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
     matches!(code, Some("NotImplemented" | "MethodNotAllowed")) || matches!(status(error), Some(405 | 501))
@@ -219,7 +219,7 @@ fn status<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
 }
 
-/// The store's own wish, in seconds; dates are not used by any store that we know of.
+/// How long the store asks us to wait, in seconds. No store that we know of gives a date instead.
 fn retry_after<E>(error: &SdkError<E, HttpResponse>) -> Option<Duration> {
     let seconds: u64 = error.raw_response()?.headers().get("retry-after")?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds.min(3600)))

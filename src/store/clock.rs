@@ -14,7 +14,7 @@ use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 use aws_types::sdk_config::SharedTimeSource;
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// A machine whose clock is further off than this has its signatures refused sooner or later: AWS tolerates 5 minutes, S3 15.
+/// When a machine's clock is wrong by more than this, its signatures are refused sooner or later: AWS tolerates 5 minutes, S3 15.
 const OFF: TimeDelta = TimeDelta::minutes(4);
 
 /// How far the store's clock is ahead of ours. Clones share it.
@@ -62,7 +62,7 @@ impl StoreClock {
     }
 }
 
-/// `said` is a whole second somewhere between sending and receiving. Zero when our clock may well be right.
+/// `said` is a whole second, read at some instant between our request and the answer. Zero when our clock may well be right.
 fn ahead(sent: DateTime<Utc>, said: DateTime<Utc>, received: DateTime<Utc>) -> TimeDelta {
     let (least, most) = (said - received, said + TimeDelta::seconds(1) - sent);
     if least <= TimeDelta::zero() && most >= TimeDelta::zero() { TimeDelta::zero() } else { (least + most) / 2 }
@@ -91,7 +91,7 @@ impl Intercept for StoreClock {
     ) -> Result<(), BoxError> {
         let headers = context.response().headers();
         let said = headers.get("date").and_then(|date| DateTime::parse_from_rfc2822(date).ok());
-        // An answer out of a cache carries the time of another day.
+        // An answer from a cache carries an old time.
         if let (Some(Sent(sent)), Some(said), None) = (config.load::<Sent>(), said, headers.get("age")) {
             self.learn(*sent, said.to_utc(), self.our_now());
         }

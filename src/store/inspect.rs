@@ -1,4 +1,4 @@
-//! What `doctor` asks of the store beside writing to it.
+//! What `doctor` asks of the store, besides a trial export.
 
 use chrono::{DateTime, TimeDelta, Utc};
 

@@ -1,4 +1,5 @@
-//! A link that says truthfully when it dies: the shortest of the wish, the life of the credentials that sign it, and the object's life.
+//! A link and the instant at which it really ends: the earliest of what was asked for, the end of the credentials that sign it, and the end of
+//! the object.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -16,7 +17,7 @@ use super::{CUT_BY_CREDENTIALS, CUT_BY_OBJECT, Store, classify};
 use crate::job::{Failure, FailureClass, Verdict, safe_filename};
 use crate::secret::Secret;
 
-/// S3 takes no longer signature.
+/// S3 accepts no signature for longer than this.
 const LONGEST: TimeDelta = TimeDelta::days(7);
 /// A link that lives shorter than this is not worth mailing.
 const SHORTEST: TimeDelta = TimeDelta::seconds(60);
@@ -30,7 +31,7 @@ const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Link {
     /// The address: it lets anybody who has it read the file, so it is for the mail alone.
     pub url: Secret,
-    /// The instant at which it truly dies, by the store's clock.
+    /// The instant at which it really ends, by the store's clock.
     pub expires_at: DateTime<Utc>,
     /// What made it die earlier than wished: [`CUT_BY_CREDENTIALS`] or [`CUT_BY_OBJECT`].
     pub cut_by: Option<&'static str>,
@@ -93,7 +94,7 @@ impl Store {
             .response_content_disposition(content_disposition(filename))
             .response_content_type(content_type)
             .customize()
-            // Signed with the very credentials whose end was read; the SDK's own cache may hold others.
+            // Signed with the same credentials whose end was read. The SDK's own cache may hold others.
             .config_override(Builder::new().credentials_provider(credentials).identity_cache(IdentityCache::no_cache()))
             .presigned(presigning)
             .await;

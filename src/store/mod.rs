@@ -2,7 +2,7 @@
 //!
 //! Must not know: jobs, leases, queries, mails. It gets keys and bytes and gives back facts or a [`Failure`]; `classify.rs` is the only
 //! place that reads an AWS code. Keeps I4: every write says `If-None-Match: *`, so a key is written once, and a write whose reply was lost
-//! is looked at before it counts as failed. Keys, file names and links never reach a log line, a `Debug` or a sentence.
+//! is checked with a HEAD before it counts as failed. Keys, file names and links never reach a log line, a `Debug` or a sentence.
 
 mod classify;
 mod clock;
@@ -45,7 +45,7 @@ pub const CUT_BY_OBJECT: &str = "object";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For calls without a body.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// A body gets one second more for each of these: a line of two megabits a second is the slowest that is waited for.
+/// A request with a body may take one second more for each of these bytes: a connection slower than two megabits a second is given up.
 const BYTES_PER_EXTRA_SECOND: u64 = 256 * 1024;
 
 /// What the store is told beside the SDK's own settings.
@@ -92,7 +92,7 @@ struct Inner {
     link_client: Client,
     bucket: String,
     checksums: bool,
-    /// Nobody can change a part on its way: its own checksum is enough, and it need not be hashed once more for the signature.
+    /// Over TLS nobody can change a part on its way: its own checksum is enough, and the signature does not need another hash of it.
     is_way_safe: bool,
     clock: StoreClock,
     object_life: Option<Duration>,
@@ -103,7 +103,7 @@ struct Inner {
 impl Store {
     /// Build the clients; nothing is sent.
     ///
-    /// An endpoint of one's own (`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` or the profile's) means path-style addresses, and a region is
+    /// Another endpoint than AWS (`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` or the profile's) means path-style addresses, and a region is
     /// made up when none is set. `AWS_REQUEST_CHECKSUM_CALCULATION=when_required` means that no checksum is sent or asked for.
     pub fn new(sdk: &SdkConfig, options: StoreOptions) -> Store {
         let endpoint = endpoint_override(sdk);
@@ -275,7 +275,7 @@ impl From<&HeadObjectOutput> for Head {
     }
 }
 
-/// TLS, or this machine.
+/// Whether nobody in between can read or change what is sent: TLS, or the same machine.
 fn is_way_safe(endpoint: &str) -> bool {
     url::Url::parse(endpoint).is_ok_and(|url| match url.host() {
         _ if url.scheme() == "https" => true,

@@ -10,7 +10,7 @@ pub const MIN_PART: u64 = 5 * 1024 * 1024;
 pub const MAX_PART: u64 = 5 * 1024 * 1024 * 1024;
 /// The most parts that one upload may have.
 pub const MAX_PARTS: u32 = 10_000;
-/// So many parts have the base size: enough of 5 MiB for 50 GB (50e9 bytes).
+/// The number of parts that have the base size: at 5 MiB each, enough for 50 GB (50e9 bytes).
 pub const FLAT_PARTS: u32 = 9_537;
 
 /// The part sizes of an upload. With base size `B` (default 5 MiB, `EXPORTBOX_PART_SIZE`):

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Store, classify};
 use crate::job::{Failure, FailureClass, LeaseToken, Verdict};
 
-/// Enough for one turn; what is left is found by the next.
+/// Enough for one turn; the next turn finds the rest.
 const MOST_UNFINISHED: usize = 1000;
 
 impl Store {
@@ -41,7 +41,7 @@ impl Store {
     /// that would have named it was lost.
     ///
     /// # Errors
-    /// One may still be open.
+    /// An upload may still be open.
     pub async fn abort_beside(&self, key: &str) -> Result<(), Failure> {
         let prefix = prefix_of(key);
         if is_attempts_own(prefix) { self.abort_uploads(self.bucket(), prefix).await } else { Ok(()) }

@@ -15,7 +15,7 @@ use crate::job::{Failure, Verdict};
 const COMPLETE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// A part that is on its way may land after an abort, so an abort is repeated until the store no longer knows the upload.
 const ABORTS: u32 = 5;
-/// As often as the SDK would try.
+/// As often as the SDK would retry.
 const BEGINS: u32 = 3;
 
 /// An open multipart upload. Dropping it leaves it open, and billed: complete or abort it.

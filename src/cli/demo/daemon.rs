@@ -15,7 +15,7 @@ pub(super) struct Process {
     child: Mutex<Child>,
     pid: u32,
     log: PathBuf,
-    /// Ends the daemon when the pipe to it closes, also when this process is killed.
+    /// Ends the daemon when the pipe to it closes, which also happens when this process is killed.
     watchdog: Child,
 }
 
@@ -76,7 +76,7 @@ impl Process {
             .context("send SIGTERM")?;
         let Ok(mut child) = self.child.into_inner() else { return Ok(false) };
         let ended = tokio::time::timeout(Duration::from_secs(40), child.wait()).await;
-        // Its charge is gone, and the number may become somebody else's.
+        // The daemon has ended, and the kernel may give its process id to another process.
         let _ = self.watchdog.start_kill();
         Ok(asked.success() && ended.is_ok_and(|status| status.is_ok_and(|status| status.success())))
     }

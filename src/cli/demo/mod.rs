@@ -30,7 +30,7 @@ pub(super) struct DemoArgs {
 }
 
 const DATABASE: &str = "shop";
-/// Far more than a slow machine needs; without it a stuck demo would wait for ever.
+/// Far more than a slow machine needs. Without a limit, a demo that hangs would wait for ever.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What has been checked, printed as it comes.
@@ -61,7 +61,7 @@ pub(super) async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let stop = stop_on_signal()?;
     let (sandbox, app_url, holds) = tokio::select! {
         played = play(args) => played?,
-        // Dropping the play drops the sandbox, which cleans up.
+        // When the future of the play is dropped, so is the sandbox, which removes what it has made.
         () = stop.cancelled() => return Ok(ExitCode::FAILURE),
     };
     if args.keep {
@@ -135,7 +135,7 @@ fn judge(claims: &mut Claims, request: &Request, row: &Value) {
     }
 }
 
-/// Poll the views as a DBA would, with a bar on a terminal and a line now and then elsewhere.
+/// Read the views again and again, as a DBA would: with a bar on a terminal, and elsewhere with a line now and then.
 async fn wait_until_final(
     shop: &story::Shop<'_>,
     requests: &[Request],

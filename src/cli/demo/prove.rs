@@ -1,4 +1,4 @@
-//! Following every link, and comparing every download with what COPY gives now: the demo changes nothing after it has asked.
+//! Follows every link, and compares every download with what COPY gives now. The demo changes no data after its requests, so both are the same.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -113,7 +113,7 @@ fn digest(bytes: &[u8], gzip: bool) -> anyhow::Result<String> {
     Ok(hex(&sha.finalize()))
 }
 
-/// What the requester's own COPY gives; JSON Lines are put together from plain rows, on another way than the daemon's.
+/// What the requester's own COPY gives. JSON Lines are made from plain rows here, so that they do not share a fault with the daemon.
 async fn copy(shop: &Shop<'_>, request: &Request) -> anyhow::Result<String> {
     let client = connect(if request.role == "app" { &shop.app_url } else { &shop.warehouse_url }).await?;
     client.batch_execute("begin transaction isolation level repeatable read read only; set local timezone = 'UTC'").await?;

@@ -83,7 +83,7 @@ impl<'a> Shop<'a> {
              grant select on stock to {WAREHOUSE}"
         );
         admin.batch_execute(&setup).await.context("create the warehouse's role")?;
-        // The worker alone may call aws_s3; the report has the warehouse's rights all the same.
+        // Only the worker may call aws_s3, and the report still has the rights of the warehouse's role.
         sandbox.grant_aws_s3(admin, DAEMON).await?;
         let register = "select exportbox.register_report(name => 'stock', query => $1, run_as => $2)";
         admin.execute(register, &[&STOCK, &WAREHOUSE]).await.context("register the warehouse's report")?;
@@ -181,7 +181,7 @@ impl<'a> Shop<'a> {
     async fn in_bulk(&self, app: &Client, claims: &mut Claims) -> anyhow::Result<Vec<Request>> {
         claims.say(&format!("  one statement that inserts {BULK} requests, one for each of {BULK} customers"));
         let query = "select id, placed_at, total from orders where customer_id = exportbox.param('customer')::int order by id";
-        // The id and the key of its own rows is all that an application may read back.
+        // An application may read back only the id and the key of its own rows.
         let rows = app
             .query(
                 "insert into exportbox.outbox (query, params, recipients, filename, idempotency_key)

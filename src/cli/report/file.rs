@@ -106,7 +106,7 @@ fn declared(param: Param) -> Value {
     Value::Object(declared)
 }
 
-/// Dates and odd floats become text, which PostgreSQL reads; what is no plain value is refused by the database, in its words.
+/// Dates, infinities and NaN become text, which PostgreSQL reads. The database refuses what is no plain value, and says so.
 fn plain(value: toml::Value) -> Value {
     match value {
         toml::Value::String(text) => text.into(),

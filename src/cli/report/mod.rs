@@ -132,7 +132,7 @@ async fn add(database: &DatabaseArgs, admin: &Admin, args: &AddReportArgs) -> an
         read.push((path.clone(), definition));
     }
     let definitions: Vec<ReportDefinition> = read.iter().map(|(_, definition)| definition.clone()).collect();
-    // The words of the database first: what is wrong in a file is told before anything is planned.
+    // The database checks all files first: an error in one of them is told before any query is planned.
     admin.register_reports(&definitions, &[], true).await.map_err(|error| refused(&read, error))?;
     let mut types = Vec::new();
     for (path, definition) in &read {

@@ -1,4 +1,4 @@
-//! `report test`, and the planning that `report add` does first: the query where it will run, with the rights that it will have.
+//! `report test`, and the planning that `report add` does first: on the source where the query will run, with the rights that it will have.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use crate::config::{DatabaseArgs, ExporterArgs, SourceArgs};
 use crate::export::{self, ExpectedExporter, Rehearsal, Rehearsed};
 use crate::source::{DEFAULT_SOURCE, Sources};
 
-/// Planning takes moments, unless a lock is in the way.
+/// Planning takes moments, unless it waits for a lock.
 const PLANNING: Duration = Duration::from_secs(60);
 
 #[derive(Args)]

@@ -84,7 +84,7 @@ pub(super) async fn schedule(database: &DatabaseArgs, command: &ScheduleCommand)
     if let ScheduleCommand::Next(args) = command
         && is_file(&args.what)
     {
-        // Asks nobody.
+        // A file can be read without the database.
         return next(&args.what, &file::read(Path::new(&args.what)).map_err(usage)?.timetable, args);
     }
     let admin = admin(database).await?;

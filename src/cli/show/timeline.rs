@@ -1,4 +1,4 @@
-//! What happened to an export, in order of time: request, claims, progress, files, mails, and whatever was out of the ordinary.
+//! What happened to an export, in order of time: request, claims, progress, files, mails, and everything unusual.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -48,7 +48,7 @@ pub(super) fn of(story: &Story) -> Vec<Moment> {
         let state = ["completed", "dead", "cancelled"].into_iter().find(|state| export["state"] == *state).unwrap_or_default();
         add(Some(finished), state, format!("{state}, {} after the request", span(finished - asked)));
     }
-    // What is of one instant stays in the order of the lines above: a cause before what came of it.
+    // Moments of one instant stay in the order in which they were added above: the cause before its effect.
     moments.sort_by_key(|moment| moment.at);
     moments
 }

@@ -42,7 +42,7 @@ pub(in crate::mail) fn is_not_found(error: &impl ProvideErrorMetadata) -> bool {
     error.code() == Some("NotFoundException")
 }
 
-/// A question to SES that failed. Nothing was to be sent, so nothing is unknown.
+/// A question to SES that failed. It was not about sending a mail, so no mail is unknown.
 pub(in crate::mail) fn question<E>(error: &SdkError<E, HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -100,7 +100,7 @@ fn refused(status: u16, code: Option<&str>, text: &str, who: Correspondents<'_>,
             hold("The sender's custom MAIL FROM domain is not verified: mend its MX record, or remove it in SES.")
         }
         "NotFoundException" => hold("SES does not know the configuration set: create it, or correct its name in the settings."),
-        // SES words an unknown set this way too.
+        // SES uses these words for an unknown configuration set, too.
         "BadRequestException" if text.to_ascii_lowercase().contains("configuration set") => {
             hold("SES does not accept the configuration set: create it, or correct its name in the settings.")
         }
