@@ -6,7 +6,7 @@
 //! [`POINTS`] is the list of them; the crash test goes through it, so that a new point without an expectation fails it.
 
 /// Every point, in the order of an attempt: its name, and what is true when a process dies there.
-pub const POINTS: [(&str, &str); 34] = [
+pub const POINTS: [(&str, &str); 35] = [
     ("export.claimed", "The claim is committed; nothing has begun."),
     ("export.loaded", "The request is read."),
     ("export.opened", "The snapshot is open on the source; no row says which server process that is."),
@@ -26,16 +26,14 @@ pub const POINTS: [(&str, &str); 34] = [
     ("export.settling", "What became of the attempt is known, and written nowhere."),
     ("export.settled", "It is written, with the manifest and the deliveries if it succeeded; the process has not heard so."),
     ("worker.released", "A wrong setting: the job is given back; its kind is not on hold yet."),
-    ("delivery.claimed", "The claim is committed; nothing has begun."),
-    ("delivery.loaded", "The recipient and the manifest are read."),
-    ("delivery.prepared", "The link is signed and the mail composed."),
-    ("delivery.stamped", "The delivery is stamped `sending`; the provider was not called."),
-    (
-        "delivery.accepted",
-        "The provider has the mail; no row knows it. The one window that can double a mail opens with `delivery.stamped`.",
-    ),
-    ("delivery.settling", "What became of the attempt is known, and written nowhere."),
-    ("delivery.settled", "It is written; the process has not heard so."),
+    ("message.claimed", "The claim is committed; nothing has begun."),
+    ("message.loaded", "The recipient and what the mail says are read."),
+    ("message.prepared", "The mail is composed, and its link signed."),
+    ("message.stamped", "The message is stamped `sending`; the provider was not called."),
+    ("message.accepted", "The provider has the mail; no row knows it. The one window that can double a mail opens with `message.stamped`."),
+    ("message.settling", "What became of the attempt is known, and written nowhere."),
+    ("message.settled", "It is written; the process has not heard so."),
+    ("worker.gathered", "Mails about what died are queued; nobody has begun to send them."),
     ("worker.reaped", "The lease of a lost worker is ended; its query may run, and what it stored is there."),
     ("worker.ended_query", "The query of the lost worker is ended; what it stored is there."),
     ("worker.aborting", "A sweep has found what to sweep, and removed nothing."),

@@ -60,7 +60,6 @@ statements! {
     "attempt" {
         HEARTBEAT = "heartbeat";
         LOAD_EXPORT = "load_export";
-        LOAD_MANIFEST = "load_manifest";
         RECORD_BACKEND = "record_backend";
         RECORD_HELPERS = "record_helpers";
         RECORD_STORE = "record_store";
@@ -89,23 +88,17 @@ statements! {
         UNSWEPT = "unswept";
     }
     "message" {
-        CLAIM_NOTICE = "claim_notice";
-        FORGET_NOTICES = "forget_notices";
         GATHER_DIGEST = "gather_digest";
         GATHER_FAILURES = "gather_failures";
-        LOAD_DELIVERY = "load_delivery";
-        LOAD_DIGEST = "load_digest";
-        LOAD_FAILURES = "load_failures";
-        NEXT_NOTICE = "next_notice";
+        LOAD_MESSAGE = "load_message";
         RECORD_MAIL_QUOTA = "record_mail_quota";
         RECORD_SENDING = "record_sending";
-        SETTLE_NOTICE = "settle_notice";
     }
     "settle" {
         ATTEMPT_OUTCOME = "attempt_outcome";
         BURY = "bury";
-        COMPLETE_DELIVERIES = "complete_deliveries";
         COMPLETE_EXPORTS = "complete_exports";
+        COMPLETE_MESSAGES = "complete_messages";
         RELEASE = "release";
         RETRY = "retry";
         SETTLE_CANCELLED = "settle_cancelled";

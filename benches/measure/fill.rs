@@ -9,7 +9,7 @@ use crate::Wanted;
 const CHUNK: usize = 500_000;
 
 /// What a history is in.
-pub const EVERY_TABLE: &str = "exportbox.outbox, exportbox.job, exportbox.attempt, exportbox.object, exportbox.delivery";
+pub const EVERY_TABLE: &str = "exportbox.outbox, exportbox.job, exportbox.attempt, exportbox.object, exportbox.message";
 
 /// Past every trigger, in a session of a superuser.
 const PAST_THE_DOOR: &str = "set session_replication_role = replica";
@@ -28,7 +28,7 @@ pub async fn due(admin: &Client, jobs: usize) -> anyhow::Result<()> {
         "with requested as (
              insert into exportbox.outbox (query, requested_by) select 'select 1', 'app' from generate_series(1, {jobs}) returning id
          )
-         insert into exportbox.job (export_id, kind) select requested.id, 'export' from requested"
+         insert into exportbox.job (id, export_id, kind) select requested.id, requested.id, 'export' from requested"
     );
     admin.batch_execute(PAST_THE_DOOR).await?;
     admin.batch_execute(&insert).await.context("preload jobs")?;
@@ -46,6 +46,8 @@ pub async fn history(admin: &Client, wanted: Wanted) -> anyhow::Result<()> {
          set synchronous_commit = off;
          create function pg_temp.export_id(n bigint) returns uuid language sql immutable
              return (lpad(to_hex(1700000000000 + n), 12, '0') || '70008000' || left(md5(n::text), 12))::uuid;
+         create function pg_temp.mail_id(n bigint) returns uuid language sql immutable
+             return (lpad(to_hex(1700000000000 + n), 12, '0') || '70018000' || left(md5(n::text), 12))::uuid;
          create function pg_temp.token(job bigint) returns uuid language sql immutable return md5(job::text)::uuid"
     );
     admin.batch_execute(&setup).await.context("prepare the history")?;
@@ -59,16 +61,15 @@ pub async fn history(admin: &Client, wanted: Wanted) -> anyhow::Result<()> {
         "insert into exportbox.outbox (id, query, requested_by, requested_at)
              select pg_temp.export_id(n), 'select 1', 'app', now() - interval '1 day' from generate_series({finished} + 1, {last}) as n;
          insert into exportbox.job (id, export_id, kind, run_at)
-             select 2 * n, pg_temp.export_id(n), 'export', now() + interval '1 day' + n * interval '1 second'
+             select pg_temp.export_id(n), pg_temp.export_id(n), 'export', now() + interval '1 day' + n * interval '1 second'
              from generate_series({finished} + 1, {finished} + {waiting}) as n;
          insert into exportbox.job (id, export_id, kind, state, attempt, leases, started_at, finished_at, error_class, error)
-             select 2 * n, pg_temp.export_id(n), 'export', 'dead', 5, 1, now() - interval '1 day', now() - interval '1 day', 'query', 'Planted.'
+             select pg_temp.export_id(n), pg_temp.export_id(n), 'export', 'dead', 5, 1, now() - interval '1 day', now() - interval '1 day', 'query', 'Planted.'
              from generate_series({finished} + {waiting} + 1, {last}) as n;
          insert into exportbox.attempt (lease_token, job_id, number, worker, started_at, finished_at, outcome)
-             select pg_temp.token(2 * n), 2 * n, 1, 'w', now() - interval '1 day', now() - interval '1 day', 'buried'
+             select pg_temp.token(2 * n), pg_temp.export_id(n), 1, 'w', now() - interval '1 day', now() - interval '1 day', 'buried'
              from generate_series({finished} + {waiting} + 1, {last}) as n;
-         select setval(pg_get_serial_sequence('exportbox.job', 'id'), 2 * {last});
-         drop function pg_temp.export_id(bigint), pg_temp.token(bigint);
+         drop function pg_temp.export_id(bigint), pg_temp.mail_id(bigint), pg_temp.token(bigint);
          reset synchronous_commit;
          reset session_replication_role"
     );
@@ -85,16 +86,17 @@ fn finished_exports(first: usize, last: usize) -> String {
         "insert into exportbox.outbox (id, query, recipients, requested_by, requested_at)
              select pg_temp.export_id(n), 'select 1', '{{ann@example.com}}', 'app', {at} from {numbers};
          insert into exportbox.job (id, export_id, kind, state, attempt, leases, run_at, created_at, started_at, finished_at)
-             select 2 * n - mail, pg_temp.export_id(n), case mail when 0 then 'delivery' else 'export' end, 'completed', 1, 1, {at}, {at}, {at}, {at}
+             select case mail when 0 then pg_temp.mail_id(n) else pg_temp.export_id(n) end, pg_temp.export_id(n),
+                 case mail when 0 then 'message' else 'export' end, 'completed', 1, 1, {at}, {at}, {at}, {at}
              from {numbers} cross join generate_series(0, 1) as mail;
          insert into exportbox.attempt (lease_token, job_id, number, worker, started_at, finished_at, outcome, bucket, object_key, rows, bytes)
-             select pg_temp.token(2 * n - mail), 2 * n - mail, 1, 'w', {at}, {at}, 'completed',
+             select pg_temp.token(2 * n - mail), case mail when 0 then pg_temp.mail_id(n) else pg_temp.export_id(n) end, 1, 'w', {at}, {at}, 'completed',
                  case mail when 1 then 'exports' end, case mail when 1 then 'k/' || n end, 100, 10000
              from {numbers} cross join generate_series(0, 1) as mail;
          insert into exportbox.object (export_id, part, lease_token, bucket, key, bytes, rows, content_type, filename, as_of)
              select pg_temp.export_id(n), 1, pg_temp.token(2 * n - 1), 'exports', 'k/' || n, 10000, 100, 'text/csv', 'export.csv', {at} from {numbers};
-         insert into exportbox.delivery (job_id, export_id, recipient, status, provider, message_id)
-             select 2 * n, pg_temp.export_id(n), 'ann@example.com', 'accepted', 'ses', 'm' || n from {numbers}"
+         insert into exportbox.message (id, origin, recipient, status, provider, message_id)
+             select pg_temp.mail_id(n), 'export', 'ann@example.com', 'accepted', 'ses', 'm' || n from {numbers}"
     )
 }
 

@@ -25,7 +25,7 @@ struct Nothing;
 #[async_trait]
 impl Handler for Nothing {
     async fn handle(&self, lease: &Lease, _: &Attempt) -> Outcome {
-        let part = ManifestPart { key: format!("{}/{}", lease.export_id(), lease.token()), bytes: 2, checksum: None };
+        let part = ManifestPart { key: format!("{}/{}", lease.job_id(), lease.token()), bytes: 2, checksum: None };
         Outcome::Exported(Manifest {
             bucket: "exports".into(),
             parts: vec![part],

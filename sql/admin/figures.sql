@@ -25,7 +25,7 @@ counted as (
 ),
 dead as (
     select lane.kind, count(buried.kind) as jobs
-    from (values ('export'), ('delivery')) as lane (kind)
+    from (values ('export'), ('message')) as lane (kind)
     left join (select job.kind from exportbox.job where job.state = 'dead' limit 100000) as buried on buried.kind = lane.kind
     group by lane.kind
 ),
@@ -48,14 +48,14 @@ snapshot as materialized (
     select oldest.transactions, oldest.age
     from exportbox.oldest_snapshot() as oldest
 )
-select 'exportbox_jobs' as metric, counted.kind as kind, counted.state as state, counted.jobs::double precision as value from counted
+select 'exportbox_jobs' as metric, exportbox.shown_kind(counted.kind) as kind, counted.state as state, counted.jobs::double precision as value from counted
 union all
-select 'exportbox_jobs', dead.kind, 'dead', dead.jobs from dead
+select 'exportbox_jobs', exportbox.shown_kind(dead.kind), 'dead', dead.jobs from dead
 union all
-select 'exportbox_oldest_due_age_seconds', oldest.kind, null, coalesce(greatest(oldest.age_s, 0), 0)::double precision from oldest
+select 'exportbox_oldest_due_age_seconds', exportbox.shown_kind(oldest.kind), null, coalesce(greatest(oldest.age_s, 0), 0)::double precision from oldest
 union all
-select 'exportbox_on_hold', lane.kind, null, (exists (select from exportbox.control where control.scope = lane.kind))::integer
-from (values ('export'), ('delivery')) as lane (kind)
+select 'exportbox_on_hold', exportbox.shown_kind(lane.kind), null, (exists (select from exportbox.control where control.scope = lane.kind))::integer
+from (values ('export'), ('message')) as lane (kind)
 union all
 select 'exportbox_workers', null, null, count(*)
 from exportbox.worker

@@ -4,4 +4,4 @@
 select to_jsonb(deliveries) as delivery
 from exportbox.deliveries
 where deliveries.export_id = $1::uuid
-order by deliveries.job_id
+order by deliveries.id

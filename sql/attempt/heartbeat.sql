@@ -2,7 +2,7 @@
 -- Move the expiry of all leases of this process and note their progress: one statement per process and beat.
 -- Only a running job has a token. That is not said again by its state: the index of what runs would be read, with all that an old snapshot keeps.
 -- A lease that is not returned is lost. One whose row somebody else has locked is returned as not landed: it must not hold up the others.
--- $1 bigint[]: job ids
+-- $1 uuid[]: job ids
 -- $2 uuid[]: their lease tokens
 -- $3 bigint[]: rows so far
 -- $4 bigint[]: bytes so far
@@ -11,7 +11,7 @@
 with
 beat as (
     select beat.job_id, beat.lease_token, beat.rows, beat.bytes
-    from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[]) as beat (job_id, lease_token, rows, bytes)
+    from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]) as beat (job_id, lease_token, rows, bytes)
 ),
 free as materialized (
     select job.id

@@ -1,6 +1,6 @@
 -- name: load_export
 -- What an export job needs to know about its request.
--- $1 bigint: job id
+-- $1 uuid: job id
 -- $2 uuid: lease token
 select
     outbox.report,
@@ -22,4 +22,4 @@ select
 from exportbox.job
 join exportbox.outbox on outbox.id = job.export_id
 left join exportbox.report on report.name = outbox.report and report.version = job.report_version
-where job.id = $1::bigint and job.lease_token = $2::uuid
+where job.id = $1::uuid and job.lease_token = $2::uuid

@@ -12,6 +12,6 @@ where attempt.lease_token = $1::uuid
     and not exists (
         select from exportbox.job
         where job.id = attempt.job_id and job.cancel_requested_at is not null
-            and exportbox.is_erased(job.export_id) -- guard: erased
+            and exportbox.is_erased(job.id) -- guard: erased
     )
 returning attempt.job_id

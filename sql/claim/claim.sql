@@ -1,15 +1,15 @@
 -- name: claim
 -- Take as many due jobs as there are free slots. Run in every cycle, in a thorough one after reap and expire; commits before any work starts.
 -- $1 int: free export slots
--- $2 int: free delivery slots
+-- $2 int: free message slots
 -- $3 text: worker id
 -- $4 bigint: lease, ms
 -- $5 bigint: longest timeout of an export, ms; a request may ask for less
--- $6 bigint: timeout of a delivery, ms
+-- $6 bigint: timeout of a message, ms
 -- $7 smallint: most attempts of an export; a request may ask for less
--- $8 smallint: max_attempts of a delivery
--- $9 timestamptz[]: run_at to begin after, for each level of exports, then of deliveries; null: from the start
--- $10 bigint[]: the id that goes with it
+-- $8 smallint: max_attempts of a message
+-- $9 timestamptz[]: run_at to begin after, for each level of exports, then of messages; null: from the start
+-- $10 uuid[]: the id that goes with it
 -- $11 boolean: may take a job that the next crash would bury
 -- $12 int: most exports at once over all processes, null for no limit
 -- $13 bigint: time that is left for an export, ms: no report that usually takes longer; null for no limit
@@ -58,7 +58,7 @@ due as materialized (
                 and job.priority = level.priority
                 and (job.run_at, job.id) > (
                     coalesce(($9::timestamptz[])[room.marks_before + level.priority], '-infinity'),
-                    coalesce(($10::bigint[])[room.marks_before + level.priority], 0))
+                    coalesce(($10::uuid[])[room.marks_before + level.priority], '00000000-0000-0000-0000-000000000000'))
                 and exportbox.is_startable(job, $11::boolean, room.closed_reports, room.closed_sources)
             order by job.run_at, job.id
             limit room.slots
@@ -108,7 +108,7 @@ opened as (
 select
     look.at as looked_at,
     (select room.slots from room where room.kind = 'export') as export_slots,
-    (select room.slots from room where room.kind = 'delivery') as delivery_slots,
+    (select room.slots from room where room.kind = 'message') as message_slots,
     coalesce((select array_agg(pause.id) from exportbox.pause), '{}') as pauses,
     claimed.id,
     claimed.export_id,

@@ -32,7 +32,7 @@ counted as (
     from pending
 ),
 held as (
-    select string_agg(control.scope || ': ' || control.reason, ' ' order by control.scope) as reason
+    select string_agg(exportbox.shown_kind(control.scope) || ': ' || control.reason, ' ' order by control.scope) as reason
     from counted
     join exportbox.control on control.scope = any (counted.held)
 ),

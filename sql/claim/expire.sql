@@ -16,6 +16,12 @@ expired as (
     where job.id = late.id
     returning job.id, job.export_id
 ),
+undelivered as (
+    update exportbox.message
+    set status = 'cancelled', updated_at = now()
+    from expired
+    where message.id = expired.id
+),
 told as (
     insert into exportbox.event (export_id, job_id, kind)
     select expired.export_id, expired.id, 'expired'

@@ -13,6 +13,6 @@ held as (
     returning control.scope, control.probes
 )
 insert into exportbox.event (kind, detail)
-select 'held', held.scope || ': ' || $3::text
+select 'held', exportbox.shown_kind(held.scope) || ': ' || $3::text
 from held
 where held.probes = 0

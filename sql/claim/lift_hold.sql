@@ -8,5 +8,5 @@ lifted as (
     returning control.scope, control.error_class
 )
 insert into exportbox.event (kind, detail)
-select 'released', lifted.scope || ' is no longer on hold (' || lifted.error_class || ')'
+select 'released', exportbox.shown_kind(lifted.scope) || ' is no longer on hold (' || lifted.error_class || ')'
 from lifted

@@ -4,7 +4,7 @@
 -- Milliseconds from now, null when nothing is ahead. A worker that is marked as asleep stays so for the coming nap: whatever was requested since
 -- its mark was set wakes it.
 -- $1 boolean: is there a free export slot
--- $2 boolean: is there a free delivery slot
+-- $2 boolean: is there a free message slot
 -- $3 bigint: grace past the deadline before reap steps in, ms
 -- $4 int: most exports at once over all processes, null for no limit
 -- $5 text: worker id

@@ -2,7 +2,7 @@
 -- End the leases of workers that died, stalled or overran. Run first in every thorough look of every process.
 -- $1 bigint: grace past the deadline that a live worker has for stopping by itself, ms
 -- $2 smallint: most attempts of an export
--- $3 smallint: max_attempts of a delivery
+-- $3 smallint: max_attempts of a message
 -- $4 boolean: hold a mail that may have been sent, instead of sending it again
 with
 -- A row lock returns the newest version of the row; another scan of the table in this statement would show the one before. Everything that the
@@ -19,13 +19,13 @@ lost as materialized (
     limit 100
     for update skip locked
 ),
--- A delivery whose row somebody else holds is left to the next cycle: one locked row must not keep the others from being reaped.
+-- A message whose row somebody else holds is left to the next cycle: one locked row must not keep the others from being reaped.
 stamp as materialized (
-    select delivery.job_id,
-        delivery.status = 'sending' as maybe_sent -- guard: maybe sent
+    select message.id,
+        message.status = 'sending' as maybe_sent -- guard: maybe sent
     from lost
-    join exportbox.delivery on delivery.job_id = lost.id
-    for update of delivery skip locked
+    join exportbox.message on message.id = lost.id
+    for update of message skip locked
 ),
 verdict as (
     select lost.id, lost.lease_token, lost.crashed,
@@ -52,8 +52,8 @@ verdict as (
             else 'Ran past its deadline.'
         end as error
     from lost
-    left join stamp on stamp.job_id = lost.id
-    where lost.kind = 'export' or stamp.job_id is not null
+    left join stamp on stamp.id = lost.id
+    where lost.kind = 'export' or stamp.id is not null
 ),
 reaped as (
     update exportbox.job
@@ -78,7 +78,7 @@ closed as (
     returning attempt.lease_token
 ),
 marked as (
-    update exportbox.delivery
+    update exportbox.message
     set status = case
             when reaped.maybe_sent then 'unknown'
             when reaped.state = 'pending' then 'pending'
@@ -87,7 +87,7 @@ marked as (
         end,
         error_class = reaped.error_class, error = reaped.error, updated_at = now()
     from reaped
-    where delivery.job_id = reaped.id
+    where message.id = reaped.id
 ),
 told as (
     insert into exportbox.event (export_id, job_id, kind, detail)

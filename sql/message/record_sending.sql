@@ -1,5 +1,5 @@
 -- name: record_sending
--- Stamp a delivery right before its provider is called. No row: the lease is lost, and nothing may be sent. Nor may it when the answer says that
+-- Stamp a message right before its provider is called. No row: the lease is lost, and nothing may be sent. Nor may it when the answer says that
 -- the export was cancelled: whoever was told so gets no mail, and no heartbeat was needed to hear of it.
 -- $1 uuid: lease token
 with
@@ -12,10 +12,10 @@ held as (
     for update of job
 ),
 stamped as (
-    update exportbox.delivery
+    update exportbox.message
     set status = 'sending', updated_at = now() -- guard: stamp
     from held
-    where delivery.job_id = held.id and not held.cancelled
+    where message.id = held.id and not held.cancelled
 )
 select held.cancelled
 from held

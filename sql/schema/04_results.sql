@@ -32,15 +32,17 @@ comment on column exportbox.object.filename is 'What the download link tells the
 comment on column exportbox.object.as_of is 'The instant whose data this is: the snapshot, on a replica its last replayed transaction.';
 comment on column exportbox.object.created_at is 'When the manifest was stored.';
 comment on index exportbox.object_key_is_written_once is 'Read by examine_orphans; no two exports own the same key.';
-comment on index exportbox.object_pkey is 'Read by load_manifest, show, relink, the exports and objects views and the cascade from outbox.';
+comment on index exportbox.object_pkey is 'Read by load_message, show, relink, the exports and objects views and the cascade from outbox.';
 grant select, insert, update, delete on exportbox.object to exportbox_worker;
 
-create table exportbox.delivery (
-    job_id            bigint not null,
-    id                uuid not null default gen_random_uuid(),
-    export_id         uuid not null,
+create table exportbox.message (
+    id                uuid not null,
+    origin            text not null,
     recipient         text not null,
     status            text not null default 'pending',
+    planned_at        timestamptz,
+    covers_from       timestamptz,
+    covers_until      timestamptz,
     provider          text,
     message_id        text,
     link_expires_at   timestamptz,
@@ -48,40 +50,75 @@ create table exportbox.delivery (
     error_class       text,
     error             text,
     updated_at        timestamptz not null default now(),
-    constraint delivery_pkey primary key (job_id),
-    constraint delivery_id unique (id),
-    constraint delivery_job_fkey foreign key (job_id) references exportbox.job (id) on delete cascade,
-    constraint delivery_status_known check (status in ('pending', 'sending', 'unknown', 'accepted', 'delivered', 'bounced',
+    constraint message_pkey primary key (id),
+    constraint message_job_fkey foreign key (id) references exportbox.job (id) on delete cascade,
+    constraint message_origin_known check (origin in ('export', 'failure', 'digest')),
+    constraint message_of_failures_has_its_instant check ((origin = 'failure') = (planned_at is not null)),
+    constraint message_of_a_digest_covers_a_time check (num_nulls(covers_from, covers_until) = case origin when 'digest' then 0 else 2 end),
+    constraint message_status_known check (status in ('pending', 'sending', 'unknown', 'accepted', 'delivered', 'bounced',
         'complained', 'rejected', 'suppressed', 'dead', 'cancelled')),
-    constraint delivery_link_cut_known check (link_cut_by in ('credentials', 'object')),
-    constraint delivery_accepted_names_provider check (status not in ('accepted', 'delivered') or provider is not null)
+    constraint message_link_cut_known check (link_cut_by in ('credentials', 'object')),
+    constraint message_accepted_names_provider check (status not in ('accepted', 'delivered') or provider is not null)
 )
 -- Stamped before and after its mail, in columns without an index: HOT, when there is room.
 with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
-comment on table exportbox.delivery is 'One row per recipient. A row exists only when its export''s manifest does.';
-comment on column exportbox.delivery.job_id is 'The job that mails it.';
-comment on column exportbox.delivery.id is 'Carried by the mail as header and tag.';
-comment on column exportbox.delivery.export_id is 'The export that it announces.';
-comment on column exportbox.delivery.recipient is 'The address; views mask it.';
-comment on column exportbox.delivery.status is 'sending is stamped before the provider is called, accepted after; unknown is a crash or a lost reply between the two.';
-comment on column exportbox.delivery.provider is 'ses, smtp or file.';
-comment on column exportbox.delivery.message_id is 'The provider''s id of the message.';
-comment on column exportbox.delivery.link_expires_at is 'When the mailed link dies. The link itself is never stored.';
-comment on column exportbox.delivery.link_cut_by is 'Why the link dies earlier than asked: the signing credentials or the object''s life.';
-comment on column exportbox.delivery.error_class is 'Class of the last error.';
-comment on column exportbox.delivery.error is 'The last error in our own words.';
-comment on column exportbox.delivery.updated_at is 'Last change of status.';
-comment on index exportbox.delivery_id is 'No two mails carry the same id in header and tag.';
-comment on index exportbox.delivery_pkey is 'Read by load_delivery, record_sending, reap and every statement that settles; a job mails one recipient.';
-create index delivery_export on exportbox.delivery (export_id);
-comment on index exportbox.delivery_export is 'Read by the exports and deliveries views and requeue.';
-grant select, insert, update, delete on exportbox.delivery to exportbox_worker;
+comment on table exportbox.message is 'Every mail: one row per recipient, whatever it is about. Its job has the same id.';
+comment on column exportbox.message.id is 'Carried by the mail as header and tag; the id of its job.';
+comment on column exportbox.message.origin is 'What it is about: export, the link to a file, which is stored before the row is; failure, a notice of exports that died; digest, what operators have to look at.';
+comment on column exportbox.message.recipient is 'The address; views mask it.';
+comment on column exportbox.message.status is 'sending is stamped before the provider is called, accepted after; unknown is a crash or a lost reply between the two.';
+comment on column exportbox.message.planned_at is 'Of origin failure: when it was to be sent at first. The next one to the same recipient is planned a window later.';
+comment on column exportbox.message.covers_from is 'Of a digest: what died from then on,';
+comment on column exportbox.message.covers_until is 'and before then.';
+comment on column exportbox.message.provider is 'ses, smtp or file.';
+comment on column exportbox.message.message_id is 'The provider''s id of the mail.';
+comment on column exportbox.message.link_expires_at is 'When the mailed link dies. The link itself is never stored.';
+comment on column exportbox.message.link_cut_by is 'Why the link dies earlier than asked: the signing credentials or the object''s life.';
+comment on column exportbox.message.error_class is 'Class of the last error.';
+comment on column exportbox.message.error is 'The last error in our own words.';
+comment on column exportbox.message.updated_at is 'Last change of status.';
+comment on index exportbox.message_pkey is 'Read by load_message, record_sending, reap and every statement that settles.';
+create index message_failure on exportbox.message (lower(recipient), planned_at) where origin = 'failure';
+comment on index exportbox.message_failure is 'Read by gather_failures: the last notice of a recipient.';
+create unique index message_digest on exportbox.message (covers_until, lower(recipient)) where origin = 'digest';
+comment on index exportbox.message_digest is 'An operator gets one digest for a time, whichever process makes it; read by gather_digest.';
+grant select, insert, update, delete on exportbox.message to exportbox_worker;
+
+create table exportbox.message_export (
+    message_id uuid not null,
+    export_id  uuid not null,
+    constraint message_export_pkey primary key (message_id, export_id),
+    constraint message_export_message_fkey foreign key (message_id) references exportbox.message (id) on delete cascade,
+    constraint message_export_export_fkey foreign key (export_id) references exportbox.outbox (id) on delete cascade
+);
+comment on table exportbox.message_export is 'What a failure notice speaks of.';
+comment on column exportbox.message_export.message_id is 'The notice.';
+comment on column exportbox.message_export.export_id is 'An export that died.';
+comment on index exportbox.message_export_pkey is 'Read by load_message and the notices view; a notice speaks of an export once.';
+create index message_export_export on exportbox.message_export (export_id);
+comment on index exportbox.message_export_export is 'Read by the cascade from outbox.';
+grant select, insert on exportbox.message_export to exportbox_worker;
+
+create function exportbox.jobs_of(id uuid) returns setof uuid
+language sql stable
+begin atomic
+    select job.id from exportbox.job where job.export_id = jobs_of.id
+    union all
+    select job.id from exportbox.job where job.id = jobs_of.id and job.kind = 'message';
+end;
+comment on function exportbox.jobs_of(uuid) is 'The job of an export and those of its mails; of a message its job alone.';
+
+create function exportbox.shown_kind(kind text) returns text
+language sql immutable parallel safe
+return case kind when 'message' then 'delivery' else kind end;
+comment on function exportbox.shown_kind(text) is 'The kind of a job as views and filters say it: a message is a delivery.';
+grant execute on function exportbox.shown_kind(text) to exportbox_requester, exportbox_operator, exportbox_reader;
 
 create table exportbox.event (
     id        bigint generated always as identity,
     at        timestamptz not null default clock_timestamp(),
     export_id uuid,
-    job_id    bigint,
+    job_id    uuid,
     kind      text not null,
     actor     text not null default exportbox.acting_role(), -- guard: actor
     login     text not null default session_user, -- guard: login

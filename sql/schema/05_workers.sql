@@ -83,7 +83,7 @@ create table exportbox.control (
     probes      integer not null default 0,
     probe_at    timestamptz,
     constraint control_pkey primary key (scope),
-    constraint control_scope_known check (scope in ('export', 'delivery'))
+    constraint control_scope_known check (scope in ('export', 'message'))
 );
 comment on table exportbox.control is 'What is on hold, and why. A wrong setting holds its kind of job; nothing is burnt, a probe releases it.';
 comment on column exportbox.control.scope is 'The kind of job that is held.';

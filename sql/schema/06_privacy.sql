@@ -93,10 +93,16 @@ as $$ select outbox.id, outbox.recipients from exportbox.outbox where outbox.id 
 comment on function exportbox.recipients_now(uuid[]) is 'The recipients as this moment has them: volatile, so that a statement that had to wait sees what was erased meanwhile.';
 grant execute on function exportbox.recipients_now(uuid[]) to exportbox_worker;
 
-create function exportbox.is_erased(export_id uuid) returns boolean
+create function exportbox.is_erased(job_id uuid) returns boolean
 language sql volatile security definer set search_path = pg_catalog, pg_temp
-as $$ select exists (select from exportbox.erased_export where erased_export.export_id = is_erased.export_id) $$;
-comment on function exportbox.is_erased(uuid) is 'Whether an address was taken out of a request, as this moment has it: volatile, for statements that had to wait for that.';
+as $$
+    select exists (select from exportbox.message where message.id = is_erased.job_id and message.recipient like 'erased:%')
+        or exists (
+            select from exportbox.job join exportbox.erased_export on erased_export.export_id = job.export_id
+            where job.id = is_erased.job_id)
+$$;
+comment on function exportbox.is_erased(uuid) is
+    'Whether an address was taken out of a job''s request or mail, as this moment has it: volatile, for statements that had to wait for that.';
 grant execute on function exportbox.is_erased(uuid) to exportbox_worker;
 
 create function exportbox.address_hash(address text) returns text

@@ -136,8 +136,8 @@ begin
                 end if;
                 inputs := exportbox.read_all_params(request.report, catalogued.params, given);
             end if;
-            insert into exportbox.job (export_id, kind, run_at, not_after, priority, timeout, max_attempts, report, report_version, source, params)
-            select r.id, 'export', r.run_at, r.not_after, r.priority,
+            insert into exportbox.job (id, export_id, kind, run_at, not_after, priority, timeout, max_attempts, report, report_version, source, params)
+            select r.id, r.id, 'export', r.run_at, r.not_after, r.priority,
                 least(r.timeout, catalogued.timeout), -- guard: timeout of the report
                 r.max_attempts, r.report, catalogued.version, nullif(catalogued.source, 'default'), r.unnest
             from rows from (unnest(requests), unnest(inputs)) as r;

@@ -78,7 +78,7 @@ begin atomic
         ),
         case lane.kind when 'export' then (
             select array_agg(substr(pause.scope, 8)) from exportbox.pause where pause.scope like 'source:%') end
-    from (values ('export', 'exports'), ('delivery', 'deliveries')) as lane (kind, scope)
+    from (values ('export', 'exports'), ('message', 'deliveries')) as lane (kind, scope)
     left join exportbox.control as held on held.scope = lane.kind;
 end;
 comment on function exportbox.lanes(bigint) is

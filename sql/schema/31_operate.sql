@@ -6,16 +6,29 @@ as $$
 declare
     requester text;
 begin
-    select outbox.requested_by into requester from exportbox.outbox where outbox.id = assert_may_operate.export_id;
-    -- A login that has become one tenant's role acts for that tenant alone.
-    if requester is null or not (requester = exportbox.acting_role() or pg_has_role(exportbox.acting_role(), 'exportbox_operator', 'usage')
-        or exists (select from pg_roles where rolname = requester and pg_has_role(exportbox.acting_role(), pg_roles.oid, 'usage'))) then
+    select outbox.requested_by into requester
+    from exportbox.job
+    left join exportbox.outbox on outbox.id = job.export_id
+    where job.id = assert_may_operate.export_id;
+    -- A login that has become one tenant's role acts for that tenant alone. A mail that announces no export is the operators'.
+    if not found or not coalesce(requester = exportbox.acting_role() or pg_has_role(exportbox.acting_role(), 'exportbox_operator', 'usage')
+        or exists (select from pg_roles where rolname = requester and pg_has_role(exportbox.acting_role(), pg_roles.oid, 'usage')), false) then
         raise exception using errcode = 'EB061', message = format('there is no export %s, or it is not yours', assert_may_operate.export_id),
             hint = 'Look it up in exportbox.exports.';
     end if;
 end
 $$;
-comment on function exportbox.assert_may_operate(uuid) is 'Operators act on every export, requesters on their own.';
+comment on function exportbox.assert_may_operate(uuid) is 'Operators act on every export and mail, requesters on their own.';
+
+create function exportbox.record_act(job_id uuid, kind text, detail text) returns void
+language sql volatile set search_path = pg_catalog, pg_temp
+as $$
+    insert into exportbox.event (export_id, job_id, kind, detail)
+    select job.export_id, case job.kind when 'message' then job.id end, record_act.kind, record_act.detail
+    from exportbox.job
+    where job.id = record_act.job_id
+$$;
+comment on function exportbox.record_act(uuid, text, text) is 'Leaves in the history what somebody did to an export, or to one mail.';
 
 create function exportbox.assert_still_allowed(export_id uuid) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -28,7 +41,8 @@ begin
     if pg_has_role(exportbox.acting_role(), 'exportbox_operator', 'usage') then
         return;
     end if;
-    select o.* into request from exportbox.outbox as o where o.id = assert_still_allowed.export_id;
+    select o.* into request from exportbox.outbox as o
+    where o.id = (select job.export_id from exportbox.job where job.id = assert_still_allowed.export_id);
     if request.report is null then
         if not exists (select from pg_roles where rolname = request.requested_by and pg_has_role(request.requested_by, 'exportbox_adhoc', 'usage')) then
             raise exception using errcode = 'EB003', message = format('role "%s" may not send queries of its own any more', request.requested_by),
@@ -46,7 +60,7 @@ end
 $$;
 comment on function exportbox.assert_still_allowed(uuid) is 'Refuse to bring back a request that would be refused today: a parked request is no store of old rights.';
 
-create function exportbox.cancel_jobs(jobs bigint[], reason text, out stopped integer, out asked integer)
+create function exportbox.cancel_jobs(jobs uuid[], reason text, out stopped integer, out asked integer)
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -60,9 +74,8 @@ begin
         from held where job.id = held.id and held.state = 'pending'
         returning job.id
     ), undelivered as (
-        update exportbox.delivery set status = 'cancelled', updated_at = now()
-        from cancelled where delivery.job_id = cancelled.id
-        returning delivery.job_id
+        update exportbox.message set status = 'cancelled', updated_at = now()
+        from cancelled where message.id = cancelled.id
     )
     select count(*) into stopped from cancelled;
     with flagged as (
@@ -76,7 +89,7 @@ begin
     select count(*) into asked from flagged left join told on true;
 end
 $$;
-comment on function exportbox.cancel_jobs(bigint[], text) is 'Cancels what waits and asks what runs to stop. For functions that have checked who may.';
+comment on function exportbox.cancel_jobs(uuid[], text) is 'Cancels what waits and asks what runs to stop. For functions that have checked who may.';
 
 create function exportbox.cancel(export_id uuid) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -86,19 +99,18 @@ declare
 begin
     perform exportbox.assert_may_operate(cancel.export_id); -- guard: may cancel
     select c.stopped, c.asked into told
-    from exportbox.cancel_jobs(array(select job.id from exportbox.job where job.export_id = cancel.export_id), 'Cancelled before it started.') as c;
+    from exportbox.cancel_jobs(array(select exportbox.jobs_of(cancel.export_id)), 'Cancelled before it started.') as c;
     if told.stopped + told.asked > 0 then
-        insert into exportbox.event (export_id, kind, detail) values (cancel.export_id,
-            case when told.asked > 0 then 'cancel_requested' else 'cancelled' end,
+        perform exportbox.record_act(cancel.export_id, case when told.asked > 0 then 'cancel_requested' else 'cancelled' end,
             format('%s waiting cancelled, %s running asked to stop', told.stopped, told.asked));
     end if;
     return case when told.asked > 0 then 'cancelling' when told.stopped > 0 then 'cancelled' else 'nothing to cancel' end;
 end
 $$;
-comment on function exportbox.cancel(uuid) is 'Stop an export and its mails. Durable: what runs is stopped by its worker, or by whoever reaps it. Returns cancelled, cancelling or nothing to cancel.';
+comment on function exportbox.cancel(uuid) is 'Stop an export and its mails, or one mail by its id. Durable: what runs is stopped by its worker, or by whoever reaps it. Returns cancelled, cancelling or nothing to cancel.';
 grant execute on function exportbox.cancel(uuid) to exportbox_requester, exportbox_worker, exportbox_operator;
 
-create function exportbox.requeue_jobs(jobs bigint[], spread interval) returns table (export_id uuid, requeued bigint)
+create function exportbox.requeue_jobs(jobs uuid[], spread interval) returns table (export_id uuid, requeued bigint)
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -113,19 +125,18 @@ begin
         where job.id = any (jobs) and job.state in ('dead', 'cancelled')
             -- What was stopped because a person was erased stays stopped.
             -- guard: erased recipient
-            and not exists (select from exportbox.delivery where delivery.job_id = job.id and delivery.recipient like 'erased:%')
+            and not exists (select from exportbox.message where message.id = job.id and message.recipient like 'erased:%')
             -- guard: erased request
             and not exists (select from exportbox.erased_export where erased_export.export_id = job.export_id and erased_export.is_stopped)
         returning job.id, job.export_id
     ), redelivered as (
-        update exportbox.delivery set status = 'pending', error_class = null, error = null, updated_at = now()
-        from back where delivery.job_id = back.id
-        returning delivery.job_id
+        update exportbox.message set status = 'pending', error_class = null, error = null, updated_at = now()
+        from back where message.id = back.id
     )
     select back.export_id, count(*) from back group by back.export_id;
 end
 $$;
-comment on function exportbox.requeue_jobs(bigint[], interval) is
+comment on function exportbox.requeue_jobs(uuid[], interval) is
     'A fresh start for those that are dead or cancelled, each somewhere within that time from now. For functions that have checked who may.';
 
 create function exportbox.requeue(export_id uuid) returns integer
@@ -137,15 +148,15 @@ begin
     perform exportbox.assert_may_operate(requeue.export_id);
     perform exportbox.assert_still_allowed(requeue.export_id); -- guard: still allowed
     select coalesce(sum(back.requeued), 0) into requeued
-    from exportbox.requeue_jobs(array(select job.id from exportbox.job where job.export_id = requeue.export_id), interval '0') as back;
+    from exportbox.requeue_jobs(array(select exportbox.jobs_of(requeue.export_id)), interval '0') as back;
     if requeued > 0 then
-        insert into exportbox.event (export_id, kind, detail) values (requeue.export_id, 'requeued', format('%s jobs', requeued));
+        perform exportbox.record_act(requeue.export_id, 'requeued', format('%s jobs', requeued));
         perform exportbox.wake(now());
     end if;
     return requeued;
 end
 $$;
-comment on function exportbox.requeue(uuid) is 'Give the dead and cancelled jobs of an export a fresh start, with all their attempts. Returns how many.';
+comment on function exportbox.requeue(uuid) is 'Give the dead and cancelled jobs of an export, or one mail by its id, a fresh start with all their attempts. Returns how many.';
 grant execute on function exportbox.requeue(uuid) to exportbox_requester, exportbox_worker, exportbox_operator;
 
 create function exportbox.set_priority(export_id uuid, priority integer) returns integer
@@ -160,11 +171,10 @@ begin
             hint = 'Use 0 (first) to 9 (last); the default is 5.';
     end if;
     update exportbox.job set priority = set_priority.priority
-    where job.export_id = set_priority.export_id and job.state = 'pending' and job.priority <> set_priority.priority;
+    where job.id = any (array(select exportbox.jobs_of(set_priority.export_id))) and job.state = 'pending' and job.priority <> set_priority.priority;
     get diagnostics moved = row_count;
     if moved > 0 then
-        insert into exportbox.event (export_id, kind, detail)
-        values (set_priority.export_id, 'priority_set', format('%s waiting to priority %s', moved, set_priority.priority));
+        perform exportbox.record_act(set_priority.export_id, 'priority_set', format('%s waiting to priority %s', moved, set_priority.priority));
         perform exportbox.wake(now());
     end if;
     return moved;

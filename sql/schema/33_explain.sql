@@ -81,8 +81,11 @@ as $$
 declare
     requester text;
 begin
-    select outbox.requested_by into requester from exportbox.outbox where outbox.id = assert_may_look.export_id;
-    if requester is null or not (requester = exportbox.acting_role() or pg_has_role(exportbox.acting_role(), 'exportbox_reader', 'usage')) then
+    select outbox.requested_by into requester
+    from exportbox.job
+    left join exportbox.outbox on outbox.id = job.export_id
+    where job.id = assert_may_look.export_id;
+    if not found or not coalesce(requester = exportbox.acting_role() or pg_has_role(exportbox.acting_role(), 'exportbox_reader', 'usage'), false) then
         raise exception using errcode = 'EB061', message = format('there is no export %s, or it is not yours', assert_may_look.export_id),
             hint = 'Look it up in exportbox.exports.';
     end if;
@@ -91,7 +94,7 @@ $$;
 comment on function exportbox.assert_may_look(uuid) is 'Readers look at every export, requesters at their own: as in the views.';
 
 create function exportbox.explain_pending(export_id uuid)
-returns table (job_id bigint, is_due boolean, reason text, sentence text, what_to_do text, since timestamptz, until timestamptz)
+returns table (job_id uuid, is_due boolean, reason text, sentence text, what_to_do text, since timestamptz, until timestamptz)
 language sql stable
 begin atomic
     with
@@ -132,7 +135,7 @@ begin atomic
             ) end as goes_alone_after
         from exportbox.job
         join place on place.kind = job.kind
-        where job.export_id = explain_pending.export_id and job.state = 'pending'
+        where (job.export_id = explain_pending.export_id or job.id = explain_pending.export_id) and job.state = 'pending'
     ),
     judged as (
         select waiting.id, waiting.ahead, waiting.places, waiting.free, waiting.goes_alone_after,
@@ -214,13 +217,14 @@ end;
 comment on function exportbox.explain_pending(uuid) is 'Why what waits of an export waits. For explain, which has checked who may look.';
 
 create function exportbox.explain(export_id uuid)
-returns table (job_id bigint, kind text, state text, reason text, is_due boolean, sentence text, what_to_do text, since timestamptz, until timestamptz)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+returns table (job_id uuid, kind text, state text, reason text, is_due boolean, sentence text, what_to_do text, since timestamptz, until timestamptz)
+-- Compiling a plan of so many parts takes a second, and running it a few milliseconds.
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off
 as $$
 begin
     perform exportbox.assert_may_look(explain.export_id);
     return query
-    select job.id, job.kind, job.state, told.reason, coalesce(told.is_due, false), told.sentence, told.what_to_do, told.since, told.until
+    select job.id, exportbox.shown_kind(job.kind), job.state, told.reason, coalesce(told.is_due, false), told.sentence, told.what_to_do, told.since, told.until
     from exportbox.job
     left join exportbox.explain_pending(explain.export_id) as pending on pending.job_id = job.id
     cross join lateral (
@@ -249,16 +253,16 @@ begin
                 else coalesce(exportbox.remedy(job.error_class), 'Requeue it if it is wanted after all.') end, job.finished_at, null
         where job.state in ('completed', 'dead', 'cancelled')
     ) as told (reason, is_due, sentence, what_to_do, since, until)
-    where job.export_id = explain.export_id
+    where job.export_id = explain.export_id or job.id = explain.export_id
     union all
     -- Mails that are not there yet: they come with the stored file.
     select null, 'delivery', 'pending', 'waits_for_export', false,
         format('%s mail%s for the export: no mail can be without its file.', cardinality(outbox.recipients), case cardinality(outbox.recipients) when 1 then ' waits' else 's wait' end),
         case when job.state in ('dead', 'cancelled') then 'Requeue the export.' else 'Wait for the export.' end, outbox.requested_at, null
     from exportbox.outbox
-    join exportbox.job on job.export_id = outbox.id and job.kind = 'export'
+    join exportbox.job on job.id = outbox.id
     where outbox.id = explain.export_id and cardinality(outbox.recipients) > 0 and job.state <> 'completed'
-    order by 1 nulls last;
+    order by 2 desc, 1 nulls last;
 end
 $$;
 comment on function exportbox.explain(uuid) is

@@ -8,11 +8,11 @@ comment on function exportbox.error_code(text) is 'SQLSTATE, or the code of S3, 
 grant execute on function exportbox.error_code(text) to exportbox_requester, exportbox_operator, exportbox_reader;
 
 create view exportbox.dead with (security_barrier) as
-select job.id as job_id, job.export_id, job.kind, outbox.report, outbox.requested_by, job.error_class,
+select job.id as job_id, job.export_id, exportbox.shown_kind(job.kind) as kind, outbox.report, outbox.requested_by, job.error_class,
     exportbox.error_code(last.error_detail) as code, coalesce(first.error, job.error) as first_error, job.error as last_error,
     job.leases as attempts, job.finished_at as died_at, exportbox.remedy(job.error_class) as what_to_do
 from exportbox.job
-join exportbox.outbox on outbox.id = job.export_id
+left join exportbox.outbox on outbox.id = job.export_id
 left join lateral (
     select attempt.error from exportbox.attempt
     where attempt.job_id = job.id and attempt.error is not null
@@ -26,7 +26,7 @@ left join lateral (
 where job.state = 'dead' and exportbox.may_see(outbox.requested_by);
 comment on view exportbox.dead is 'Dead letters: one row per job that only a person brings back, with what to do about it.';
 comment on column exportbox.dead.job_id is 'The job.';
-comment on column exportbox.dead.export_id is 'The request it serves.';
+comment on column exportbox.dead.export_id is 'The request it serves; null for a mail that announces no export.';
 comment on column exportbox.dead.kind is 'export: there is no file. delivery: one recipient got no mail.';
 comment on column exportbox.dead.report is 'The report''s name; null for an ad-hoc query.';
 comment on column exportbox.dead.requested_by is 'The role that asked.';
@@ -41,7 +41,7 @@ grant select on exportbox.dead to exportbox_requester, exportbox_operator, expor
 
 create function exportbox.jobs_where(
     states text[], state text, kind text, report text, error_class text, requested_by text, since timestamptz, until timestamptz
-) returns table (id bigint, export_id uuid)
+) returns table (id uuid, export_id uuid)
 language sql stable
 begin atomic
     -- A branch for each partial index. What is over counts by its end, what is not by its beginning.
@@ -64,9 +64,9 @@ begin atomic
             and runs.cancel_requested_at is null
             and runs.created_at >= coalesce(jobs_where.since, '-infinity') and runs.created_at < coalesce(jobs_where.until, 'infinity')
     ) as job
-    where (jobs_where.kind is null or job.kind = jobs_where.kind)
+    where (jobs_where.kind is null or exportbox.shown_kind(job.kind) = jobs_where.kind)
         -- What was stopped because a person was erased stays stopped.
-        and not exists (select from exportbox.delivery where delivery.job_id = job.id and delivery.recipient like 'erased:%')
+        and not exists (select from exportbox.message where message.id = job.id and message.recipient like 'erased:%')
         and not exists (select from exportbox.erased_export where erased_export.export_id = job.export_id and erased_export.is_stopped)
         and (jobs_where.error_class is null or job.error_class = jobs_where.error_class)
         and (jobs_where.report is null and jobs_where.requested_by is null or exists (
@@ -128,7 +128,7 @@ declare
     -- What dies again of this very requeue is not meant.
     before constant timestamptz := least(until, now());
     most constant integer := least(at_most, 1000);
-    picked bigint[];
+    picked uuid[];
     jobs bigint;
     exports bigint;
 begin
@@ -151,9 +151,9 @@ begin
         select requeued.export_id, requeued.requeued from exportbox.requeue_jobs(picked, spread) as requeued
     ), told as (
         insert into exportbox.event (export_id, kind, detail)
-        select back.export_id, 'requeued', format('%s jobs, among others', back.requeued) from back
+        select back.export_id, 'requeued', format('%s jobs, among others', back.requeued) from back where back.export_id is not null
     )
-    select coalesce(sum(back.requeued), 0), count(*) into jobs, exports from back;
+    select coalesce(sum(back.requeued), 0), count(back.export_id) into jobs, exports from back;
     if jobs > 0 then
         insert into exportbox.event (kind, detail) values ('requeued_where', format('%s jobs of %s exports: %s', jobs, exports,
             exportbox.filter_in_words(state, kind, report, error_class, requested_by, since, until)));
@@ -186,7 +186,7 @@ declare
     -- What is requested from now on is not meant.
     before constant timestamptz := least(until, now());
     most constant integer := least(at_most, 1000);
-    picked bigint[];
+    picked uuid[];
     jobs bigint;
     exports bigint;
     told record;
@@ -215,8 +215,9 @@ begin
         select stopping.export_id, case when stopping.running > 0 then 'cancel_requested' else 'cancelled' end,
             format('%s waiting cancelled, %s running asked to stop, among others', stopping.waiting, stopping.running)
         from stopping
+        where stopping.export_id is not null
     )
-    select count(*) into exports from stopping;
+    select count(stopping.export_id) into exports from stopping;
     select c.stopped, c.asked into told from exportbox.cancel_jobs(picked, 'Cancelled before it started.') as c;
     jobs := told.stopped + told.asked;
     if jobs > 0 then

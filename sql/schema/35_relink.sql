@@ -70,42 +70,42 @@ declare
     request exportbox.outbox;
     made exportbox.job;
     addresses text[];
-    again bigint[];
+    again uuid[];
     anew text[];
     mails integer;
 begin
     perform exportbox.assert_may_operate(relink.export_id);
     perform exportbox.assert_still_allowed(relink.export_id);
     -- Two at once count each other, and an erasure that has begun is waited for: it holds this row, too.
-    perform from exportbox.job where job.export_id = relink.export_id and job.kind = 'export' for update;
+    perform from exportbox.job where job.id = relink.export_id and job.kind = 'export' for update;
     select outbox.* into request from exportbox.outbox where outbox.id = relink.export_id;
-    select job.* into made from exportbox.job where job.export_id = relink.export_id and job.kind = 'export';
+    select job.* into made from exportbox.job where job.id = relink.export_id and job.kind = 'export';
     perform exportbox.assert_linkable(made);
     addresses := case when relink.recipient is not null then array[exportbox.address_to_relink(request, made, btrim(relink.recipient))] else request.recipients end;
 
     -- A mail that failed has a fresh start, one that was sent has a successor, and one that is on its way is waited for.
-    select array_agg(last.job_id) filter (where last.state in ('dead', 'cancelled')),
+    select array_agg(last.id) filter (where last.state in ('dead', 'cancelled')),
         array_agg(named.address) filter (where last.state is null or last.state = 'completed')
     into again, anew
     from (select distinct on (lower(address)) address from unnest(addresses) as address order by lower(address)) as named
     left join lateral (
-        select delivery.job_id, job.state
-        from exportbox.delivery
-        join exportbox.job on job.id = delivery.job_id
-        where delivery.export_id = relink.export_id and lower(delivery.recipient) = lower(named.address)
-        order by delivery.job_id desc
+        select message.id, job.state
+        from exportbox.message
+        join exportbox.job on job.id = message.id
+        where job.export_id = relink.export_id and lower(message.recipient) = lower(named.address)
+        order by message.id desc
         limit 1
     ) as last on true;
     with started as materialized (
         select requeued.requeued from exportbox.requeue_jobs(again, interval '0') as requeued
     ), successor as materialized (
-        select nextval(pg_get_serial_sequence('exportbox.job', 'id')) as job_id, address from unnest(anew) as address
+        select exportbox.new_id() as id, address from unnest(anew) as address
     ), queued as (
         insert into exportbox.job (id, export_id, kind, report, priority)
-        select successor.job_id, made.export_id, 'delivery', made.report, made.priority from successor
+        select successor.id, made.export_id, 'message', made.report, made.priority from successor
     ), addressed as (
-        insert into exportbox.delivery (job_id, export_id, recipient)
-        select successor.job_id, made.export_id, successor.address from successor
+        insert into exportbox.message (id, origin, recipient)
+        select successor.id, 'export', successor.address from successor
     )
     select coalesce((select sum(started.requeued) from started), 0) + (select count(*) from successor) into mails;
     if mails = 0 then

@@ -69,11 +69,11 @@ begin
     into touched, alone, unmade
     from exportbox.outbox as o
     -- The values as their types write them, with the report's defaults.
-    left join exportbox.job as made on made.export_id = o.id and made.kind = 'export'
+    left join exportbox.job as made on made.id = o.id
     where exists (select from unnest(o.recipients) as r where lower(r) = who)
         or concat_ws(' ', o.query, o.params, made.params, o.format_options, o.metadata, o.subject, o.message) ~* narrow
         or concat_ws(' ', o.filename, o.idempotency_key) ~* wide
-        or exists (select from exportbox.delivery where delivery.export_id = o.id and lower(delivery.recipient) = who);
+        or exists (select from exportbox.job join exportbox.message on message.id = job.id where job.export_id = o.id and lower(message.recipient) = who);
     touched := coalesce(touched, '{}');
 
     select string_agg(format('%s (%s)', legal_hold.id, legal_hold.reason), ', ' order by legal_hold.id) into holds
@@ -82,7 +82,7 @@ begin
         -- What is said of an export is held with it.
         or exists (select from exportbox.event where event.export_id = legal_hold.export_id and event.detail ~* wide)
         or exists (select from exportbox.object where object.export_id = legal_hold.export_id and object.filename ~* wide)
-        or exists (select from exportbox.delivery where delivery.export_id = legal_hold.export_id and delivery.error ~* wide)
+        or exists (select from exportbox.job join exportbox.message on message.id = job.id where job.export_id = legal_hold.export_id and message.error ~* wide)
         or exists (select from exportbox.job left join exportbox.attempt on attempt.job_id = job.id
             where job.export_id = legal_hold.export_id
                 and concat_ws(' ', job.error, attempt.error, attempt.error_detail) ~* wide -- guard: words of a held export
@@ -94,18 +94,14 @@ begin
 
     -- Whoever makes or mails one of them now ends first, or sees what is done here.
     perform from exportbox.job where job.export_id = any (touched) order by job.id for update; -- guard: lock of the jobs
-    unmade := array(select job.export_id from exportbox.job
-        where job.export_id = any (unmade) and job.kind = 'export' and job.state in ('pending', 'running'));
+    unmade := array(select job.id from exportbox.job where job.id = any (unmade) and job.state in ('pending', 'running'));
     select c.stopped, c.asked into told from exportbox.cancel_jobs(array(
         select job.id from exportbox.job where job.export_id = any (alone || unmade) -- guard: running exports
-        union select delivery.job_id from exportbox.delivery where lower(delivery.recipient) = who -- guard: waiting mails
+        union select message.id from exportbox.message where lower(message.recipient) = who -- guard: waiting mails
         ), 'Cancelled: a person was erased.') as c;
 
-    update exportbox.delivery set recipient = mark, updated_at = now() where lower(delivery.recipient) = who;
+    update exportbox.message set recipient = mark, updated_at = now() where lower(message.recipient) = who;
     get diagnostics mails = row_count;
-    update exportbox.notice set recipient = mark, lease_token = null, finished_at = coalesce(notice.finished_at, now()),
-        status = case when notice.status = 'sending' then 'unknown' when notice.finished_at is null then 'cancelled' else notice.status end
-    where lower(notice.recipient) = who;
 
     -- One that was for this address alone, or is about it, requests nothing any more.
     update exportbox.schedule as s set
@@ -139,14 +135,13 @@ begin
         idempotency_key = case when idempotency_key ~* wide then 'erased:' || exportbox.address_hash(idempotency_key) else idempotency_key end
     where outbox.id = any (touched);
     update exportbox.job set params = regexp_replace(job.params::text, narrow, mark, 'gi')::jsonb
-    where job.export_id = any (touched) and job.params::text ~* narrow;
+    where (job.export_id = any (touched) or job.export_id is null) and job.params::text ~* narrow;
     update exportbox.event set detail = regexp_replace(detail, wide, mark, 'gi') where event.detail ~* wide; -- guard: history
     perform set_config('exportbox.erasing', 'off', true);
 
     -- Our own sentences hold no addresses; the other side's words may, also in exports that have nothing to do with this one.
     update exportbox.job set error = regexp_replace(error, wide, mark, 'gi') where job.error ~* wide;
-    update exportbox.delivery set error = regexp_replace(error, wide, mark, 'gi') where delivery.error ~* wide;
-    update exportbox.notice set error = regexp_replace(error, wide, mark, 'gi') where notice.error ~* wide;
+    update exportbox.message set error = regexp_replace(error, wide, mark, 'gi') where message.error ~* wide;
     update exportbox.control set reason = regexp_replace(control.reason, wide, mark, 'gi') where control.reason ~* wide;
     update exportbox.attempt set error = regexp_replace(error, wide, mark, 'gi'), error_detail = regexp_replace(error_detail, wide, mark, 'gi')
     where concat_ws(' ', attempt.error, attempt.error_detail) ~* wide;
@@ -162,7 +157,7 @@ begin
         -- The sweep needs the place, not the file's name.
         object_key = regexp_replace(attempt.object_key, '[^/]*$', 'erased') -- guard: name in the key
     from exportbox.job
-    where job.id = attempt.job_id and job.export_id = any (alone) and job.kind = 'export' and attempt.outcome is not null;
+    where job.id = attempt.job_id and job.id = any (alone) and attempt.outcome is not null;
 
     counts := jsonb_build_object('requests', cardinality(touched), 'deliveries', mails, 'objects', stored,
         'schedules', schedules, 'cancelled', told.stopped, 'asked_to_stop', told.asked);

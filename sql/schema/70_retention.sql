@@ -36,41 +36,42 @@ as $$
     -- "offset 0" keeps each question one of a single export, asked in the order of the index until there are enough: as joins they would be asked
     -- of all that is old, for each batch.
     with age (state, since) as (values ('completed', now() - completed), ('dead', now() - dead), ('cancelled', now() - cancelled))
-    select old.export_id
+    select old.id
     from age
     cross join lateral (
-        select job.export_id
+        select job.id
         from exportbox.job
         where job.kind = 'export' and job.state = age.state and job.finished_at <= age.since
-            and (among is null or job.export_id = any (among))
+            and (among is null or job.id = any (among))
             -- Each of its jobs is final, and as old as what ends so must be: a dead mail keeps its export as long as a dead export is kept.
             and not exists (
                 select from exportbox.job as other
                 left join age as wanted on wanted.state = other.state
-                where other.export_id = job.export_id
+                where other.export_id = job.id
                     and (other.finished_at <= wanted.since) is not true -- guard: other jobs
                 offset 0)
             -- A link was promised.
             and not exists (
-                select from exportbox.delivery where delivery.export_id = job.export_id
-                    and delivery.link_expires_at > now() -- guard: promised link
+                select from exportbox.job as mail join exportbox.message on message.id = mail.id
+                where mail.export_id = job.id
+                    and message.link_expires_at > now() -- guard: promised link
                 offset 0)
             -- What a losing attempt stored is not swept for the last time.
             and not exists (
-                select from exportbox.job as tried join exportbox.attempt on attempt.job_id = tried.id
-                where tried.export_id = job.export_id and (attempt.object_key is not null or attempt.backend_pid is not null)
+                select from exportbox.attempt
+                where attempt.job_id = job.id and (attempt.object_key is not null or attempt.backend_pid is not null)
                     and attempt.outcome <> 'completed' and attempt.sweep_after < 'infinity' offset 0)
             -- It must be kept, or somebody's address must be.
             and not exists (
                 select from exportbox.legal_hold as hold
-                where hold.export_id = job.export_id
+                where hold.export_id = job.id
                     or hold.address_hash is not null and exists (
                         select
                         from (
-                            select unnest(outbox.recipients) from exportbox.outbox where outbox.id = job.export_id
+                            select unnest(outbox.recipients) from exportbox.outbox where outbox.id = job.id
                             union all
                             -- A new link may have gone to an address that the request does not name.
-                            select delivery.recipient from exportbox.delivery where delivery.export_id = job.export_id
+                            select message.recipient from exportbox.job as mail join exportbox.message on message.id = mail.id where mail.export_id = job.id
                         ) as mailed (address)
                         where exportbox.address_hash(mailed.address) = hold.address_hash)
                 offset 0)
@@ -94,6 +95,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     old uuid[];
+    notices uuid[];
     counts jsonb;
 begin
     if num_nonnulls(completed, dead, cancelled) = 0 or least(completed, dead, cancelled) < interval '0' or coalesce(most, 0) < 1 then
@@ -118,11 +120,21 @@ begin
     end if;
     select jsonb_build_object('exports', cardinality(old), 'completed', 0, 'dead', 0, 'cancelled', 0)
         || coalesce((select jsonb_object_agg(by_state.state, by_state.exports) from (
-            select job.state, count(*) as exports from exportbox.job where job.export_id = any (old) and job.kind = 'export' group by job.state) as by_state), '{}')
+            select job.state, count(*) as exports from exportbox.job where job.id = any (old) group by job.state) as by_state), '{}')
         || (select jsonb_build_object('files', count(*), 'bytes', coalesce(sum(object.bytes), 0)) from exportbox.object where object.export_id = any (old))
-        || jsonb_build_object('dry_run', dry_run)
     into counts;
-    if dry_run or cardinality(old) = 0 then
+    -- Mails that announce no export have nothing that hangs on them.
+    notices := array(
+        select job.id
+        from (values ('completed', now() - completed), ('dead', now() - dead), ('cancelled', now() - cancelled)) as age (state, since)
+        join exportbox.job on job.kind = 'message' and job.export_id is null and job.state = age.state and job.finished_at <= age.since
+        limit most);
+    counts := counts || jsonb_build_object('notices', cardinality(notices), 'dry_run', dry_run);
+    if dry_run then
+        return counts;
+    end if;
+    delete from exportbox.job where job.id = any (notices);
+    if cardinality(old) = 0 then
         return counts;
     end if;
     if delete_objects then -- guard: files

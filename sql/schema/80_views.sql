@@ -40,13 +40,13 @@ from (
     union all
     (select job.export_id, 'delivering'
     from exportbox.job
-    where job.kind = 'delivery' and job.state in ('pending', 'running')
+    where job.kind = 'message' and job.state in ('pending', 'running')
     group by job.export_id
     order by job.export_id desc)
     union all
     (select outbox.id, 'completed'
     from exportbox.outbox
-    where (select bool_and(job.state = 'completed' or job.kind = 'delivery' and job.state in ('dead', 'cancelled'))
+    where (select bool_and(job.state = 'completed' or job.kind = 'message' and job.state in ('dead', 'cancelled'))
         from exportbox.job where job.export_id = outbox.id)
     order by outbox.id desc)
 ) as export
@@ -55,7 +55,7 @@ cross join lateral (
 ) as request
 cross join lateral (
     select job.started_at, job.finished_at, job.leases, job.lease_token, job.error_class, job.error
-    from exportbox.job where job.export_id = export.id and job.kind = 'export' offset 0
+    from exportbox.job where job.id = export.id offset 0
 ) as job
 cross join lateral (
     select
@@ -63,7 +63,7 @@ cross join lateral (
         count(*) filter (where delivery_job.state in ('dead', 'cancelled')) as undelivered,
         max(delivery_job.finished_at) as last_finished_at
     from exportbox.job as delivery_job
-    where delivery_job.export_id = export.id and delivery_job.kind = 'delivery'
+    where delivery_job.export_id = export.id and delivery_job.kind = 'message'
 ) as mail
 cross join lateral (
     select sum(object.rows)::bigint as rows, sum(object.bytes)::bigint as bytes, nullif(count(*), 0) as objects, max(object.as_of) as as_of
@@ -109,7 +109,7 @@ comment on column exportbox.exports.expected_end_at is 'While it runs: when the 
 grant select on exportbox.exports to exportbox_requester, exportbox_operator, exportbox_reader;
 
 create view exportbox.jobs with (security_barrier) as -- guard: barrier of jobs
-select job.id, job.export_id, job.kind, job.state, job.run_at, job.priority, job.attempt, job.max_attempts, job.crashes,
+select job.id, job.export_id, exportbox.shown_kind(job.kind) as kind, job.state, job.run_at, job.priority, job.attempt, job.max_attempts, job.crashes,
     job.worker, job.lease_expires_at, job.deadline_at, job.cancel_requested_at, job.started_at, job.finished_at,
     job.error_class, job.error
 from exportbox.job
@@ -117,8 +117,8 @@ where pg_has_role(current_user, 'exportbox_reader', 'usage')
     or (select outbox.requested_by from exportbox.outbox where outbox.id = job.export_id) = current_user
 order by job.id desc;
 comment on view exportbox.jobs is 'One row per job: what a worker claims.';
-comment on column exportbox.jobs.id is 'The job.';
-comment on column exportbox.jobs.export_id is 'The request it serves.';
+comment on column exportbox.jobs.id is 'Its subject: the export''s id, or the mail''s.';
+comment on column exportbox.jobs.export_id is 'The request it serves; null for a mail that announces no export.';
 comment on column exportbox.jobs.kind is 'export or delivery.';
 comment on column exportbox.jobs.state is 'pending, running, completed, dead or cancelled.';
 comment on column exportbox.jobs.run_at is 'Not before: the request''s wish or the end of a back-off.';
@@ -137,7 +137,7 @@ comment on column exportbox.jobs.error is 'The last error in words.';
 grant select on exportbox.jobs to exportbox_requester, exportbox_operator, exportbox_reader;
 
 create view exportbox.attempts with (security_barrier) as -- guard: barrier of attempts
-select attempt.job_id, job.export_id, job.kind, attempt.number, attempt.worker, attempt.exporter, attempt.started_at, attempt.finished_at,
+select attempt.job_id, job.export_id, exportbox.shown_kind(job.kind) as kind, attempt.number, attempt.worker, attempt.exporter, attempt.started_at, attempt.finished_at,
     attempt.outcome, attempt.rows, attempt.bytes, attempt.backend_pid, attempt.error_class, attempt.error,
     case when pg_has_role(current_user, 'exportbox_operator', 'usage') then attempt.error_detail end as error_detail, -- guard: raw words
     attempt.expected_rows, attempt.progress_at, coalesce(attempt.finished_at, now()) - attempt.started_at as duration,
@@ -151,8 +151,8 @@ cross join lateral (
 where pg_has_role(current_user, 'exportbox_reader', 'usage')
     or (select outbox.requested_by from exportbox.outbox where outbox.id = job.export_id) = current_user;
 comment on view exportbox.attempts is 'One row per lease: what was tried, by whom, and what became of it.';
-comment on column exportbox.attempts.job_id is 'The job.';
-comment on column exportbox.attempts.export_id is 'The request it serves.';
+comment on column exportbox.attempts.job_id is 'The job: the export''s id, or the mail''s.';
+comment on column exportbox.attempts.export_id is 'The request it serves; null for a mail that announces no export.';
 comment on column exportbox.attempts.kind is 'export or delivery.';
 comment on column exportbox.attempts.number is 'Counts the leases of the job.';
 comment on column exportbox.attempts.worker is 'Who held the lease.';
@@ -176,21 +176,20 @@ comment on column exportbox.attempts.source is 'Name of the source that the quer
 grant select on exportbox.attempts to exportbox_requester, exportbox_operator, exportbox_reader;
 
 create view exportbox.deliveries with (security_barrier) as -- guard: barrier of deliveries
-select delivery.id, delivery.export_id, delivery.job_id,
+select message.id, job.export_id,
     case when pg_has_role(current_user, 'exportbox_operator', 'usage') or request.requested_by = current_user
-        then delivery.recipient else exportbox.mask(delivery.recipient) end as recipient, -- guard: masked recipient
-    delivery.status, delivery.provider, delivery.message_id, job.leases as attempts, delivery.link_expires_at, delivery.link_cut_by,
-    delivery.error_class, delivery.error, delivery.updated_at, job.state as job_state
-from exportbox.delivery
-join exportbox.job on job.id = delivery.job_id and job.kind = 'delivery'
-cross join lateral (
-    select outbox.requested_by from exportbox.outbox where outbox.id = delivery.export_id offset 0
-) as request
+        then message.recipient else exportbox.mask(message.recipient) end as recipient, -- guard: masked recipient
+    message.status, message.provider, message.message_id, job.leases as attempts, message.link_expires_at, message.link_cut_by,
+    message.error_class, message.error, message.updated_at, job.state as job_state, message.origin
+from exportbox.message
+join exportbox.job on job.id = message.id and job.kind = 'message'
+left join lateral (
+    select outbox.requested_by from exportbox.outbox where outbox.id = job.export_id offset 0
+) as request on true
 where exportbox.may_see(request.requested_by);
-comment on view exportbox.deliveries is 'One row per recipient.';
-comment on column exportbox.deliveries.id is 'The delivery; the mail carries it.';
-comment on column exportbox.deliveries.export_id is 'The export that it announces.';
-comment on column exportbox.deliveries.job_id is 'The job that mails it.';
+comment on view exportbox.deliveries is 'One row per mail: each goes to one recipient. Requesters see those of their own exports.';
+comment on column exportbox.deliveries.id is 'The mail, which carries it, and its job.';
+comment on column exportbox.deliveries.export_id is 'The export that it announces; null for other mails.';
 comment on column exportbox.deliveries.recipient is 'The address, masked except for operators and the requester.';
 comment on column exportbox.deliveries.status is 'pending, sending, unknown, accepted, delivered, bounced, complained, rejected, suppressed, dead or cancelled.';
 comment on column exportbox.deliveries.provider is 'ses, smtp or file.';
@@ -202,6 +201,7 @@ comment on column exportbox.deliveries.error_class is 'Class of the last error.'
 comment on column exportbox.deliveries.error is 'The last error in words.';
 comment on column exportbox.deliveries.updated_at is 'Last change of status.';
 comment on column exportbox.deliveries.job_state is 'The state of its job: pending, running, completed, dead or cancelled. Finds what is not over with beside any history.';
+comment on column exportbox.deliveries.origin is 'What it is about: export, failure (a notice of exports that died) or digest (for operators).';
 grant select on exportbox.deliveries to exportbox_requester, exportbox_operator, exportbox_reader;
 
 create view exportbox.objects with (security_barrier) as -- guard: barrier of objects

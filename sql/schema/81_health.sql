@@ -48,7 +48,7 @@ select
     pending.next_due_at,
     (select count(*) from exportbox.worker where worker.seen_at > now() - interval '2 minutes'
         or worker.waiting_until > now()) as workers,
-    (select string_agg(control.scope || ': ' || control.reason, ' ' order by control.scope) from exportbox.control) as on_hold,
+    (select string_agg(exportbox.shown_kind(control.scope) || ': ' || control.reason, ' ' order by control.scope) from exportbox.control) as on_hold,
     snapshot.transactions as snapshot_transactions,
     snapshot.age as snapshot_age,
     snapshot.holder as snapshot_holder,
@@ -65,7 +65,7 @@ select
         - coalesce(current_setting('reserved_connections', true)::bigint, 0) as server_connection_limit,
     case when mail_quota.most_a_day is not null then greatest(0, mail_quota.most_a_day - mail_quota.sent) end as mail_quota_left,
     mail_quota.asked_at as mail_quota_asked_at,
-    (select coalesce(jsonb_object_agg(counted.kind || ' ' || counted.state, counted.jobs), '{}')
+    (select coalesce(jsonb_object_agg(exportbox.shown_kind(counted.kind) || ' ' || counted.state, counted.jobs), '{}')
         from (
             select job.kind, job.state, count(*) as jobs
             from exportbox.job

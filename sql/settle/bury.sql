@@ -1,17 +1,17 @@
 -- name: bury
 -- Dead at once: another attempt would fail the same way, or must not be made.
--- $1 bigint: job id
+-- $1 uuid: job id
 -- $2 uuid: lease token
 -- $3 text: error class
 -- $4 text: error in our own words
 -- $5 text: raw detail, operators only
--- $6 text: status of the delivery, if it is one
+-- $6 text: status of the message, if it is one
 with
 settled as (
     update exportbox.job
     set state = 'dead', finished_at = now(), cancel_requested_at = null, error_class = $3::text, error = $4::text,
         lease_token = null, lease_expires_at = null, deadline_at = null, worker = null
-    where job.id = $1::bigint
+    where job.id = $1::uuid
         and job.lease_token = $2::uuid -- guard: lease token
     returning job.id, job.export_id
 ),
@@ -19,15 +19,15 @@ closed as (
     update exportbox.attempt
     set finished_at = now(), outcome = 'buried', error_class = $3::text, error = $4::text,
         -- What this attempt still knew of somebody who has been erased meanwhile is not written down again.
-        error_detail = case when not exportbox.is_erased(settled.export_id) then $5::text end -- guard: erased
+        error_detail = case when not exportbox.is_erased(settled.id) then $5::text end -- guard: erased
     from settled
     where attempt.lease_token = $2::uuid
 ),
 marked as (
-    update exportbox.delivery
+    update exportbox.message
     set status = $6::text, error_class = $3::text, error = $4::text, updated_at = now()
     from settled
-    where delivery.job_id = settled.id
+    where message.id = settled.id
 ),
 told as (
     insert into exportbox.event (export_id, job_id, kind, detail)

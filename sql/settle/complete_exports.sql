@@ -1,8 +1,8 @@
 -- name: complete_exports
--- Store the manifests of exports that are done together, and queue one delivery per recipient: of each export both or neither. An export that
+-- Store the manifests of exports that are done together, and queue one message per recipient: of each export both or neither. An export that
 -- somebody cancelled before this is cancelled: whoever was told so gets no mail, and the sweep removes what was stored. An export that is missing
 -- from the answer has lost its lease, and nothing of it is written.
--- $1 bigint[]: job ids
+-- $1 uuid[]: job ids
 -- $2 uuid[]: their lease tokens
 -- $3 text[]: bucket of each
 -- $4 bigint[]: rows of all its parts
@@ -17,7 +17,7 @@
 with
 done as (
     select done.job_id, done.lease_token, done.bucket, done.rows, done.content_type, done.filename, done.as_of
-    from unnest($1::bigint[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::timestamptz[])
+    from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::timestamptz[])
         as done (job_id, lease_token, bucket, rows, content_type, filename, as_of)
 ),
 part as materialized (
@@ -55,7 +55,7 @@ stored as (
 ),
 -- Duplicates collapse; the domain's case never matters, and no provider in use tells local parts apart by case.
 recipient as materialized (
-    select nextval(pg_get_serial_sequence('exportbox.job', 'id')) as job_id, settled.export_id, settled.report, settled.priority, named.address
+    select exportbox.new_id() as id, settled.export_id, settled.report, settled.priority, named.address
     -- As they are now, not as they were when this statement began: it may have waited for somebody who was erasing one.
     -- guard: recipients now
     from exportbox.recipients_now((select array_agg(settled.export_id) from settled where settled.state = 'completed')) as wanted
@@ -68,12 +68,12 @@ recipient as materialized (
 ),
 queued as (
     insert into exportbox.job (id, export_id, kind, report, priority)
-    select recipient.job_id, recipient.export_id, 'delivery', recipient.report, recipient.priority
+    select recipient.id, recipient.export_id, 'message', recipient.report, recipient.priority
     from recipient
 ),
 addressed as (
-    insert into exportbox.delivery (job_id, export_id, recipient)
-    select recipient.job_id, recipient.export_id, recipient.address
+    insert into exportbox.message (id, origin, recipient)
+    select recipient.id, 'export', recipient.address
     from recipient
 ),
 told as (

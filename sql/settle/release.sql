@@ -1,6 +1,6 @@
 -- name: release
 -- Give a job back unburnt: a shutdown, or a fault that is not the request's own.
--- $1 bigint: job id
+-- $1 uuid: job id
 -- $2 uuid: lease token
 -- $3 bigint: delay, ms
 -- $4 text: error class, null for a shutdown
@@ -16,7 +16,7 @@ settled as (
         error_class = case when job.cancel_requested_at is not null then 'cancelled' else coalesce($4::text, job.error_class) end,
         error = case when job.cancel_requested_at is not null then 'Cancelled while it ran.' else coalesce($5::text, job.error) end,
         lease_token = null, lease_expires_at = null, deadline_at = null, worker = null
-    where job.id = $1::bigint
+    where job.id = $1::uuid
         and job.lease_token = $2::uuid -- guard: lease token
     returning job.id, job.export_id, job.state
 ),
@@ -25,16 +25,16 @@ closed as (
     set finished_at = now(), outcome = case settled.state when 'pending' then 'released' else 'cancelled' end,
         error_class = $4::text, error = $5::text,
         -- What this attempt still knew of somebody who has been erased meanwhile is not written down again.
-        error_detail = case when not exportbox.is_erased(settled.export_id) then $6::text end -- guard: erased
+        error_detail = case when not exportbox.is_erased(settled.id) then $6::text end -- guard: erased
     from settled
     where attempt.lease_token = $2::uuid
 ),
 marked as (
-    update exportbox.delivery
+    update exportbox.message
     set status = case settled.state when 'pending' then 'pending' else 'cancelled' end,
-        error_class = coalesce($4::text, delivery.error_class), error = coalesce($5::text, delivery.error), updated_at = now()
+        error_class = coalesce($4::text, message.error_class), error = coalesce($5::text, message.error), updated_at = now()
     from settled
-    where delivery.job_id = settled.id
+    where message.id = settled.id
 ),
 told as (
     insert into exportbox.event (export_id, job_id, kind)

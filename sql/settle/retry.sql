@@ -1,6 +1,6 @@
 -- name: retry
 -- Back to pending with a delay, or dead when this was the last attempt.
--- $1 bigint: job id
+-- $1 uuid: job id
 -- $2 uuid: lease token
 -- $3 bigint: delay, ms
 -- $4 smallint: max_attempts
@@ -17,7 +17,7 @@ settled as (
         finished_at = case when job.cancel_requested_at is not null or job.attempt >= $4::smallint then now() end,
         error_class = $5::text, error = $6::text,
         lease_token = null, lease_expires_at = null, deadline_at = null, worker = null
-    where job.id = $1::bigint
+    where job.id = $1::uuid
         and job.lease_token = $2::uuid -- guard: lease token
     returning job.id, job.export_id, job.state
 ),
@@ -26,17 +26,17 @@ closed as (
     set finished_at = now(), outcome = case settled.state when 'pending' then 'retried' when 'dead' then 'buried' else 'cancelled' end,
         error_class = $5::text, error = $6::text,
         -- What this attempt still knew of somebody who has been erased meanwhile is not written down again.
-        error_detail = case when not exportbox.is_erased(settled.export_id) then $7::text end -- guard: erased
+        error_detail = case when not exportbox.is_erased(settled.id) then $7::text end -- guard: erased
     from settled
     where attempt.lease_token = $2::uuid
 ),
 marked as (
-    update exportbox.delivery
+    update exportbox.message
     set status = case when $8::boolean then 'unknown' when settled.state = 'pending' then 'pending'
             when settled.state = 'dead' then 'dead' else 'cancelled' end,
         error_class = $5::text, error = $6::text, updated_at = now()
     from settled
-    where delivery.job_id = settled.id
+    where message.id = settled.id
 ),
 told as (
     insert into exportbox.event (export_id, job_id, kind, detail)

@@ -1,28 +1,29 @@
 -- name: settle_cancelled
--- The worker stopped because it was asked to.
--- $1 bigint: job id
+-- The worker stopped because it was asked to, or found that there is nothing to do any more.
+-- $1 uuid: job id
 -- $2 uuid: lease token
 -- $3 boolean: the mail may have been sent
+-- $4 text: why, in our own words
 with
 settled as (
     update exportbox.job
-    set state = 'cancelled', finished_at = now(), error_class = 'cancelled', error = 'Cancelled while it ran.',
+    set state = 'cancelled', finished_at = now(), error_class = 'cancelled', error = $4::text,
         lease_token = null, lease_expires_at = null, deadline_at = null, worker = null
-    where job.id = $1::bigint
+    where job.id = $1::uuid
         and job.lease_token = $2::uuid -- guard: lease token
     returning job.id, job.export_id
 ),
 closed as (
     update exportbox.attempt
-    set finished_at = now(), outcome = 'cancelled', error_class = 'cancelled', error = 'Cancelled while it ran.'
+    set finished_at = now(), outcome = 'cancelled', error_class = 'cancelled', error = $4::text
     from settled
     where attempt.lease_token = $2::uuid
 ),
 marked as (
-    update exportbox.delivery
+    update exportbox.message
     set status = case when $3::boolean then 'unknown' else 'cancelled' end, updated_at = now()
     from settled
-    where delivery.job_id = settled.id
+    where message.id = settled.id
 ),
 told as (
     insert into exportbox.event (export_id, job_id, kind)

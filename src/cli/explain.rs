@@ -26,7 +26,7 @@ pub(super) async fn explain(database: &DatabaseArgs, args: &ExplainArgs) -> anyh
         return Ok(ExitCode::SUCCESS);
     }
     for job in &jobs {
-        let number = job["job_id"].as_i64().map(|id| format!(" job {id}")).unwrap_or_default();
+        let number = job["job_id"].as_str().map(|id| format!(" job {id}")).unwrap_or_default();
         let (state, reason) = (field(job, "state"), field(job, "reason"));
         if state == "completed" {
             println!("{}{number}: completed", field(job, "kind"));

@@ -34,18 +34,18 @@ pub(super) async fn prune(database: &DatabaseArgs, args: &PruneArgs) -> anyhow::
     }
     let admin = admin(database).await?;
     admin.check_schema().await?;
-    let names = ["exports", "completed", "dead", "cancelled", "files", "bytes"];
+    let names = ["exports", "completed", "dead", "cancelled", "files", "bytes", "notices"];
     let mut total = names.map(|_| 0_i64);
     loop {
         let said = admin.prune(&rules, if args.dry_run { MOST_COUNTED } else { BATCH }, args.dry_run).await?;
         for (sum, name) in total.iter_mut().zip(names) {
             *sum += said[name].as_i64().unwrap_or_default();
         }
-        if args.dry_run || said["exports"] == 0 {
+        if args.dry_run || said["exports"] == 0 && said["notices"] == 0 {
             break;
         }
     }
-    let [exports, completed, dead, cancelled, files, bytes] = total;
+    let [exports, completed, dead, cancelled, files, bytes, notices] = total;
     if args.json {
         let mut said: Value = names.iter().zip(total).map(|(name, sum)| ((*name).to_string(), Value::from(sum))).collect();
         said["dry_run"] = json!(args.dry_run);
@@ -63,5 +63,6 @@ pub(super) async fn prune(database: &DatabaseArgs, args: &PruneArgs) -> anyhow::
         "removed by the next worker that looks, within ten minutes of a run"
     };
     println!("{}, {}: {by}", counted(files, "file"), size(bytes.unsigned_abs()));
+    println!("{} about failures", counted(notices, "mail"));
     Ok(ExitCode::SUCCESS)
 }

@@ -124,7 +124,7 @@ impl Settings {
                 lease: args.lease,
                 export_timeout: args.timeout,
                 export_attempts: args.export_attempts,
-                delivery_attempts: args.mail_attempts,
+                message_attempts: args.mail_attempts,
                 hold_unknown: args.unknown == "hold",
                 source_slots: args.source_slots,
                 connections: if args.slots.max(args.mail_slots) < MANY_SLOTS { 1 } else { 2 },

@@ -139,7 +139,7 @@ impl Daemon {
     /// wait for it.
     async fn has_nothing_to_do(&self) -> bool {
         let work = &self.settings.work;
-        let room = FreeSlots { exports: work.slots, deliveries: work.mail_slots };
+        let room = FreeSlots { exports: work.slots, messages: work.mail_slots };
         work.notices.tells_nobody() && self.queue.next_due(room, None).await.is_ok_and(|next| next.is_quiet())
     }
 

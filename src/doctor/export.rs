@@ -105,7 +105,7 @@ impl Doctor {
         let outcome = ended.unwrap_or_else(|_| StopReason::Deadline.into());
         drop(timer);
         let prefix = format!("{}/{FOLDER}", self.options.prefix);
-        let key = ObjectKey::new(&prefix, attempt.export_id, attempt.token, FILE).full();
+        let key = ObjectKey::new(&prefix, attempt.job_id, attempt.token, FILE).full();
         let removing = self.store.sweep(self.store.bucket(), &key, None);
         let removed = tokio::time::timeout(CLEAN_UP, removing).await.unwrap_or_else(|_| Err(not_in_time()));
         let manifest = manifest(outcome)?;
@@ -134,7 +134,7 @@ fn attempt(time: Duration) -> (Attempt, tokio_util::task::AbortOnDropHandle<()>)
         asked.ask(StopReason::Deadline);
     });
     let attempt = Attempt {
-        export_id: Uuid::new_v4(),
+        job_id: Uuid::new_v4(),
         token: LeaseToken(Uuid::new_v4()),
         deadline,
         stop,
@@ -163,7 +163,7 @@ fn manifest(outcome: Outcome) -> Result<Manifest, Failure> {
     match outcome {
         Outcome::Exported(manifest) => Ok(manifest),
         Outcome::Failed(failure) => Err(failure),
-        Outcome::Sent(_) | Outcome::Stopped { .. } => Err(not_in_time()),
+        Outcome::Sent(_) | Outcome::Moot | Outcome::Stopped { .. } => Err(not_in_time()),
     }
 }
 

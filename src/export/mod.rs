@@ -95,7 +95,7 @@ impl Exporter {
 
         let filename = safe_filename(&file.download_name(job.filename.as_deref(), job.report.as_deref()));
         let prefix = format!("{}/{}", self.options.prefix, job.terms.prefix.as_deref().unwrap_or_default());
-        let key = ObjectKey::new(&prefix, attempt.export_id, attempt.token, &filename);
+        let key = ObjectKey::new(&prefix, attempt.job_id, attempt.token, &filename);
         // Before anything is stored: whoever has to clean up after this attempt must know where.
         attempt.notes.store(self.store.bucket(), &key.full(), None).await?;
         step!("export.noted_store");
@@ -118,7 +118,7 @@ impl Exporter {
                 key: key.full(),
                 content_type: file.content_type(),
                 // So that bucket and tables can be compared after a restore.
-                metadata: vec![("exportbox-export".into(), attempt.export_id.to_string())],
+                metadata: vec![("exportbox-export".into(), attempt.job_id.to_string())],
                 kms_key: job.terms.kms_key.clone(),
             },
             // What makes slices compresses each by itself.

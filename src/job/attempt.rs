@@ -66,8 +66,8 @@ impl LeaseClock {
 /// One attempt as its handler sees it.
 #[derive(Clone)]
 pub struct Attempt {
-    /// The export that the job serves.
-    pub export_id: Uuid,
+    /// The job's id, which is its subject's: the export's or the message's.
+    pub job_id: Uuid,
     /// The lease; part of every object key.
     pub token: LeaseToken,
     /// When the attempt must be done.

@@ -1,30 +1,43 @@
-//! What a delivery job works with.
+//! What a message job works with.
 
-use std::time::Duration;
-
-use chrono::{DateTime, Utc};
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Manifest, Recipient};
+use super::Recipient;
 
-/// A delivery, with what its mail says.
+/// What a mail is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The link to a file.
+    Export,
+    /// A notice of exports that died, to one of their recipients.
+    Failure,
+    /// What operators have to look at.
+    Digest,
+}
+
+impl Origin {
+    /// The origin that a word in the table's column stands for.
+    pub fn parse(word: &str) -> Option<Origin> {
+        match word {
+            "export" => Some(Origin::Export),
+            "failure" => Some(Origin::Failure),
+            "digest" => Some(Origin::Digest),
+            _ => None,
+        }
+    }
+}
+
+/// One mail to one recipient, before it is written.
 pub struct Envelope {
-    /// The delivery's id, carried by the mail.
-    pub delivery_id: Uuid,
+    /// The message's id, carried by the mail.
+    pub message_id: Uuid,
     /// To whom.
     pub recipient: Recipient,
-    /// The report's name; none for an ad-hoc query.
-    pub report: Option<String>,
-    /// The requester's subject.
-    pub subject: Option<String>,
-    /// The requester's message.
-    pub message: Option<String>,
-    /// How long the link shall live; none: the setting.
-    pub link_ttl: Option<Duration>,
-    /// How long the bucket keeps the file, where its report says so.
-    pub object_life: Option<Duration>,
-    /// What is stored.
-    pub manifest: Manifest,
-    /// Since when it is stored.
-    pub stored_at: DateTime<Utc>,
+    /// What it is about, and so how it is written.
+    pub origin: Origin,
+    /// The export that it announces.
+    pub export_id: Option<Uuid>,
+    /// What its templates are filled with, as `load_message` reads it. `None`: there is nothing to tell any more.
+    pub content: Option<Value>,
 }

@@ -16,13 +16,13 @@ impl fmt::Display for LeaseToken {
     }
 }
 
-/// The two kinds of job.
+/// The two kinds of job: what its subject is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Stores the result of one query.
     Export,
     /// Mails one recipient.
-    Delivery,
+    Message,
 }
 
 impl Kind {
@@ -30,7 +30,15 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Kind::Export => "export",
-            Kind::Delivery => "delivery",
+            Kind::Message => "message",
+        }
+    }
+
+    /// The word that views, logs and metrics have for it: a message is a delivery.
+    pub fn shown(self) -> &'static str {
+        match self {
+            Kind::Export => "export",
+            Kind::Message => "delivery",
         }
     }
 }

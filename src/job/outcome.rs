@@ -46,8 +46,8 @@ pub struct Receipt {
     pub provider: &'static str,
     /// The provider's id of the message.
     pub message_id: String,
-    /// When the mailed link dies.
-    pub link_expires_at: DateTime<Utc>,
+    /// When the mailed link dies; none: it has no link.
+    pub link_expires_at: Option<DateTime<Utc>>,
     /// What made it die earlier than asked: `credentials` or `object`.
     pub link_cut_by: Option<&'static str>,
 }
@@ -59,6 +59,8 @@ pub enum Outcome {
     Exported(Manifest),
     /// The mail is with the provider.
     Sent(Receipt),
+    /// The mail has nothing to tell any more, and was not sent.
+    Moot,
     /// It failed; the failure says what becomes of the job.
     Failed(Failure),
     /// It was stopped; the reason says what becomes of the job. `maybe_sent`: a mail may have left before.

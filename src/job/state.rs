@@ -67,7 +67,7 @@ pub const TRANSITIONS: &[Transition] = &[
     Transition { verb: "claim", from: State::Pending, to: &[State::Running], fenced: false },
     Transition { verb: "expire", from: State::Pending, to: &[State::Cancelled], fenced: false },
     Transition { verb: "complete_exports", from: State::Running, to: &[State::Completed, State::Cancelled], fenced: true },
-    Transition { verb: "complete_deliveries", from: State::Running, to: &[State::Completed], fenced: true },
+    Transition { verb: "complete_messages", from: State::Running, to: &[State::Completed], fenced: true },
     Transition { verb: "retry", from: State::Running, to: &[State::Pending, State::Dead, State::Cancelled], fenced: true },
     Transition { verb: "bury", from: State::Running, to: &[State::Dead], fenced: true },
     Transition { verb: "release", from: State::Running, to: &[State::Pending, State::Cancelled], fenced: true },

@@ -3,11 +3,12 @@
 
 use chrono::{DateTime, Utc};
 use minijinja::{Value, context};
+use serde::Deserialize;
+use uuid::Uuid;
 
-use super::Messenger;
+use super::Prepared;
 use super::compose::{Composed, TEMPLATES as TEXTS, counted, instant};
-use crate::job::{DigestLine, FailedExport, Failure, News, Notice, NoticeReceipt};
-use crate::mail::{Message, single_line};
+use crate::mail::single_line;
 
 /// What is escaped follows from the ending of the name.
 pub(super) const TEMPLATES: [(&str, &str); 4] = [
@@ -21,36 +22,71 @@ const FAILURE_FOOTER: &str = "You get this mail because your address was named a
     and told in one mail.";
 const DIGEST_FOOTER: &str = "You get this mail because your address is in EXPORTBOX_OPERATORS. No mail comes when nothing has died.";
 
-impl Messenger {
-    /// Send a notice, once. `None`: there is nothing to tell.
-    pub async fn notify(&self, notice: &Notice) -> Option<Result<NoticeReceipt, Failure>> {
-        let news = notice.news.as_ref()?;
-        let composed = compose(news);
-        let message = Message {
-            delivery_id: notice.id,
-            export_id: match news {
-                News::Failures { exports, count: 1 } => exports.first().map(|export| export.id),
-                _ => None,
-            },
-            to: notice.recipient.clone(),
-            subject: composed.subject,
-            text: composed.text,
-            html: composed.html,
-        };
-        let provider = self.mailer.provider();
-        Some(self.mailer.send(&message).await.map(|message_id| NoticeReceipt { provider, message_id }))
-    }
+/// What a failure notice tells.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Failures {
+    /// The first of the exports that were to be mailed to this recipient.
+    pub exports: Vec<FailedExport>,
+    /// How many there are.
+    pub count: i64,
 }
 
-/// Write the mail.
-pub fn compose(news: &News) -> Composed {
-    match news {
-        News::Failures { exports, count } => failures(exports, *count),
-        News::Digest { from, until, lines } => digest(*from, *until, lines),
-    }
+/// An export that died, as its recipient is told.
+#[derive(Debug, Clone, Deserialize)]
+pub struct FailedExport {
+    /// The reference.
+    pub id: Uuid,
+    /// Name of the report in the catalogue; `None` for an ad-hoc query.
+    pub report: Option<String>,
+    /// When it was requested.
+    pub requested_at: DateTime<Utc>,
+    /// Class of the error that it died of.
+    pub error_class: String,
 }
 
-fn failures(exports: &[FailedExport], count: i64) -> Composed {
+/// What operators have to look at.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Digest {
+    /// What died from then on,
+    pub from: DateTime<Utc>,
+    /// and before then.
+    pub until: DateTime<Utc>,
+    /// By kind, class and code; the most first.
+    pub lines: Vec<DigestLine>,
+}
+
+/// Jobs that died of the same.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DigestLine {
+    /// `export` or `delivery`.
+    pub kind: String,
+    /// Class of the error.
+    pub error_class: String,
+    /// SQLSTATE, or the code of S3, SES or the mail server.
+    pub code: Option<String>,
+    /// How many.
+    pub jobs: i64,
+    /// When the first of them died.
+    pub oldest: DateTime<Utc>,
+    /// When the last of them did.
+    pub newest: DateTime<Utc>,
+    /// What to do about it.
+    pub what_to_do: Option<String>,
+}
+
+pub(super) fn of_failures(failures: &Failures) -> Prepared {
+    let about = failures.exports.first().filter(|_| failures.count == 1).map(|export| export.id);
+    Prepared { composed: compose_failures(failures), about, link: None }
+}
+
+pub(super) fn of_digest(digest: &Digest) -> Prepared {
+    Prepared { composed: compose_digest(digest), about: None, link: None }
+}
+
+/// Write a failure notice.
+pub fn compose_failures(failures: &Failures) -> Composed {
+    let Failures { exports, count } = failures;
+    let count = *count;
     let subject =
         if count == 1 { "Your export could not be made".to_string() } else { format!("{} could not be made", counted(count, "export")) };
     let listed: Vec<Value> = exports
@@ -87,7 +123,9 @@ fn because(error_class: &str) -> &'static str {
     }
 }
 
-fn digest(from: DateTime<Utc>, until: DateTime<Utc>, lines: &[DigestLine]) -> Composed {
+/// Write a digest.
+pub fn compose_digest(digest: &Digest) -> Composed {
+    let lines = &digest.lines;
     let of = |kind: &str| lines.iter().filter(|line| line.kind == kind).map(|line| line.jobs).sum::<i64>();
     let (exports, mails) = (of("export"), of("delivery"));
     let parts =
@@ -109,8 +147,8 @@ fn digest(from: DateTime<Utc>, until: DateTime<Utc>, lines: &[DigestLine]) -> Co
         .collect();
     let values = context! {
         title => format!("{what} failed for good"),
-        from => instant(from),
-        until => instant(until),
+        from => instant(digest.from),
+        until => instant(digest.until),
         lines => listed,
         footer => DIGEST_FOOTER,
     };

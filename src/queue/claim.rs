@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
 use super::cursor::ClaimedJob;
 use super::reap::{Reaped, reaped_from};
@@ -18,14 +19,14 @@ use crate::sql;
 pub struct FreeSlots {
     /// For exports.
     pub exports: usize,
-    /// For deliveries.
-    pub deliveries: usize,
+    /// For messages.
+    pub messages: usize,
 }
 
 impl FreeSlots {
     /// Whether nothing more can be started.
     pub fn is_full(self) -> bool {
-        self.exports == 0 && self.deliveries == 0
+        self.exports == 0 && self.messages == 0
     }
 }
 
@@ -82,10 +83,10 @@ impl Queue {
         // A live worker ends itself at its deadline; give it a lease's time to say so before others step in.
         let deadline_grace_ms = ms(policy.lease);
         let reap_params: [&(dyn ToSql + Sync); 4] =
-            [&deadline_grace_ms, &policy.export_attempts, &policy.delivery_attempts, &policy.hold_unknown];
+            [&deadline_grace_ms, &policy.export_attempts, &policy.message_attempts, &policy.hold_unknown];
         let slots = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-        let (exports, deliveries) = (slots(free.exports), slots(free.deliveries));
-        let (lease_ms, export_ms, delivery_ms) = (ms(policy.lease), ms(policy.export_timeout), ms(policy.delivery_timeout));
+        let (exports, deliveries) = (slots(free.exports), slots(free.messages));
+        let (lease_ms, export_ms, delivery_ms) = (ms(policy.lease), ms(policy.export_timeout), ms(policy.message_timeout));
         let time_left_ms = time_left.map(ms);
         let claim_params: [&(dyn ToSql + Sync); 13] = [
             &exports,
@@ -95,7 +96,7 @@ impl Queue {
             &export_ms,
             &delivery_ms,
             &policy.export_attempts,
-            &policy.delivery_attempts,
+            &policy.message_attempts,
             &cursor_run_ats,
             &cursor_ids,
             &may_take_last_chance,
@@ -144,7 +145,7 @@ impl Queue {
         };
         let mut cursors = self.cursors();
         let mut claimed_jobs = Vec::new();
-        for row in claimed.iter().filter(|row| row.get::<_, Option<i64>>("id").is_some()) {
+        for row in claimed.iter().filter(|row| row.get::<_, Option<Uuid>>("id").is_some()) {
             let lease = Lease::from_row(row, asked);
             let on_last_chance = row.get("on_last_chance");
             claimed_jobs.push(ClaimedJob {
@@ -162,7 +163,7 @@ impl Queue {
         if let Some(row) = claimed.first() {
             cursors.set_pauses(row.get("pauses"), is_full_scan);
             // A hold or the cap may have looked for fewer than there is room for.
-            for (kind, slots) in [(Kind::Export, "export_slots"), (Kind::Delivery, "delivery_slots")] {
+            for (kind, slots) in [(Kind::Export, "export_slots"), (Kind::Message, "message_slots")] {
                 cursors.advance(
                     kind,
                     is_full_scan,

@@ -17,7 +17,7 @@ use crate::sql;
 /// One that is done: its job and its lease, and what came of it.
 #[derive(Debug)]
 struct Done<T> {
-    job_id: i64,
+    job_id: Uuid,
     token: Uuid,
     what: T,
 }
@@ -43,8 +43,8 @@ impl Queue {
     }
 
     /// The provider took a mail.
-    pub(super) async fn complete_delivery(&self, lease: &Lease, receipt: &Receipt) -> Result<Settled, DatabaseError> {
-        let act = |queue: Queue, all: Vec<_>| async move { queue.each(&all, Queue::complete_deliveries).await }.boxed();
+    pub(super) async fn complete_message(&self, lease: &Lease, receipt: &Receipt) -> Result<Settled, DatabaseError> {
+        let act = |queue: Queue, all: Vec<_>| async move { queue.each(&all, Queue::complete_messages).await }.boxed();
         self.completions.mails.ask(self, Done::new(lease, receipt), act).await
     }
 
@@ -94,17 +94,17 @@ impl Queue {
         self.pool.query(sql::COMPLETE_EXPORTS, &params).await
     }
 
-    async fn complete_deliveries(&self, done: &[&Done<Receipt>]) -> Result<Vec<Row>, DatabaseError> {
+    async fn complete_messages(&self, done: &[&Done<Receipt>]) -> Result<Vec<Row>, DatabaseError> {
         let (ids, tokens) = leases(done);
         let providers: Vec<&str> = done.iter().map(|done| done.what.provider).collect();
         let message_ids: Vec<&str> = done.iter().map(|done| done.what.message_id.as_str()).collect();
-        let deaths: Vec<DateTime<Utc>> = done.iter().map(|done| done.what.link_expires_at).collect();
+        let deaths: Vec<Option<DateTime<Utc>>> = done.iter().map(|done| done.what.link_expires_at).collect();
         let cut_by: Vec<Option<&str>> = done.iter().map(|done| done.what.link_cut_by).collect();
-        self.pool.query(sql::COMPLETE_DELIVERIES, &[&ids, &tokens, &providers, &message_ids, &deaths, &cut_by]).await
+        self.pool.query(sql::COMPLETE_MESSAGES, &[&ids, &tokens, &providers, &message_ids, &deaths, &cut_by]).await
     }
 }
 
-fn leases<T>(done: &[&Done<T>]) -> (Vec<i64>, Vec<Uuid>) {
+fn leases<T>(done: &[&Done<T>]) -> (Vec<Uuid>, Vec<Uuid>) {
     done.iter().map(|done| (done.job_id, done.token)).unzip()
 }
 

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
 
 use crate::job::{Kind, LeaseToken};
 
@@ -22,7 +23,7 @@ const OPEN_TRANSACTIONS_MS: i64 = 1000;
 const LEVELS: usize = 10;
 
 /// The last job seen of a level: `run_at` and id.
-type Cursor = (DateTime<Utc>, i64);
+type Cursor = (DateTime<Utc>, Uuid);
 
 /// What one process remembers from look to look.
 #[derive(Debug, Default)]
@@ -39,7 +40,7 @@ pub(super) struct ClaimedJob {
     pub kind: Kind,
     pub priority: i16,
     pub run_at: Option<DateTime<Utc>>,
-    pub id: i64,
+    pub id: Uuid,
     /// The next crash would bury it. Others like it may have been found and left alone.
     pub on_last_chance: bool,
 }
@@ -47,7 +48,7 @@ pub(super) struct ClaimedJob {
 fn first_level(kind: Kind) -> usize {
     match kind {
         Kind::Export => 0,
-        Kind::Delivery => LEVELS,
+        Kind::Message => LEVELS,
     }
 }
 
@@ -84,8 +85,11 @@ impl Cursors {
     }
 
     /// Where a look begins: `run_at` and id for each level of exports, then of deliveries.
-    pub(super) fn starts(&self, is_full_scan: bool) -> (Vec<Option<DateTime<Utc>>>, Vec<i64>) {
-        self.cursors.iter().map(|cursor| cursor.filter(|_| !is_full_scan).map_or((None, 0), |(run_at, id)| (Some(run_at), id))).unzip()
+    pub(super) fn starts(&self, is_full_scan: bool) -> (Vec<Option<DateTime<Utc>>>, Vec<Uuid>) {
+        self.cursors
+            .iter()
+            .map(|cursor| cursor.filter(|_| !is_full_scan).map_or((None, Uuid::nil()), |(run_at, id)| (Some(run_at), id)))
+            .unzip()
     }
 
     /// Move the marks of one kind to what a look with so many slots has found, in its order. A look that went back to a straggler stays there:
@@ -101,7 +105,7 @@ impl Cursors {
         let of_kind = || claimed.iter().filter(|job| job.kind == kind);
         let levels = &mut self.cursors[first_level(kind)..][..LEVELS];
         let level = |job: &ClaimedJob| usize::try_from(job.priority).unwrap_or_default().min(LEVELS - 1);
-        let passed = (scanned_at - TimeDelta::milliseconds(OPEN_TRANSACTIONS_MS), 0);
+        let passed = (scanned_at - TimeDelta::milliseconds(OPEN_TRANSACTIONS_MS), Uuid::nil());
         for job in of_kind() {
             levels[level(job)] = job.run_at.map(|run_at| (run_at, job.id).min(passed));
         }
@@ -141,7 +145,8 @@ mod tests {
         DateTime::from_timestamp(1_000_000 + second, 0).unwrap()
     }
 
-    fn export(priority: i16, second: i64, id: i64) -> ClaimedJob {
+    fn export(priority: i16, second: i64, id: u128) -> ClaimedJob {
+        let id = Uuid::from_u128(id);
         ClaimedJob { kind: Kind::Export, priority, run_at: Some(at(second)), id, on_last_chance: false }
     }
 
@@ -166,7 +171,7 @@ mod tests {
         let mut cursors = Cursors::default();
         cursors.advance(Kind::Export, false, 3, at(100), &[export(2, 10, 7), export(5, 3, 1), export(5, 4, 2)]);
         let (run_at, id) = cursors.starts(false);
-        assert_eq!((run_at[5], id[5]), (Some(at(4)), 2));
+        assert_eq!((run_at[5], id[5]), (Some(at(4)), Uuid::from_u128(2)));
         assert_eq!(run_at[2], Some(at(99)), "what comes before a level that was reached is empty, but for the last second");
         assert_eq!((run_at[6], run_at[10..].iter().flatten().count()), (None, 0), "what was not looked at is unknown");
         assert_eq!(cursors.starts(true).0, vec![None; 20]);
@@ -175,11 +180,11 @@ mod tests {
     #[test]
     fn an_empty_kind_is_passed_over_up_to_a_second_ago_and_never_back() {
         let mut cursors = Cursors::default();
-        cursors.advance(Kind::Delivery, false, 1, at(100), &[]);
+        cursors.advance(Kind::Message, false, 1, at(100), &[]);
         assert_eq!(cursors.starts(false).0, [vec![None; 10], vec![Some(at(99)); 10]].concat());
-        cursors.advance(Kind::Delivery, false, 1, at(50), &[]);
+        cursors.advance(Kind::Message, false, 1, at(50), &[]);
         assert_eq!(cursors.starts(false).0[10], Some(at(99)));
-        cursors.advance(Kind::Delivery, false, 0, at(200), &[]);
+        cursors.advance(Kind::Message, false, 0, at(200), &[]);
         assert_eq!(cursors.starts(false).0[10], Some(at(99)), "without a slot nothing was looked at");
     }
 
@@ -188,7 +193,7 @@ mod tests {
         let mut cursors = Cursors::default();
         cursors.advance(Kind::Export, false, 1, at(100), &[export(5, 90, 9)]);
         cursors.advance(Kind::Export, false, 1, at(101), &[export(5, 1, 3)]);
-        assert_eq!((cursors.starts(false).0[5], cursors.starts(false).1[5]), (Some(at(1)), 3));
+        assert_eq!((cursors.starts(false).0[5], cursors.starts(false).1[5]), (Some(at(1)), Uuid::from_u128(3)));
     }
 
     #[test]
@@ -209,9 +214,9 @@ mod tests {
     fn a_full_scan_without_a_free_slot_for_a_kind_leaves_it_to_the_next_one_with_a_slot() {
         let mut cursors = Cursors::default();
         cursors.advance(Kind::Export, false, 1, at(100), &[]);
-        cursors.advance(Kind::Delivery, false, 1, at(100), &[]);
+        cursors.advance(Kind::Message, false, 1, at(100), &[]);
         cursors.advance(Kind::Export, true, 0, at(200), &[]);
-        cursors.advance(Kind::Delivery, true, 1, at(200), &[]);
+        cursors.advance(Kind::Message, true, 1, at(200), &[]);
         assert_eq!(cursors.starts(false).0, [vec![None; 10], vec![Some(at(199)); 10]].concat());
     }
 

@@ -1,5 +1,7 @@
 //! One statement per process and beat keeps all its leases.
 
+use uuid::Uuid;
+
 use super::Queue;
 use crate::database::{DatabaseError, ms};
 use crate::job::LeaseToken;
@@ -9,7 +11,7 @@ use crate::sql;
 #[derive(Debug, Clone, Copy)]
 pub struct Beat {
     /// The job.
-    pub job_id: i64,
+    pub job_id: Uuid,
     /// Its lease.
     pub token: LeaseToken,
     /// Rows so far.
@@ -35,7 +37,7 @@ impl Queue {
     /// # Errors
     /// When the database cannot be asked; no lease was kept then, as far as anybody knows.
     pub async fn heartbeat(&self, beats: &[Beat]) -> Result<Vec<LeaseStatus>, DatabaseError> {
-        let job_ids: Vec<i64> = beats.iter().map(|beat| beat.job_id).collect();
+        let job_ids: Vec<Uuid> = beats.iter().map(|beat| beat.job_id).collect();
         let tokens: Vec<uuid::Uuid> = beats.iter().map(|beat| beat.token.0).collect();
         let rows: Vec<i64> = beats.iter().map(|beat| beat.rows).collect();
         let bytes: Vec<i64> = beats.iter().map(|beat| beat.bytes).collect();

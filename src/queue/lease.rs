@@ -11,8 +11,8 @@ use crate::job::{Kind, LeaseToken};
 #[derive(Debug)]
 pub struct Lease {
     token: LeaseToken,
-    job_id: i64,
-    export_id: Uuid,
+    job_id: Uuid,
+    export_id: Option<Uuid>,
     kind: Kind,
     attempt: i16,
     number: i32,
@@ -22,12 +22,12 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// From a row of `sql/claim.sql`; `asked` is from before it was sent.
+    /// From a row of `sql/claim/claim.sql`; `asked` is from before it was sent.
     pub(super) fn from_row(row: &Row, asked: Instant) -> Lease {
         Lease {
             job_id: row.get("id"),
             export_id: row.get("export_id"),
-            kind: if row.get::<_, &str>("kind") == Kind::Export.as_str() { Kind::Export } else { Kind::Delivery },
+            kind: if row.get::<_, &str>("kind") == Kind::Export.as_str() { Kind::Export } else { Kind::Message },
             token: LeaseToken(row.get("lease_token")),
             attempt: row.get("attempt"),
             number: row.get("number"),
@@ -42,13 +42,13 @@ impl Lease {
         self.token
     }
 
-    /// The job's id.
-    pub fn job_id(&self) -> i64 {
+    /// The job's id, which is its subject's: the export's or the message's.
+    pub fn job_id(&self) -> Uuid {
         self.job_id
     }
 
-    /// The export that the job serves.
-    pub fn export_id(&self) -> Uuid {
+    /// The export that the job serves; none for a mail that announces no export.
+    pub fn export_id(&self) -> Option<Uuid> {
         self.export_id
     }
 

@@ -1,13 +1,11 @@
 //! What an attempt reads before it works, and what it notes while it works. All of it names the lease token.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Lease, Queue};
 use crate::database::DatabaseError;
-use crate::job::{Backend, Envelope, ExportJob, FileRequest, LeaseToken, Manifest, ManifestPart, Note, Recipient, Terms};
+use crate::job::{Backend, Envelope, ExportJob, FileRequest, LeaseToken, Note, Origin, Recipient, Terms};
 use crate::sql;
 
 /// What became of a note.
@@ -60,39 +58,19 @@ impl Queue {
         }))
     }
 
-    /// What a delivery job works with. `None`: the lease is gone.
+    /// What a message job works with. `None`: the lease is gone.
     ///
     /// # Errors
-    /// When the database cannot be asked.
-    pub async fn load_delivery(&self, lease: &Lease) -> Result<Option<Envelope>, DatabaseError> {
-        let parts = self.pool.query(sql::LOAD_MANIFEST, &[&lease.export_id()]).await?;
-        let Some(first) = parts.first() else {
-            return Err(DatabaseError::Statement("a delivery without a manifest".into()));
-        };
-        let manifest = Manifest {
-            bucket: first.get("bucket"),
-            rows: first.get::<_, Option<i64>>("rows").unwrap_or_default(),
-            content_type: first.get("content_type"),
-            filename: first.get("filename"),
-            as_of: first.get("as_of"),
-            parts: parts
-                .iter()
-                .map(|part| ManifestPart { key: part.get("key"), bytes: part.get("bytes"), checksum: part.get("checksum") })
-                .collect(),
-        };
-        let stored_at = first.get("created_at");
-        let Some(row) = self.pool.query_opt(sql::LOAD_DELIVERY, &[&lease.job_id(), &lease.token().0]).await? else { return Ok(None) };
-        let duration = |name: &str| row.get::<_, Option<i64>>(name).map(|ms| Duration::from_millis(ms.unsigned_abs()));
+    /// When the database cannot be asked, or holds what this program does not know.
+    pub async fn load_message(&self, lease: &Lease) -> Result<Option<Envelope>, DatabaseError> {
+        let Some(row) = self.pool.query_opt(sql::LOAD_MESSAGE, &[&lease.job_id(), &lease.token().0]).await? else { return Ok(None) };
+        let unknown = || DatabaseError::Statement("the message's origin is not known to this version".into());
         Ok(Some(Envelope {
-            delivery_id: row.get("id"),
+            message_id: lease.job_id(),
             recipient: Recipient::new(row.get::<_, String>("recipient")),
-            report: row.get("report"),
-            subject: row.get("subject"),
-            message: row.get("message"),
-            link_ttl: duration("link_ttl_ms"),
-            object_life: duration("object_life_ms"),
-            manifest,
-            stored_at,
+            origin: Origin::parse(row.get("origin")).ok_or_else(unknown)?,
+            export_id: row.get("export_id"),
+            content: row.get("content"),
         }))
     }
 

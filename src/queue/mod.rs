@@ -14,7 +14,7 @@ mod lease;
 mod listen;
 mod load;
 mod next_due;
-mod notice;
+mod notices;
 mod reap;
 mod schedule;
 mod settle;
@@ -27,7 +27,6 @@ pub use lease::Lease;
 pub use listen::{Listener, WaitState};
 pub use load::Noted;
 pub use next_due::NextDue;
-pub use notice::{ClaimedNotice, NOTICE_LEASE};
 pub use reap::Reaped;
 pub use schedule::DueSchedule;
 pub use settle::Settled;
@@ -48,11 +47,11 @@ pub struct Policy {
     /// The longest an export attempt may take unless its request says otherwise.
     pub export_timeout: Duration,
     /// The longest a delivery attempt may take.
-    pub delivery_timeout: Duration,
+    pub message_timeout: Duration,
     /// Attempts of an export before it is dead, unless its request says otherwise.
     pub export_attempts: i16,
     /// Attempts of a delivery before it is dead.
-    pub delivery_attempts: i16,
+    pub message_attempts: i16,
     /// Hold a mail that may have been sent instead of sending it again.
     pub hold_unknown: bool,
     /// Most exports at once over all processes; none: no limit.
@@ -66,9 +65,9 @@ impl Default for Policy {
         Policy {
             lease: Duration::from_secs(90),
             export_timeout: Duration::from_secs(3600),
-            delivery_timeout: Duration::from_secs(300),
+            message_timeout: Duration::from_secs(300),
             export_attempts: 5,
-            delivery_attempts: 8,
+            message_attempts: 8,
             hold_unknown: false,
             source_slots: None,
             connections: 1,

@@ -33,7 +33,7 @@ impl Queue {
     /// When the database cannot be asked.
     pub async fn next_due(&self, room: FreeSlots, longest_nap: Option<Duration>) -> Result<NextDue, DatabaseError> {
         let asked = Instant::now();
-        let (exports, deliveries, grace_ms) = (room.exports > 0, room.deliveries > 0, ms(self.policy.lease));
+        let (exports, deliveries, grace_ms) = (room.exports > 0, room.messages > 0, ms(self.policy.lease));
         let row = self
             .pool
             .query_opt(

@@ -7,9 +7,9 @@ use uuid::Uuid;
 #[derive(Debug, Clone)]
 pub struct Reaped {
     /// The job.
-    pub job_id: i64,
+    pub job_id: Uuid,
     /// The export it serves.
-    pub export_id: Uuid,
+    pub export_id: Option<Uuid>,
     /// Where the job went: pending, dead or cancelled.
     pub state: String,
     /// Why.

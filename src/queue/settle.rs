@@ -61,10 +61,11 @@ impl Queue {
     async fn settle_once(&self, lease: &Lease, outcome: &Outcome) -> Result<Settled, DatabaseError> {
         match outcome {
             Outcome::Exported(manifest) => self.complete_export(lease, manifest).await,
-            Outcome::Sent(receipt) => self.complete_delivery(lease, receipt).await,
+            Outcome::Sent(receipt) => self.complete_message(lease, receipt).await,
+            Outcome::Moot => self.settle_cancelled(lease, false, "There was nothing to tell any more.").await,
             Outcome::Failed(failure) => self.fail(lease, failure).await,
             Outcome::Stopped { reason, maybe_sent } => match reason {
-                StopReason::Cancelled => self.fenced(lease, sql::SETTLE_CANCELLED, &[maybe_sent], State::Cancelled).await,
+                StopReason::Cancelled => self.settle_cancelled(lease, *maybe_sent, "Cancelled while it ran.").await,
                 StopReason::LeaseLost => Ok(Settled::LeaseLost),
                 StopReason::Shutdown if !maybe_sent => self.release(lease, Duration::ZERO, None).await,
                 StopReason::Shutdown => self.fail(lease, &maybe_sent_failure()).await,
@@ -80,7 +81,7 @@ impl Queue {
     async fn fail(&self, lease: &Lease, failure: &Failure) -> Result<Settled, DatabaseError> {
         let delay = backoff(failure, lease.attempt(), fastrand::f64());
         // An outage is nobody's fault and may last: it burns no attempt, unless the request itself asked for few.
-        let usual = lease.kind() == Kind::Delivery || lease.max_attempts() >= self.policy.export_attempts;
+        let usual = lease.kind() == Kind::Message || lease.max_attempts() >= self.policy.export_attempts;
         match failure.verdict {
             Verdict::Retry if failure.class.is_outage() && usual => {
                 // The attempts do not count up meanwhile, the leases do.
@@ -115,14 +116,18 @@ impl Queue {
         }
     }
 
+    async fn settle_cancelled(&self, lease: &Lease, maybe_sent: bool, why: &str) -> Result<Settled, DatabaseError> {
+        self.fenced(lease, sql::SETTLE_CANCELLED, &[&maybe_sent, &why], State::Cancelled).await
+    }
+
     async fn retry(&self, lease: &Lease, failure: &Failure, delay: Duration, maybe_sent: bool) -> Result<Settled, DatabaseError> {
         let params: [&(dyn ToSql + Sync); 6] =
             [&ms(delay), &lease.max_attempts(), &failure.class.as_str(), &failure.sentence, &failure.detail, &maybe_sent];
         self.fenced(lease, sql::RETRY, &params, State::Pending).await
     }
 
-    async fn bury(&self, lease: &Lease, failure: &Failure, delivery_status: &str) -> Result<Settled, DatabaseError> {
-        let params: [&(dyn ToSql + Sync); 4] = [&failure.class.as_str(), &failure.sentence, &failure.detail, &delivery_status];
+    async fn bury(&self, lease: &Lease, failure: &Failure, message_status: &str) -> Result<Settled, DatabaseError> {
+        let params: [&(dyn ToSql + Sync); 4] = [&failure.class.as_str(), &failure.sentence, &failure.detail, &message_status];
         self.fenced(lease, sql::BURY, &params, State::Dead).await
     }
 
@@ -141,7 +146,7 @@ impl Queue {
         params: &[&(dyn ToSql + Sync)],
         usual: State,
     ) -> Result<Settled, DatabaseError> {
-        let (job_id, token): (i64, Uuid) = (lease.job_id(), lease.token().0);
+        let (job_id, token): (Uuid, Uuid) = (lease.job_id(), lease.token().0);
         let mut all: Vec<&(dyn ToSql + Sync)> = vec![&job_id, &token];
         all.extend_from_slice(params);
         let row = self.pool.query_opt(statement, &all).await?;

@@ -29,7 +29,7 @@ impl Worker {
         let (queue, handler, leases) = (self.queue.clone(), self.handler.clone(), self.leases.clone());
         let stop = Stop::new();
         let attempt = Attempt {
-            export_id: lease.export_id(),
+            job_id: lease.job_id(),
             token: lease.token(),
             deadline: lease.deadline(),
             stop: stop.clone(),
@@ -40,7 +40,7 @@ impl Worker {
         // Kept from the moment of the claim on, so that not even the first beat can miss it.
         let running = RunningAttempt { job_id: lease.job_id(), stop, clock: attempt.clock.clone(), progress: attempt.progress.clone() };
         leases.insert(lease.token(), running);
-        let span = tracing::info_span!("attempt", export.id = %lease.export_id(), job.id = lease.job_id(), job.kind = lease.kind().as_str(),
+        let span = tracing::info_span!("attempt", export.id = lease.export_id().map(tracing::field::display), job.id = %lease.job_id(), job.kind = lease.kind().shown(),
             attempt = lease.attempt(), lease.token = %lease.token());
         async move {
             let (kind, token) = (lease.kind(), lease.token());
@@ -51,12 +51,12 @@ impl Worker {
             let lost = matches!(outcome, Outcome::Stopped { reason: StopReason::LeaseLost, .. });
             match kind {
                 Kind::Export => step!("export.settling"),
-                Kind::Delivery => step!("delivery.settling"),
+                Kind::Message => step!("message.settling"),
             }
             let settled = queue.settle(lease, outcome).await;
             match kind {
                 Kind::Export => step!("export.settled"),
-                Kind::Delivery => step!("delivery.settled"),
+                Kind::Message => step!("message.settled"),
             }
             if (lost || settled == Ok(Settled::LeaseLost)) && kind == Kind::Export {
                 // What this attempt stored after it was reaped has to be swept once more.
@@ -127,6 +127,7 @@ fn summary(outcome: &Outcome) -> (&'static str, Option<FailureClass>, Option<i64
     match outcome {
         Outcome::Exported(manifest) => ("exported", None, Some(manifest.bytes())),
         Outcome::Sent(_) => ("mailed", None, None),
+        Outcome::Moot => ("had nothing to tell", None, None),
         Outcome::Failed(failure) => ("failed", Some(failure.class), None),
         Outcome::Stopped { reason: StopReason::Cancelled, .. } => ("cancelled", None, None),
         Outcome::Stopped { reason: StopReason::LeaseLost, .. } => ("lease lost", None, None),
@@ -150,7 +151,7 @@ impl Counted {
         match (kind, outcome) {
             (_, Outcome::Exported(manifest)) => Some(Counted::Exported { rows: manifest.rows, bytes: manifest.bytes() }),
             (_, Outcome::Sent(_)) => Some(Counted::Mail(Some("accepted"))),
-            (Kind::Delivery, Outcome::Failed(failure)) => Some(Counted::Mail(match (failure.verdict, failure.class) {
+            (Kind::Message, Outcome::Failed(failure)) => Some(Counted::Mail(match (failure.verdict, failure.class) {
                 (Verdict::Unknown, _) => Some("unknown"),
                 (_, FailureClass::MailRejected) => Some("rejected"),
                 (_, FailureClass::MailSuppressed) => Some("suppressed"),
@@ -169,9 +170,9 @@ fn count(kind: Kind, class: Option<FailureClass>, counted: Option<Counted>, sett
         Ok(Settled::Done(State::Pending | State::Running)) => "retried",
         Ok(Settled::LeaseLost) | Err(_) => "lease_lost",
     };
-    metrics::attempted(kind.as_str(), became, began.elapsed());
+    metrics::attempted(kind.shown(), became, began.elapsed());
     if let Some(class) = class {
-        metrics::failed(kind.as_str(), class.as_str());
+        metrics::failed(kind.shown(), class.as_str());
     }
     match counted {
         Some(Counted::Exported { rows, bytes }) if became == "completed" => metrics::exported(rows, bytes),

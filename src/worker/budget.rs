@@ -22,7 +22,7 @@ impl Budget {
     pub(super) fn limit(&self, free: FreeSlots, tally: &Tally) -> FreeSlots {
         let left = self.max_jobs.map_or(usize::MAX, |limit| limit.saturating_sub(tally.claimed));
         let exports = free.exports.min(left);
-        FreeSlots { exports, deliveries: free.deliveries.min(left - exports.min(left)) }
+        FreeSlots { exports, messages: free.messages.min(left - exports.min(left)) }
     }
 
     /// What is left of the runtime; none: no limit.

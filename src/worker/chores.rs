@@ -59,8 +59,9 @@ impl Cleaner {
         let (mut exports, begun) = (0, Instant::now());
         let finished = loop {
             let said = self.admin.prune(retention, BATCH, false).await?;
-            let pruned = said["exports"].as_i64().unwrap_or_default();
-            exports += pruned;
+            let count = |name: &str| said[name].as_i64().unwrap_or_default();
+            let pruned = count("exports") + count("notices");
+            exports += count("exports");
             if pruned == 0 {
                 break true;
             }

@@ -41,9 +41,9 @@ impl Handler for ExportAndMail {
                 Ok(None) => StopReason::LeaseLost.into(),
                 Err(error) => not_loaded(error),
             },
-            Kind::Delivery => match self.queue.load_delivery(lease).await {
+            Kind::Message => match self.queue.load_message(lease).await {
                 Ok(Some(envelope)) => {
-                    step!("delivery.loaded");
+                    step!("message.loaded");
                     let (messenger, attempt) = (self.messenger.clone(), attempt.clone());
                     guarded(tokio::spawn(async move { messenger.deliver(&attempt, &envelope).await }.in_current_span())).await
                 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
 
 use crate::job::{LeaseClock, LeaseToken, Progress, Stop, StopReason};
 use crate::metrics;
@@ -14,7 +15,7 @@ use crate::queue::{Beat, Queue};
 /// A lease that a running attempt relies on.
 #[derive(Clone)]
 pub(super) struct RunningAttempt {
-    pub job_id: i64,
+    pub job_id: Uuid,
     pub stop: Stop,
     pub clock: Arc<LeaseClock>,
     pub progress: Arc<Progress>,
@@ -56,7 +57,7 @@ impl Leases {
     fn stop_overdue(&self) {
         for (token, attempt) in self.map().iter().filter(|(_, attempt)| !attempt.clock.is_held()) {
             if attempt.stop.reason().is_none() {
-                tracing::warn!(job.id = attempt.job_id, lease.token = %token, "no heartbeat landed in time, stopping before the lease ends");
+                tracing::warn!(job.id = %attempt.job_id, lease.token = %token, "no heartbeat landed in time, stopping before the lease ends");
                 metrics::lost_lease();
             }
             attempt.stop.ask(StopReason::LeaseLost);
@@ -125,7 +126,7 @@ async fn beat(queue: &Queue, leases: &Leases, beats: &[Beat]) {
                 }
             }
             None => {
-                tracing::warn!(job.id = beat.job_id, lease.token = %beat.token, "lease lost");
+                tracing::warn!(job.id = %beat.job_id, lease.token = %beat.token, "lease lost");
                 metrics::lost_lease();
                 attempt.stop.ask(StopReason::LeaseLost);
             }

@@ -9,7 +9,7 @@ mod chores;
 mod handler;
 mod heartbeat;
 mod maintain;
-mod notify;
+mod notices;
 mod outage;
 mod quota;
 mod sleep;
@@ -27,8 +27,8 @@ pub use self::chores::AbandonedUploads;
 pub use self::handler::{ExportAndMail, Handler};
 use self::heartbeat::Leases;
 use self::maintain::Cleaner;
-pub use self::notify::NoticeOptions;
-use self::notify::{Notifier, Notifying};
+use self::notices::Gatherer;
+pub use self::notices::NoticeOptions;
 use self::outage::Outage;
 use self::sleep::Sleeper;
 use crate::admin::{Admin, Retention};
@@ -101,7 +101,7 @@ pub struct Worker {
     options: WorkOptions,
     leases: Arc<Leases>,
     cleaner: Cleaner,
-    notifier: Notifier,
+    gatherer: Gatherer,
 }
 
 /// What the loop keeps between turns.
@@ -111,6 +111,8 @@ struct Turn {
     tally: Tally,
     /// Requests were made for schedules, and no look has seen their jobs yet.
     scheduled: bool,
+    /// Mails about what has died so far are queued.
+    has_gathered: bool,
 }
 
 /// What a look found.
@@ -135,9 +137,9 @@ impl Worker {
     ) -> Worker {
         let (exporter, messenger) = (Arc::new(exporter), Arc::new(messenger));
         let cleaner = Cleaner::new(queue.clone(), admin.clone(), sources, store, &options);
-        let notifier = Notifier::new(queue.clone(), messenger.clone(), options.notices.clone());
+        let gatherer = Gatherer::new(queue.clone(), options.notices.clone());
         let handler = Arc::new(ExportAndMail { queue: queue.clone(), exporter, messenger: messenger.clone() });
-        Worker { queue, admin, handler, messenger, options, leases: Arc::new(Leases::default()), cleaner, notifier }
+        Worker { queue, admin, handler, messenger, options, leases: Arc::new(Leases::default()), cleaner, gatherer }
     }
 
     /// The same with a handler of the caller's own: for who measures or tries the queue without files and mails.
@@ -177,8 +179,8 @@ impl Worker {
     }
 
     async fn work(&self, mut sleeper: Option<Sleeper>, budget: Budget, stop: CancellationToken) -> Result<Tally, DatabaseError> {
-        let free = FreeSlots { exports: self.options.slots, deliveries: self.options.mail_slots };
-        let mut turn = Turn { attempts: JoinSet::new(), free, tally: Tally::default(), scheduled: false };
+        let free = FreeSlots { exports: self.options.slots, messages: self.options.mail_slots };
+        let mut turn = Turn { attempts: JoinSet::new(), free, tally: Tally::default(), scheduled: false, has_gathered: false };
         self.show_slots(&turn);
         let started = Instant::now();
         let mut outage = Outage::default();
@@ -186,9 +188,9 @@ impl Worker {
         // Whoever has asked before what is due has seen jobs that a full scan finds.
         let mut scan = Scan::Full;
         self.cleaner.clean_up();
-        // A drain is over before anything has to be looked at again.
-        let notifying = self.notifier.spawn(stop.clone());
+        // A drain is over before anything has to be looked at again; what it has to tell it gathers at its end.
         let _sweeping = sleeper.is_some().then(|| self.cleaner.spawn());
+        let _gathering = sleeper.as_ref().and_then(|sleeper| self.gatherer.spawn(sleeper.wake()));
         let ended = loop {
             while let Some(finished) = turn.attempts.try_join_next() {
                 self.account(&mut turn, finished).await;
@@ -200,18 +202,18 @@ impl Worker {
             if budget.is_spent(started, &turn.tally) {
                 turn.tally.budget_spent = true;
                 // Who has no time to work still ends the leases of those that are gone.
-                let none = FreeSlots { exports: 0, deliveries: 0 };
+                let none = FreeSlots { exports: 0, messages: 0 };
                 break if has_looked { Ok(()) } else { self.claim(&mut turn, none, scan, None).await.map(drop) };
             }
             let time_left = budget.time_left(started);
             let mut claimed = self.claim(&mut turn, room, std::mem::replace(&mut scan, Scan::FromCursor), time_left).await;
             if let Ok(found) = &claimed
                 && found.jobs == 0
-                && room.deliveries < turn.free.deliveries
+                && room.messages < turn.free.messages
             {
                 // The budget was kept for exports, and there are none: mails may have it, and are looked for in the same way.
                 let scan = if found.full_scan_in.is_none() { Scan::Full } else { Scan::FromCursor };
-                let for_mails = FreeSlots { exports: 0, deliveries: room.exports.min(turn.free.deliveries) };
+                let for_mails = FreeSlots { exports: 0, messages: room.exports.min(turn.free.messages) };
                 claimed = self.claim(&mut turn, for_mails, scan, time_left).await;
             }
             let found = match claimed {
@@ -233,10 +235,10 @@ impl Worker {
                 continue;
             }
             if sleeper.is_none() && turn.attempts.is_empty() {
-                if found.full_scan_in.is_none() {
+                if found.full_scan_in.is_none() && !self.gather(&mut turn).await {
                     break Ok(());
                 }
-                // Nothing lies behind the cursors: make sure of the rest before leaving.
+                // Nothing lies behind the cursors: make sure of the rest, and of the mails that were just gathered, before leaving.
                 scan = Scan::Full;
                 continue;
             }
@@ -255,7 +257,21 @@ impl Worker {
                 () = nap => {}
             }
         };
-        self.finish(turn, ended, &stop, notifying).await
+        if sleeper.is_none() && !stop.is_cancelled() {
+            self.gather(&mut turn).await;
+        }
+        self.finish(turn, ended, &stop).await
+    }
+
+    /// In a drain: queue the mails about what has died. Returns whether there are any that were not there before.
+    async fn gather(&self, turn: &mut Turn) -> bool {
+        if std::mem::replace(&mut turn.has_gathered, true) {
+            return false;
+        }
+        self.gatherer.gather().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "could not gather notices, the next process will");
+            false
+        })
     }
 
     /// One claim cycle; starts what it got.
@@ -266,14 +282,14 @@ impl Worker {
         metrics::expired(cycle.expired);
         turn.tally.reaped += cycle.reaped.len();
         for reaped in &cycle.reaped {
-            tracing::warn!(export.id = %reaped.export_id, job.id = reaped.job_id, state = reaped.state, error.class = reaped.error_class, "reaped");
+            tracing::warn!(export.id = reaped.export_id.map(tracing::field::display), job.id = %reaped.job_id, state = reaped.state, error.class = reaped.error_class, "reaped");
             metrics::reaped(&reaped.state);
             turn.tally.dead += usize::from(reaped.state == State::Dead.as_str());
         }
         if !cycle.reaped.is_empty() {
             step!("worker.reaped");
             self.cleaner.clean_up();
-            self.notifier.wake();
+            self.tell_of_deaths(turn);
         }
         let (found, reaped) = (cycle.leases.len(), cycle.reaped.len());
         for lease in cycle.leases {
@@ -282,13 +298,13 @@ impl Worker {
                     step!("export.claimed");
                     turn.free.exports -= 1;
                 }
-                Kind::Delivery => {
-                    step!("delivery.claimed");
-                    turn.free.deliveries -= 1;
+                Kind::Message => {
+                    step!("message.claimed");
+                    turn.free.messages -= 1;
                 }
             }
             turn.tally.claimed += 1;
-            metrics::claimed(lease.kind().as_str());
+            metrics::claimed(lease.kind().shown());
             turn.attempts.spawn(self.attempt(lease, asked));
         }
         // After what was claimed has begun to beat: its leases run already.
@@ -307,7 +323,7 @@ impl Worker {
             }
         }
         self.show_slots(turn);
-        if found > 0 && (turn.free.exports == 0 && room.exports > 0 || turn.free.deliveries == 0 && room.deliveries > 0) {
+        if found > 0 && (turn.free.exports == 0 && room.exports > 0 || turn.free.messages == 0 && room.messages > 0) {
             // Full: whatever is left is for somebody who sleeps, and that is not this process.
             let passed_on = async {
                 self.queue.awake().await?;
@@ -321,10 +337,15 @@ impl Worker {
         Ok(Found { jobs: found, has_more_to_end, full_scan_in: cycle.full_scan_in })
     }
 
+    fn tell_of_deaths(&self, turn: &mut Turn) {
+        turn.has_gathered = false;
+        self.gatherer.request();
+    }
+
     fn show_slots(&self, turn: &Turn) {
         let WorkOptions { slots, mail_slots, .. } = self.options;
-        metrics::slots(Kind::Export.as_str(), slots, slots - turn.free.exports);
-        metrics::slots(Kind::Delivery.as_str(), mail_slots, mail_slots - turn.free.deliveries);
+        metrics::slots(Kind::Export.shown(), slots, slots - turn.free.exports);
+        metrics::slots(Kind::Message.shown(), mail_slots, mail_slots - turn.free.messages);
     }
 
     async fn account(&self, turn: &mut Turn, finished: Result<Finished, tokio::task::JoinError>) {
@@ -332,7 +353,7 @@ impl Worker {
         let Ok(finished) = finished else { return };
         match finished.kind {
             Kind::Export => turn.free.exports += 1,
-            Kind::Delivery => turn.free.deliveries += 1,
+            Kind::Message => turn.free.messages += 1,
         }
         self.show_slots(turn);
         let tally = &mut turn.tally;
@@ -341,7 +362,7 @@ impl Worker {
             Ok(Settled::Done(State::Completed)) => tally.mailed += 1,
             Ok(Settled::Done(State::Dead)) => {
                 tally.dead += 1;
-                self.notifier.wake();
+                self.tell_of_deaths(turn);
             }
             Ok(Settled::Done(State::Cancelled)) => tally.cancelled += 1,
             Ok(Settled::Done(State::Pending | State::Running)) => tally.retried += 1,
@@ -353,13 +374,7 @@ impl Worker {
     }
 
     /// Stop claiming → grace → ask to stop → release → close.
-    async fn finish(
-        &self,
-        mut turn: Turn,
-        ended: Result<(), DatabaseError>,
-        stop: &CancellationToken,
-        notifying: Option<Notifying>,
-    ) -> Result<Tally, DatabaseError> {
+    async fn finish(&self, mut turn: Turn, ended: Result<(), DatabaseError>, stop: &CancellationToken) -> Result<Tally, DatabaseError> {
         if stop.is_cancelled() && !turn.attempts.is_empty() {
             tracing::info!(running = turn.attempts.len(), grace_s = self.options.grace.as_secs(), "stopping");
         }
@@ -377,9 +392,6 @@ impl Worker {
         if self.queue.policy().source_slots.is_some() {
             // The places of this process are free now, and it takes none of them any more.
             let _ = self.queue.wake_another().await;
-        }
-        if let Some(notifying) = notifying {
-            notifying.done(self.options.grace).await;
         }
         self.cleaner.done(self.options.grace).await;
         ended.map(|()| turn.tally)

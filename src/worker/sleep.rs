@@ -39,6 +39,11 @@ impl Sleeper {
         Sleeper { queue, cleaner, wake, poll, is_waiting: false, is_starting_to_wait: false, unheard: HashSet::new(), empty_turns: 0 }
     }
 
+    /// Tell it to wake this worker.
+    pub(super) fn wake(&self) -> Arc<Notify> {
+        self.wake.clone()
+    }
+
     /// Sleep until something may be due that this room could take: as long as nothing is, one statement for each longest sleep. When the database
     /// cannot be asked, the next claim says so. A worker that has not looked at everything sleeps no longer than until it may.
     pub(super) async fn sleep(&mut self, room: FreeSlots, full_scan_in: Option<Duration>) {

@@ -70,7 +70,7 @@ pub async fn until_final(world: &World) -> Settled {
     }
 }
 
-/// `exportbox requeue` for exports that died of what the round did to them. Requests that were to die or to be cancelled stay as they are.
+/// `exportbox requeue` for exports and notices that died of what the round did to them. Requests that were to die or to be cancelled stay as they are.
 async fn requeue(world: &World, admin: &Client) -> usize {
     let ours: HashSet<Uuid> = world
         .ledger
@@ -79,10 +79,11 @@ async fn requeue(world: &World, admin: &Client) -> usize {
         .filter(|request| request.fate == Fate::Committed && matches!(request.wish, Wish::File | Wish::Soon))
         .map(|request| request.id)
         .collect();
-    let dead = "select distinct export_id, error_class from exportbox.jobs where state = 'dead' and error_class = any($1)";
+    // What is of no export is a notice, and goes by its own id.
+    let dead = "select distinct coalesce(export_id, id), error_class, export_id is null from exportbox.jobs where state = 'dead' and error_class = any($1)";
     let dead = admin.query(dead, &[&INJECTED.as_slice()]).await.unwrap();
     let mut requeued = 0;
-    for row in dead.iter().filter(|row| ours.contains(&row.get(0))) {
+    for row in dead.iter().filter(|row| row.get(2) || ours.contains(&row.get(0))) {
         let (id, class): (Uuid, String) = (row.get(0), row.get(1));
         world.tally.note(format_args!("requeue {id} ({class})"));
         let output = run(world, &["requeue", &id.to_string()]).await;

@@ -20,7 +20,7 @@ const FAKETIME: [&str; 2] =
     ["/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"];
 
 /// Times are short, so that many things happen in a round; the rules are the same.
-const SETTINGS: [(&str, &str); 12] = [
+const SETTINGS: [(&str, &str); 14] = [
     ("EXPORTBOX_LEASE", "6s"),
     ("EXPORTBOX_HEARTBEAT", "1s"),
     ("EXPORTBOX_POLL", "1s"),
@@ -30,6 +30,8 @@ const SETTINGS: [(&str, &str); 12] = [
     ("EXPORTBOX_MAIL_SLOTS", "3"),
     ("EXPORTBOX_EXPORT_ATTEMPTS", "100"),
     ("EXPORTBOX_MAIL_ATTEMPTS", "100"),
+    ("EXPORTBOX_FAILURE_NOTICE", "recipients"),
+    ("EXPORTBOX_FAILURE_WINDOW", "1m"),
     ("EXPORTBOX_LOG", "info"),
     ("EXPORTBOX_LOG_FORMAT", "human"),
     ("NO_COLOR", "1"),

@@ -143,7 +143,7 @@ async fn a_cancel_that_comes_while_a_lost_lease_is_judged_is_not_overlooked() {
         world
             .until("select count(*) > 0 from pg_stat_activity where application_name = 'exportbox reaper' and wait_event = 'advisory'")
             .await;
-        assert_eq!(world.cancel(lease.export_id()).await, "cancelling");
+        assert_eq!(world.cancel(lease.export_id().unwrap()).await, "cancelling");
         gate.open().await;
     };
     let (reaped, ()) = tokio::join!(world.reap(), cancelling);
@@ -165,8 +165,8 @@ async fn a_job_that_goes_back_to_pending_while_it_is_cancelled_is_cancelled_all_
         }
         world.sql("commit").await;
     };
-    let (said, ()) = tokio::join!(world.cancel(lease.export_id()), settling);
-    assert_eq!((said.as_str(), world.state(lease.export_id()).await.as_str()), ("cancelled", "cancelled"));
+    let (said, ()) = tokio::join!(world.cancel(lease.export_id().unwrap()), settling);
+    assert_eq!((said.as_str(), world.state(lease.export_id().unwrap()).await.as_str()), ("cancelled", "cancelled"));
 }
 
 #[tokio::test]
@@ -178,10 +178,10 @@ async fn whatever_ends_an_attempt_that_was_cancelled_ends_it_as_cancelled() {
     for (name, outcome) in ends {
         let lease = world.claimed("one", &[]).await;
         let late = stale(&lease);
-        world.cancel(lease.export_id()).await;
+        world.cancel(lease.export_id().unwrap()).await;
         assert_eq!(world.queue("one").settle(lease, outcome).await, Ok(Settled::Done(State::Cancelled)), "{name}");
         assert_eq!(world.attempt(&late).await["outcome"], "cancelled", "{name}");
-        assert_eq!(world.history(late.export_id()).await, ["cancel_requested", "cancelled"], "{name}");
+        assert_eq!(world.history(late.export_id().unwrap()).await, ["cancel_requested", "cancelled"], "{name}");
     }
 }
 
@@ -194,9 +194,9 @@ async fn cancelling_twice_changes_nothing_more() {
     assert_eq!(world.cancel(id).await, "nothing to cancel");
     assert_eq!(world.tables().await, before);
     let lease = world.claimed("one", &[]).await;
-    assert_eq!(world.cancel(lease.export_id()).await, "cancelling");
+    assert_eq!(world.cancel(lease.export_id().unwrap()).await, "cancelling");
     let asked_at = world.job(lease.job_id()).await["cancel_requested_at"].clone();
-    assert_eq!(world.cancel(lease.export_id()).await, "cancelling");
+    assert_eq!(world.cancel(lease.export_id().unwrap()).await, "cancelling");
     assert_eq!(world.job(lease.job_id()).await["cancel_requested_at"], asked_at);
     world.let_leases_lapse().await;
     world.reap().await;
@@ -206,7 +206,7 @@ async fn cancelling_twice_changes_nothing_more() {
 async fn a_cancelled_export_is_requeued_and_runs_to_its_end() {
     let world = World::new().await;
     let lease = world.claimed("one", &["ann@example.com"]).await;
-    let id = lease.export_id();
+    let id = lease.export_id().unwrap();
     world.cancel(id).await;
     world.queue("one").settle(lease, StopReason::Cancelled.into()).await.unwrap();
     assert_eq!(world.people("operator").requeue(id).await, Ok(1));

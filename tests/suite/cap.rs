@@ -18,9 +18,7 @@ async fn claims_at_once_never_take_more_than_the_cap_together_and_all_of_it_is_u
     for round in 0..10 {
         let claims = (0..8).map(|number| {
             let queue = world.queue(&format!("worker {number}"));
-            tokio::spawn(
-                async move { (queue.cycle(FreeSlots { exports: 4, deliveries: 4 }, Scan::FromCursor).await.unwrap().leases, queue) },
-            )
+            tokio::spawn(async move { (queue.cycle(FreeSlots { exports: 4, messages: 4 }, Scan::FromCursor).await.unwrap().leases, queue) })
         });
         let mut leases = Vec::new();
         for claim in claims.collect::<Vec<_>>() {
@@ -45,7 +43,7 @@ async fn mails_go_on_while_the_cap_is_reached() {
     world.request_many(2, "select 1").await;
     assert_eq!(world.claim("one", 4, 0).await.len(), 1);
     let more: Vec<_> = world.claim("two", 4, 4).await.iter().map(|lease| lease.kind()).collect();
-    assert_eq!(more, [Kind::Delivery]);
+    assert_eq!(more, [Kind::Message]);
 }
 
 #[tokio::test]
@@ -55,10 +53,10 @@ async fn a_worker_without_a_place_sleeps_until_a_lease_ends_instead_of_looking_a
     world.settings.policy.source_slots = Some(1);
     world.request_many(2, "select 1").await;
     assert_eq!(world.claim("one", 4, 0).await.len(), 1);
-    let nap = world.queue("two").next_due(FreeSlots { exports: 4, deliveries: 4 }, None).await.unwrap().due_in;
+    let nap = world.queue("two").next_due(FreeSlots { exports: 4, messages: 4 }, None).await.unwrap().due_in;
     assert!(nap.is_some_and(|nap| nap > Duration::from_secs(60)), "{nap:?}");
     world.settings.policy.source_slots = Some(2);
-    assert_eq!(world.queue("two").next_due(FreeSlots { exports: 4, deliveries: 4 }, None).await.unwrap().due_in, Some(Duration::ZERO));
+    assert_eq!(world.queue("two").next_due(FreeSlots { exports: 4, messages: 4 }, None).await.unwrap().due_in, Some(Duration::ZERO));
 }
 
 #[tokio::test]

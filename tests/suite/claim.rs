@@ -23,7 +23,7 @@ async fn sixteen_workers_claim_every_job_once() {
             let mut mine = Vec::new();
             // An empty claim may only mean that the others hold what is left.
             while taken.load(Ordering::SeqCst) < 400 {
-                let leases = queue.cycle(FreeSlots { exports: 7, deliveries: 7 }, Scan::FromCursor).await.unwrap().leases;
+                let leases = queue.cycle(FreeSlots { exports: 7, messages: 7 }, Scan::FromCursor).await.unwrap().leases;
                 assert!(leases.len() <= 7, "more than there is room for");
                 taken.fetch_add(leases.len(), Ordering::SeqCst);
                 mine.extend(leases);
@@ -36,7 +36,7 @@ async fn sixteen_workers_claim_every_job_once() {
         leases.extend(worker.await.unwrap());
     }
     assert_eq!(leases.len(), 400, "a job was claimed twice");
-    assert_eq!(leases.iter().map(|lease| lease.export_id()).collect::<HashSet<_>>(), requested);
+    assert_eq!(leases.iter().map(|lease| lease.export_id().unwrap()).collect::<HashSet<_>>(), requested);
     let tokens: HashSet<_> = leases.iter().map(|lease| lease.token()).collect();
     assert_eq!(tokens.len(), 400);
     let opened = format!(
@@ -57,7 +57,7 @@ async fn jobs_are_claimed_by_priority_then_instant_then_id() {
     }
     let mut order = Vec::new();
     for room in [2, 1, 2] {
-        order.extend(world.claim("one", room, 0).await.into_iter().map(|lease| lease.export_id()));
+        order.extend(world.claim("one", room, 0).await.into_iter().map(|lease| lease.export_id().unwrap()));
     }
     assert_eq!(order, [ids[2], ids[1], ids[0], ids[4], ids[3]]);
 }
@@ -108,7 +108,7 @@ async fn exports_and_mails_have_room_of_their_own() {
     world.request_many(3, "select 1").await;
     let kinds = |leases: Vec<exportbox::queue::Lease>| {
         let of = |kind| leases.iter().filter(|lease| lease.kind() == kind).count();
-        (of(Kind::Export), of(Kind::Delivery))
+        (of(Kind::Export), of(Kind::Message))
     };
     assert_eq!(kinds(world.claim("one", 0, 1).await), (0, 1));
     assert_eq!(kinds(world.claim("one", 1, 0).await), (1, 0));
@@ -137,7 +137,7 @@ async fn a_row_that_somebody_holds_is_stepped_over_without_waiting() {
     let ids = world.request_many(2, "select 1").await;
     hold_jobs(&world.admin, &format!("export_id = '{}'", ids[0])).await;
     let leases = world.claim("one", 4, 0).await;
-    assert_eq!(leases.iter().map(|lease| lease.export_id()).collect::<Vec<_>>(), [ids[1]]);
+    assert_eq!(leases.iter().map(|lease| lease.export_id().unwrap()).collect::<Vec<_>>(), [ids[1]]);
     world.sql("commit").await;
     assert_eq!(world.claim("one", 4, 0).await.len(), 1);
 }
@@ -172,7 +172,13 @@ async fn the_deadline_is_the_requests_timeout_or_the_setting_and_the_daemons_own
 
 /// Seconds until something is due for this room.
 async fn next_due(world: &World, exports: usize, deliveries: usize) -> Option<u64> {
-    world.queue("one").next_due(FreeSlots { exports, deliveries }, None).await.unwrap().due_in.map(|due| due.as_secs_f64().round() as u64)
+    world
+        .queue("one")
+        .next_due(FreeSlots { exports, messages: deliveries }, None)
+        .await
+        .unwrap()
+        .due_in
+        .map(|due| due.as_secs_f64().round() as u64)
 }
 
 #[tokio::test]

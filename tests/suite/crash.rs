@@ -16,6 +16,7 @@ use crate::harness::{GATED, World};
 mod cleanup;
 mod exports;
 mod mails;
+mod notices;
 
 /// 170 KB: one PUT, or four files of the database's own.
 const SMALL: &str = "select n, 'row \"' || n || E'\",\\n' || repeat('x', 40) as text from generate_series(1, 3000) as n";

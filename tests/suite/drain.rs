@@ -72,7 +72,7 @@ async fn a_drain_finds_whatever_is_due_and_says_that_nothing_else_is() {
     let mut world = World::new().await;
     world.may_leave_running = true;
     let queue = world.queue("looks");
-    let room = FreeSlots { exports: 4, deliveries: 8 };
+    let room = FreeSlots { exports: 4, messages: 8 };
     let job = |values: &str| history::job(Uuid::new_v4(), "kind, run_at, not_after", values);
     let running = |values: &str| {
         let columns = "kind, state, lease_token, worker, lease_expires_at, deadline_at";
@@ -94,7 +94,7 @@ async fn a_drain_finds_whatever_is_due_and_says_that_nothing_else_is() {
     // Now, and the same not yet.
     let cases: [(&str, String, String); 9] = [
         ("an export", job("'export', now(), null"), job(&format!("'export', {later}, null"))),
-        ("a mail", job("'delivery', now(), null"), job(&format!("'delivery', {later}, null"))),
+        ("a mail", job("'message', now(), null"), job(&format!("'message', {later}, null"))),
         ("what is too late", job(&format!("'export', {later}, now()")), job(&format!("'export', {later}, now() + interval '2 hours'"))),
         ("a lost lease", running(&format!("now(), {later}")), running(&format!("{later}, {later}"))),
         ("an overrun", running(&format!("{later}, now() - interval '2 hours'")), running(&format!("{later}, now()"))),

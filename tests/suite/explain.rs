@@ -38,7 +38,7 @@ fn case(seed: u64) -> Case {
         sql.push_str(&history::job(id, columns, values));
     };
     for _ in 0..rng.usize(1..12) {
-        let (kind, report) = (pick(rng, &["export", "export", "delivery"]), pick(rng, &["null", "'near'", "'far'"]));
+        let (kind, report) = (pick(rng, &["export", "export", "message"]), pick(rng, &["null", "'near'", "'far'"]));
         let source = if kind == "export" && report == "'far'" { "'replica'" } else { "null" };
         let at = pick(rng, &["-1 hour", "-1 hour", "-2 hours", "-1 minute", "1 hour"]);
         let not_after = pick(rng, &["null", "null", "now() - interval '5 minutes'", "now() + interval '1 hour'"]);
@@ -64,7 +64,7 @@ fn case(seed: u64) -> Case {
             writeln!(sql, "insert into exportbox.pause (scope) values ('{scope}');").unwrap();
         }
     }
-    for kind in ["export", "delivery"] {
+    for kind in ["export", "message"] {
         if rng.u32(..4) == 0 {
             let probe = pick(rng, &["null", "now() - interval '1 minute'", "now() + interval '1 hour'"]);
             sql.push_str(&history::hold(kind, probe));
@@ -107,7 +107,7 @@ async fn what_explain_calls_due_is_exactly_what_the_claim_takes() {
         let mut due = BTreeSet::new();
         let mut told = String::new();
         for row in world.admin.query(explained, &[]).await.unwrap() {
-            let (job, is_due, reason): (i64, bool, String) = (row.get(0), row.get(1), row.get::<_, Option<String>>(2).unwrap_or_default());
+            let (job, is_due, reason): (Uuid, bool, String) = (row.get(0), row.get(1), row.get::<_, Option<String>>(2).unwrap_or_default());
             let known = if is_due { DUE.contains(&reason.as_str()) } else { NOT_DUE.contains(&reason.as_str()) };
             assert!(known, "seed {seed}: job {job} is due: {is_due}, because {reason:?}\n{}", case.sql);
             if is_due {
@@ -118,7 +118,7 @@ async fn what_explain_calls_due_is_exactly_what_the_claim_takes() {
         }
         world.settings.policy.source_slots = case.source_slots;
         let queue = world.queue(&format!("seed {seed}"));
-        let room = FreeSlots { exports: 50, deliveries: 50 };
+        let room = FreeSlots { exports: 50, messages: 50 };
         let next = queue.next_due(room, None).await.unwrap();
         let cycle = queue.cycle_within(room, Scan::FromCursor, case.time_left).await.unwrap();
         if next.due_in != Some(Duration::ZERO) {
@@ -127,7 +127,7 @@ async fn what_explain_calls_due_is_exactly_what_the_claim_takes() {
             quiet += 1;
         }
         let claimed = cycle.leases;
-        let claimed: BTreeSet<i64> = claimed.iter().map(|lease| lease.job_id()).collect();
+        let claimed: BTreeSet<Uuid> = claimed.iter().map(|lease| lease.job_id()).collect();
         assert_eq!(claimed, due, "seed {seed}: claimed, and explained as due\n{told}\n{}", case.sql);
     }
     assert!(quiet > 0, "something was due in every case");

@@ -19,14 +19,14 @@ async fn a_late_attempt_stores_beside_the_file_that_won_and_what_it_stored_is_sw
     world.let_leases_lapse().await;
     world.reap().await;
     world.let_back_offs_end().await;
-    world.complete(&[late.export_id()]).await;
+    world.complete(&[late.export_id().unwrap()]).await;
     // It was stopped at the wrong moment, hears of nothing, and goes on.
     let outcome = world.go_on(&late, &job, Duration::ZERO).await;
     assert!(matches!(outcome, Outcome::Exported(_)), "{outcome:?}");
     assert_eq!(world.queue("late").settle(stale(&late), outcome).await, Ok(Settled::LeaseLost));
     world.queue("late").reopen_sweep(late.token()).await.unwrap();
     world.drain().await;
-    assert_eq!(world.stored(late.export_id()).await, b"one\n1\n");
+    assert_eq!(world.stored(late.export_id().unwrap()).await, b"one\n1\n");
     world.assert_store_is_clean().await;
 }
 

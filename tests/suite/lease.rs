@@ -16,7 +16,7 @@ fn outcomes(world: &World, lease: &Lease) -> Vec<Outcome> {
     let failures = verdicts.map(|verdict| Failure::new(FailureClass::Internal, verdict, "late").into());
     let reasons = [StopReason::Cancelled, StopReason::Shutdown, StopReason::Deadline, StopReason::LeaseLost];
     let stops = reasons.into_iter().flat_map(|reason| [false, true].map(|maybe_sent| Outcome::Stopped { reason, maybe_sent }));
-    let receipt = Receipt { provider: "ses", message_id: "late".into(), link_expires_at: Utc::now(), link_cut_by: None };
+    let receipt = Receipt { provider: "ses", message_id: "late".into(), link_expires_at: Some(Utc::now()), link_cut_by: None };
     let successes = [Outcome::Exported(world.made_by(lease)), Outcome::Sent(receipt)];
     successes.into_iter().chain(failures).chain(stops).collect()
 }
@@ -64,7 +64,7 @@ async fn a_late_worker_changes_nothing_of_a_mail() {
     world.let_leases_lapse().await;
     world.reap().await;
     assert_changes_nothing(&world, &late).await;
-    assert!(world.queue("late").load_delivery(&late).await.unwrap().is_none());
+    assert!(world.queue("late").load_message(&late).await.unwrap().is_none());
     world.let_back_offs_end().await;
     assert_eq!(world.claim("other", 0, 1).await[0].job_id(), late.job_id());
     assert_changes_nothing(&world, &late).await;
@@ -126,13 +126,13 @@ async fn a_lost_lease_goes_back_unrefunded_and_the_third_is_death() {
             lease = world.claim("one", 1, 0).await.pop().unwrap();
         }
     }
-    let export = world.export(lease.export_id()).await;
+    let export = world.export(lease.export_id().unwrap()).await;
     assert_eq!((export["state"].as_str(), export["error_class"].as_str()), (Some("dead"), Some("crashed")));
     assert_eq!(
         export["error"],
         "Lost its worker 3 times; it may be what kills them. See why they ended (memory, logs) before you requeue it."
     );
-    assert_eq!(world.history(lease.export_id()).await, ["reaped", "reaped", "reaped"]);
+    assert_eq!(world.history(lease.export_id().unwrap()).await, ["reaped", "reaped", "reaped"]);
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn a_crash_on_the_last_attempt_is_death() {
     let lease = world.claim("one", 1, 0).await.pop().unwrap();
     world.let_leases_lapse().await;
     world.reap().await;
-    let export = world.export(lease.export_id()).await;
+    let export = world.export(lease.export_id().unwrap()).await;
     assert_eq!((export["state"].as_str(), export["error"].as_str()), (Some("dead"), Some("Its worker was lost.")));
 }
 
@@ -179,7 +179,7 @@ async fn a_mail_that_may_have_been_sent_is_unknown_and_sent_again() {
     world.let_leases_lapse().await;
     assert_eq!(world.reap().await[0].state, "pending");
     assert_eq!(world.text("select status from exportbox.deliveries").await, "unknown");
-    assert_eq!(world.history(lease.export_id()).await, ["reaped", "unknown"]);
+    assert_eq!(world.history(lease.export_id().unwrap()).await, ["reaped", "unknown"]);
 }
 
 #[tokio::test]
@@ -192,8 +192,8 @@ async fn a_mail_that_may_have_been_sent_is_held_where_the_policy_says_so_until_a
     let reaped = world.reap().await;
     assert_eq!((reaped[0].state.as_str(), reaped[0].error_class.as_str()), ("dead", "unknown"));
     assert_eq!(world.text("select status from exportbox.deliveries").await, "unknown");
-    assert_eq!(world.history(lease.export_id()).await, ["reaped", "unknown"]);
-    assert_eq!(world.people("operator").requeue(lease.export_id()).await, Ok(1));
+    assert_eq!(world.history(lease.export_id().unwrap()).await, ["reaped", "unknown"]);
+    assert_eq!(world.people("operator").requeue(lease.export_id().unwrap()).await, Ok(1));
     assert_eq!(world.text("select status from exportbox.deliveries").await, "pending");
 }
 
@@ -205,10 +205,10 @@ async fn a_delivery_row_that_somebody_holds_keeps_no_other_lost_lease_from_being
     world.let_leases_lapse().await;
     let somebody = world.another_admin().await;
     hold_delivery(&somebody, &held).await;
-    let reaped: Vec<i64> = world.reap().await.iter().map(|reaped| reaped.job_id).collect();
+    let reaped: Vec<uuid::Uuid> = world.reap().await.iter().map(|reaped| reaped.job_id).collect();
     assert_eq!(reaped, [free.job_id()]);
     somebody.batch_execute("rollback").await.unwrap();
-    let reaped: Vec<i64> = world.reap().await.iter().map(|reaped| reaped.job_id).collect();
+    let reaped: Vec<uuid::Uuid> = world.reap().await.iter().map(|reaped| reaped.job_id).collect();
     assert_eq!(reaped, [held.job_id()]);
 }
 
@@ -219,7 +219,7 @@ async fn a_mail_that_had_not_been_handed_over_is_just_pending_again() {
     world.let_leases_lapse().await;
     world.reap().await;
     assert_eq!(world.text("select status from exportbox.deliveries").await, "pending");
-    assert_eq!(world.history(lease.export_id()).await, ["reaped"]);
+    assert_eq!(world.history(lease.export_id().unwrap()).await, ["reaped"]);
 }
 
 #[tokio::test]

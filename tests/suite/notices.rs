@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use chrono::DateTime;
-use exportbox::job::{DigestLine, FailedExport, News};
-use exportbox::message::notice::compose;
+use exportbox::job::{Note, StopReason};
+use exportbox::message::notice::{Digest, DigestLine, FailedExport, Failures, compose_digest, compose_failures};
+use exportbox::queue::Settled;
 use exportbox::sandbox::{Action, Rule};
 use exportbox::worker::NoticeOptions;
 use uuid::Uuid;
@@ -33,7 +34,8 @@ impl World {
 
     /// A window later.
     async fn let_a_window_pass(&self) {
-        self.set_notices("planned_at = planned_at - interval '1 hour', due_at = due_at - interval '1 hour'").await;
+        let of_jobs = "run_at = run_at - interval '1 hour', lease_expires_at = lease_expires_at - interval '1 hour'";
+        self.set_notices("planned_at = planned_at - interval '1 hour'", of_jobs).await;
     }
 
     /// What is over ended in the middle of the last full hour.
@@ -70,7 +72,7 @@ async fn each_recipient_of_an_export_that_died_is_told_in_plain_words_and_withou
         .await;
     let fine = world.request("select 1 as one", &[BOB]).await;
     let (tally, _) = world.drain().await;
-    assert_eq!((tally.dead, tally.mailed), (1, 1));
+    assert_eq!((tally.dead, tally.mailed), (1, 3));
     assert_eq!(world.state(fine).await, "completed");
     assert_eq!(world.mails_to(ANN).len(), 1);
     for mail in [&world.mails_to(ANN)[0], world.mails_to(BOB).iter().find(|mail| mail.links.is_empty()).unwrap()] {
@@ -177,7 +179,7 @@ async fn a_lost_reply_is_unknown_and_told_again_or_held_as_the_policy_says() {
         world.request("select nonsense", &[ANN]).await;
         world.drain().await;
         assert_eq!(world.notices().await, ["failure ann@example.com unknown"]);
-        assert_eq!(world.count("select count(*) from exportbox.events where kind = 'notice_unknown'").await, 1);
+        assert_eq!(world.count("select count(*) from exportbox.events where kind = 'unknown'").await, 1);
         world.let_a_window_pass().await;
         world.drain().await;
         assert_eq!(world.mails_to(ANN).len(), if hold { 1 } else { 2 });
@@ -196,17 +198,20 @@ async fn a_notice_whose_worker_was_lost_is_taken_over_and_the_late_worker_writes
         assert_eq!(world.notices().await, ["failure ann@example.com pending"], "mails are on hold");
         world.let_deliveries_go().await;
         let queue = world.queue("one");
-        let exportbox::queue::ClaimedNotice::Taken(lost) = queue.claim_notice().await.unwrap() else { panic!("nothing was due") };
+        let lost = world.claim("one", 0, 1).await.remove(0);
+        queue.note(lost.token(), &Note::Sending).await.unwrap();
         world.drain().await;
         assert!(world.mails().is_empty(), "somebody else's for as long as its lease");
         world.let_a_window_pass().await;
         world.drain().await;
+        world.let_back_offs_end().await;
+        world.drain().await;
         assert_eq!(world.mails_to(ANN).len(), usize::from(!hold));
         let ended = world.notices().await;
         assert_eq!(ended, [format!("failure ann@example.com {}", if hold { "unknown" } else { "accepted" })]);
-        assert_eq!(queue.settle_notice(lost, None).await.unwrap(), None, "its lease is gone");
+        assert_eq!(queue.settle(lost, StopReason::Cancelled.into()).await, Ok(Settled::LeaseLost), "its lease is gone");
         assert_eq!(world.notices().await, ended);
-        assert_eq!(world.count("select count(*) from exportbox.events where kind = 'notice_unknown'").await, 1);
+        assert_eq!(world.count("select count(*) from exportbox.events where kind = 'unknown'").await, 1);
     }
 }
 
@@ -220,11 +225,12 @@ async fn a_notice_that_is_refused_dies_and_one_that_a_setting_holds_up_waits_unb
     world.ses.faults().add(Rule::on("SendEmail", Action::error(400, "SendingPausedException", "Paused.")).key_contains("bob@"));
     world.request("select nonsense", &[ANN, BOB]).await;
     world.drain().await;
-    assert_eq!(world.notices().await, ["failure ann@example.com dead", "failure bob@example.com pending"]);
+    assert_eq!(world.notices().await, ["failure ann@example.com rejected", "failure bob@example.com pending"]);
     let errors = world.text("select string_agg(concat(error, error_class), ' ') || (select string_agg(detail, ' ') from exportbox.events) from exportbox.notices").await;
     assert!(errors.contains("mail_rejected") && !errors.contains("ann@"), "{errors}");
+    assert_eq!(world.count("select attempt::bigint from exportbox.jobs where export_id is null and state = 'pending'").await, 0, "unburnt");
     world.ses.faults().clear();
-    world.let_a_window_pass().await;
+    world.let_time_pass().await;
     world.drain().await;
     assert_eq!((world.mails_to(ANN).len(), world.mails_to(BOB).len()), (0, 1));
 }
@@ -330,7 +336,7 @@ fn notices_read_as_before_and_escape_what_they_name() {
         error_class: class.into(),
     };
     let exports = vec![export(1, Some("<b>&sales"), "timeout"), export(2, None, "crashed")];
-    let several = compose(&News::Failures { exports, count: 60 });
+    let several = compose_failures(&Failures { exports, count: 60 });
     assert_eq!(several.subject, "60 exports could not be made");
     assert!(several.html.contains("&lt;b&gt;&amp;sales") && several.text.contains("<b>&sales"));
     assert_as_before("failure_text", &several.text);
@@ -345,7 +351,7 @@ fn notices_read_as_before_and_escape_what_they_name() {
         what_to_do: Some("Do <this> & that.".into()),
     };
     let lines = vec![line("export", "query", Some("42P01"), 1200), line("delivery", "mail_unknown", None, 1)];
-    let digest = compose(&News::Digest { from: at("2026-11-22T05:00:00Z"), until: at("2026-11-22T06:00:00Z"), lines });
+    let digest = compose_digest(&Digest { from: at("2026-11-22T05:00:00Z"), until: at("2026-11-22T06:00:00Z"), lines });
     assert_eq!(digest.subject, "exportbox: 1,200 exports and 1 mail failed");
     assert!(digest.html.contains("Do &lt;this&gt; &amp; that."));
     assert_as_before("digest_text", &digest.text);

@@ -56,7 +56,7 @@ async fn each_part_of_a_filter_leaves_out_what_it_does_not_name() {
     let report = world.request_report("sales", json!({}), "").await;
     let adhoc = world.request("select 1 as one", &[]).await;
     let old = world.request("select 2 as two", &[]).await;
-    let delivery = plant(&world.admin, Kind::Delivery, State::Dead).await;
+    let delivery = plant(&world.admin, Kind::Message, State::Dead).await;
     let cancelled = world.request("select 3 as three", &[]).await;
     world.cancel(cancelled).await;
     for (id, ago, class) in [(report, "1 minute", "timeout"), (adhoc, "1 minute", "query"), (old, "3 hours", "timeout")] {

@@ -16,7 +16,7 @@ async fn a_settle_whose_reply_was_lost_is_recognised() {
     let queue = world.queue_over("one", &proxy.url(&world.daemon_url()));
     for round in 0..3 {
         let lease = world.claimed("one", &["ann@example.com"]).await;
-        let (id, manifest) = (lease.export_id(), world.made_by(&lease));
+        let (id, manifest) = (lease.export_id().unwrap(), world.made_by(&lease));
         if round < 2 {
             // The statement is prepared the second time.
             assert_eq!(queue.settle(lease, Outcome::Exported(manifest)).await, Ok(Settled::Done(State::Completed)));

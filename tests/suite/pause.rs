@@ -13,7 +13,7 @@ use crate::harness::requests::refusal;
 use crate::harness::rows::{HOLDS, lock_holds};
 use crate::harness::{GATED, World};
 
-const ROOM: FreeSlots = FreeSlots { exports: 20, deliveries: 20 };
+const ROOM: FreeSlots = FreeSlots { exports: 20, messages: 20 };
 
 /// An export and a mail of each: an ad-hoc query, `near` and `far`. All go through the door and through the daemon's own statements.
 async fn one_of_each(world: &World) {
@@ -38,8 +38,8 @@ async fn claimable(world: &World) -> BTreeSet<String> {
     let queue = world.queue("looks");
     for lease in queue.cycle(ROOM, Scan::FromCursor).await.unwrap().leases {
         let report = "select coalesce(report, 'ad hoc') from exportbox.outbox where id = $1";
-        let report: String = world.row(report, &[&lease.export_id()]).await.get(0);
-        found.insert(format!("{} {report}", lease.kind().as_str()));
+        let report: String = world.row(report, &[&lease.export_id().unwrap()]).await.get(0);
+        found.insert(format!("{} {report}", lease.kind().shown()));
         queue.settle(lease, StopReason::Shutdown.into()).await.unwrap();
     }
     found
@@ -240,10 +240,10 @@ async fn a_priority_moves_what_waits_and_nothing_else() {
         operator.query_one("select exportbox.set_priority($1, $2)", &[&id, &priority]).await.unwrap().get(0)
     };
     let lease = world.claim("one", 1, 0).await.pop().unwrap();
-    assert_eq!((lease.export_id(), set(ids[0], 0).await), (ids[0], 0), "it runs");
+    assert_eq!((lease.export_id().unwrap(), set(ids[0], 0).await), (ids[0], 0), "it runs");
     assert_eq!((set(ids[2], 1).await, set(ids[2], 1).await), (1, 0));
     let next = world.claim("one", 1, 0).await.pop().unwrap();
-    assert_eq!(next.export_id(), ids[2]);
+    assert_eq!(next.export_id().unwrap(), ids[2]);
     assert_eq!((world.history(ids[0]).await, world.history(ids[2]).await), (vec![], vec!["priority_set".to_string()]));
     let out_of_range = format!("select exportbox.set_priority('{}', 10)", ids[1]);
     assert_eq!(refusal(&operator, &out_of_range).await.code, "EB031");

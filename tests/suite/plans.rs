@@ -18,26 +18,33 @@ const CYCLE: &[(&str, &str, &[&str])] = &[
     ("next_due", NEXT_DUE, &["job_due", "job_running", "job_expiring", "attempt_unswept"]),
     (
         "heartbeat",
-        "('{200101,200102}', array[gen_random_uuid(), gen_random_uuid()], '{1,2}', '{3,4}', 90000, 'w')",
+        "(array['00000000-0000-7000-8000-000000200101', '00000000-0000-7000-8000-000000200102']::uuid[], array[gen_random_uuid(), gen_random_uuid()], '{1,2}', '{3,4}', 90000, 'w')",
         &["job_pkey", "attempt_pkey"],
     ),
     ("unswept", "", &["attempt_unswept"]),
-    ("gather_failures", "(600000)", &["job_unnoticed"]),
     ("gather_digest", "('{ops@example.com}', 3600000)", &["job_dead"]),
-    ("load_digest", "(now() - interval '1 hour', now())", &["job_dead", "attempt_number"]),
+    (
+        "load_message",
+        "('00000000-0000-7000-8000-000000000001', gen_random_uuid())",
+        &["job_pkey", "message_pkey", "message_export_pkey", "job_dead", "attempt_number"],
+    ),
     ("figures", "", &["job_due", "job_running", "job_dead"]),
     (
         "complete_exports",
-        "('{7}', array[gen_random_uuid()], '{b}', '{1}', '{t}', '{f}', array[now()], array[gen_random_uuid()], '{1}', '{k}', '{1}', '{s}')",
+        "(array[gen_random_uuid()], array[gen_random_uuid()], '{b}', '{1}', '{t}', '{f}', array[now()], array[gen_random_uuid()], '{1}', '{k}', '{1}', '{s}')",
         &["job_pkey", "attempt_pkey"],
     ),
     (
-        "complete_deliveries",
-        "('{7}', array[gen_random_uuid()], '{ses}', '{m}', array[now()], '{null}')",
-        &["job_pkey", "attempt_pkey", "delivery_pkey"],
+        "complete_messages",
+        "(array[gen_random_uuid()], array[gen_random_uuid()], '{ses}', '{m}', array[now()], '{null}')",
+        &["job_pkey", "attempt_pkey", "message_pkey"],
     ),
-    ("retry", "(7, gen_random_uuid(), 1000, 5::smallint, 'query', 'x', null, false)", &["job_pkey", "attempt_pkey", "delivery_pkey"]),
-    ("record_backend", "(gen_random_uuid(), 1, now(), 'copy', 7)", &["attempt_pkey"]),
+    (
+        "retry",
+        "(gen_random_uuid(), gen_random_uuid(), 1000, 5::smallint, 'query', 'x', null, false)",
+        &["job_pkey", "attempt_pkey", "message_pkey"],
+    ),
+    ("record_backend", "(gen_random_uuid(), 1, now(), 'copy', 7, 'default')", &["attempt_pkey"]),
 ];
 
 #[tokio::test]
@@ -52,7 +59,7 @@ async fn each_statement_of_the_cycle_reads_its_index_beside_a_hundred_thousand_f
             let plan = plan(&world.admin, "", name, arguments).await;
             let nodes = nodes(&plan["Plan"]);
             let text = serde_json::to_string_pretty(&plan).unwrap();
-            for table in ["job", "attempt", "delivery", "event"] {
+            for table in ["job", "attempt", "message", "event"] {
                 let scans = nodes.iter().any(|node| node["Node Type"] == "Seq Scan" && node["Relation Name"] == table);
                 assert!(!scans, "{name} reads all of {table} ({mode}):\n{text}");
             }
@@ -123,7 +130,7 @@ async fn a_request_reads_no_history() {
     // In one transaction, whose own figures are there at once.
     world.sql("begin").await;
     let scans = "select coalesce(string_agg(relname || ' ' || seq_scan, ', ' order by relname), '') from pg_stat_xact_user_tables
-        where schemaname = 'exportbox' and relname in ('job', 'outbox', 'attempt', 'delivery', 'event') and seq_scan > 0";
+        where schemaname = 'exportbox' and relname in ('job', 'outbox', 'attempt', 'message', 'event') and seq_scan > 0";
     // What was done before may not have been told yet.
     let before = world.text(scans).await;
     for rows in [1, 1000] {
@@ -138,4 +145,20 @@ async fn a_request_reads_no_history() {
     let jobs = world.count(&format!("select count(*) from {JOBS} where report = 'by-day'")).await;
     world.sql("rollback").await;
     assert_eq!(jobs, 1001);
+}
+
+#[tokio::test]
+async fn gathering_what_died_reads_no_history() {
+    let mut world = World::new().await;
+    world.may_leave_running = true;
+    world.plant_history_of_jobs().await;
+    world.plant_requests().await;
+    // As the daemon's own connections have it.
+    world.sql("begin; set local enable_seqscan = off").await;
+    let scans = "select coalesce(string_agg(relname || ' ' || seq_scan, ', ' order by relname), '') from pg_stat_xact_user_tables
+        where schemaname = 'exportbox' and relname in ('job', 'outbox', 'message') and seq_scan > 0";
+    let before = world.text(scans).await;
+    assert!(world.count("select exportbox.gather_failures('10 minutes')::bigint").await > 0);
+    assert_eq!(world.text(scans).await, before);
+    world.sql("rollback").await;
 }

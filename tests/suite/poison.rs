@@ -43,10 +43,10 @@ async fn a_request_that_kills_its_process_takes_no_bystander_to_death_with_it() 
     // As long as the poison lives: a process takes all ten, if it may, and dies of it with all that it holds.
     for process in 1.. {
         let queue = world.queue(&format!("process {process}"));
-        let room = FreeSlots { exports: 10, deliveries: 0 };
+        let room = FreeSlots { exports: 10, messages: 0 };
         let mut held: Vec<_> =
-            queue.cycle(room, Scan::FromCursor).await.unwrap().leases.into_iter().map(|lease| lease.export_id()).collect();
-        held.extend(queue.cycle(room, Scan::Full).await.unwrap().leases.into_iter().map(|lease| lease.export_id()));
+            queue.cycle(room, Scan::FromCursor).await.unwrap().leases.into_iter().map(|lease| lease.export_id().unwrap()).collect();
+        held.extend(queue.cycle(room, Scan::Full).await.unwrap().leases.into_iter().map(|lease| lease.export_id().unwrap()));
         assert!(held.contains(&poison));
         if process == 3 {
             assert_eq!(held, [poison], "all ten have crashed twice, and are apart now");
@@ -76,13 +76,13 @@ async fn a_job_on_its_last_chance_keeps_no_slot_from_those_that_never_crashed() 
     let queue = world.queue("one");
     let mut claimed = Vec::new();
     for _ in 0..2 {
-        claimed.extend(queue.cycle(FreeSlots { exports: 3, deliveries: 0 }, Scan::Full).await.unwrap().leases);
+        claimed.extend(queue.cycle(FreeSlots { exports: 3, messages: 0 }, Scan::Full).await.unwrap().leases);
     }
-    let ids: Vec<_> = claimed.iter().map(|lease| lease.export_id()).collect();
+    let ids: Vec<_> = claimed.iter().map(|lease| lease.export_id().unwrap()).collect();
     assert_eq!(ids, [suspects[0], innocent[0], innocent[1]]);
     let first = claimed.remove(0);
     queue.settle(first, exportbox::job::StopReason::Shutdown.into()).await.unwrap();
     world.set_jobs("run_at = now() + interval '1 hour'", &format!("export_id = '{}'", suspects[0])).await;
-    let next = queue.cycle(FreeSlots { exports: 1, deliveries: 0 }, Scan::Full).await.unwrap().leases;
-    assert_eq!(next[0].export_id(), suspects[1], "the next has its turn when the first is over");
+    let next = queue.cycle(FreeSlots { exports: 1, messages: 0 }, Scan::Full).await.unwrap().leases;
+    assert_eq!(next[0].export_id().unwrap(), suspects[1], "the next has its turn when the first is over");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use exportbox::admin::Retention;
 use exportbox::store::NewObject;
-use exportbox::worker::AbandonedUploads;
+use exportbox::worker::{AbandonedUploads, NoticeOptions};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -31,6 +31,21 @@ async fn one_of_each(world: &World) -> [Uuid; 3] {
     let dead = world.request("select nonsense", &[ANN]).await;
     world.drain().await;
     [completed, dead, cancelled]
+}
+
+#[tokio::test]
+async fn a_mail_about_failures_goes_by_the_age_of_its_own_end() {
+    let mut world = World::new().await;
+    world.settings.work.notices = NoticeOptions::new(true, DAY, [], DAY);
+    world.request("select nonsense", &[ANN]).await;
+    world.drain().await;
+    let left = "select count(*) from exportbox.notices";
+    let prune = "select (exportbox.prune(completed => '1 day') ->> 'notices')::bigint";
+    assert_eq!((world.count(left).await, world.count(prune).await), (1, 0));
+    world.set_jobs("finished_at = finished_at - interval '2 days'", "export_id is null").await;
+    assert_eq!((world.count(prune).await, world.count(left).await), (1, 0));
+    assert_eq!(world.count("select count(*) from exportbox.attempts where kind = 'delivery'").await, 0, "with all that hangs on it");
+    assert_eq!(world.count("select count(*) from exportbox.exports").await, 1);
 }
 
 async fn kept(world: &World, ids: &[Uuid]) -> Vec<bool> {
@@ -160,7 +175,7 @@ async fn an_export_that_somebody_works_on_is_passed_over_and_not_waited_for() {
         world.age(id, 9).await;
     }
     let other = world.another_admin().await;
-    hold_jobs(&other, &format!("export_id = '{}' and kind = 'delivery'", ids[0])).await;
+    hold_jobs(&other, &format!("export_id = '{}' and kind = 'message'", ids[0])).await;
     world.sql(&format!("set lock_timeout = '10s'; {PRUNE}")).await;
     assert_eq!(kept(&world, &ids).await, [true, false]);
     // It is brought back meanwhile.
@@ -242,7 +257,10 @@ async fn a_person_prunes_by_command_or_function_after_a_dry_run_and_never_by_acc
     // Nothing goes unasked.
     assert_gave_up(&prune(&[]).await, 2, &["--keep-completed"], "hunter2");
     let dry = json(&prune(&["--dry-run", "--json", "--keep-completed", "90d", "--keep-dead", "180d", "--keep-cancelled", "90d"]).await);
-    assert_eq!(dry, json!({"exports": 2, "completed": 1, "dead": 0, "cancelled": 1, "files": 1, "bytes": dry["bytes"], "dry_run": true}));
+    assert_eq!(
+        dry,
+        json!({"exports": 2, "completed": 1, "dead": 0, "cancelled": 1, "files": 1, "bytes": dry["bytes"], "notices": 0, "dry_run": true})
+    );
     assert_eq!(kept(&world, &ids).await, [true, true, true]);
     assert!(
         stdout(&prune(&["--keep-completed", "forever", "--keep-cancelled", "90d"]).await)
@@ -293,7 +311,7 @@ async fn uploads_that_nobody_finished_are_aborted_but_those_of_attempts_that_liv
     };
     let (export, token) = (Uuid::new_v4(), Uuid::new_v4());
     let abandoned = begin(format!("exports/sums/{export}/{token}/a.csv")).await;
-    let alive = begin(format!("exports/{}/{}/a.csv", lease.export_id(), lease.token().0)).await;
+    let alive = begin(format!("exports/{}/{}/a.csv", lease.export_id().unwrap(), lease.token().0)).await;
     let foreign = begin(format!("exports/{export}/a.csv")).await;
     let elsewhere = begin(format!("others/{export}/{token}/a.csv")).await;
     for (age, left) in [(DAY, [true, true, true, true]), (Duration::ZERO, [false, true, true, true])] {

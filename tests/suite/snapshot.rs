@@ -16,7 +16,7 @@ fn claim(marks: &str) -> String {
 
 /// The marks of a process that has claimed everything so far, as the arguments of the statement.
 async fn marks(world: &World) -> String {
-    let last = "select format('array_fill(%L::timestamptz, array[20]), array_fill(%s::bigint, array[20])', max(run_at), max(id)) from exportbox.jobs";
+    let last = "select format('array_fill(%L::timestamptz, array[20]), array_fill(%L::uuid, array[20])', max(run_at), max(id::text)) from exportbox.jobs";
     world.text(last).await
 }
 
@@ -63,9 +63,9 @@ async fn what_a_running_job_costs_stays_flat_under_an_old_snapshot() {
     world.churn(&queue, 2, 500).await;
     let figures = async || {
         world.plant_due(1).await;
-        let lease = queue.cycle(FreeSlots { exports: 1, deliveries: 0 }, Scan::FromCursor).await.unwrap().leases.pop().unwrap();
-        let of_lease = format!("({}, '{}'", lease.job_id(), lease.token());
-        let beat = format!("(array[{}]::bigint[], array['{}']::uuid[], '{{1}}', '{{2}}', 90000, 'one')", lease.job_id(), lease.token());
+        let lease = queue.cycle(FreeSlots { exports: 1, messages: 0 }, Scan::FromCursor).await.unwrap().leases.pop().unwrap();
+        let of_lease = format!("('{}', '{}'", lease.job_id(), lease.token());
+        let beat = format!("(array['{}']::uuid[], array['{}']::uuid[], '{{1}}', '{{2}}', 90000, 'one')", lease.job_id(), lease.token());
         let heartbeat = pages_of(&world.admin, "heartbeat", &beat).await;
         let retry = pages_of(&world.admin, "retry", &format!("{of_lease}, 1000, 5::smallint, 'query', 'x', null, false)")).await;
         queue.settle(lease, exportbox::job::StopReason::Cancelled.into()).await.unwrap();
@@ -85,7 +85,7 @@ async fn heartbeats_make_no_index_entries_although_a_snapshot_keeps_all_their_ve
     let world = World::new().await;
     let lease = world.claimed("one", &[]).await;
     let reader = world.old_snapshot().await;
-    let beat = format!("(array[{}]::bigint[], array['{}']::uuid[], '{{0}}', '{{0}}', 90000, 'one')", lease.job_id(), lease.token());
+    let beat = format!("(array['{}']::uuid[], array['{}']::uuid[], '{{0}}', '{{0}}', 90000, 'one')", lease.job_id(), lease.token());
     world.sql(&format!("prepare beat as {}", crate::harness::jobs::statement("heartbeat"))).await;
     // Two hours of them.
     world.sql(&format!("begin;{}", format!("execute beat {beat};").repeat(480))).await;
@@ -127,7 +127,7 @@ async fn what_came_to_lie_behind_the_last_look_is_found_by_the_next_thorough_one
     let mut world = World::new().await;
     world.may_leave_running = true;
     let queue = world.queue("one");
-    let room = FreeSlots { exports: 4, deliveries: 4 };
+    let room = FreeSlots { exports: 4, messages: 4 };
     // A thorough look that takes long: the next is due after twenty times as long.
     let locker = world.superuser().await;
     lock_holds(&locker).await;
@@ -147,10 +147,10 @@ async fn what_came_to_lie_behind_the_last_look_is_found_by_the_next_thorough_one
     let straggler = world.request_with("select 1", &[], "run_at => now() - interval '1 hour'").await;
     let fresh = world.request("select 1", &[]).await;
     let cycle = queue.cycle(room, Scan::FromCursor).await.unwrap();
-    assert_eq!(cycle.leases.iter().map(|lease| lease.export_id()).collect::<Vec<_>>(), [fresh]);
+    assert_eq!(cycle.leases.iter().map(|lease| lease.export_id().unwrap()).collect::<Vec<_>>(), [fresh]);
     assert!(cycle.full_scan_in.is_some_and(|soon| soon > Duration::ZERO), "and the worker knows when to look again");
     let cycle = queue.cycle(room, Scan::Full).await.unwrap();
-    assert_eq!(cycle.leases.iter().map(|lease| lease.export_id()).collect::<Vec<_>>(), [straggler]);
+    assert_eq!(cycle.leases.iter().map(|lease| lease.export_id().unwrap()).collect::<Vec<_>>(), [straggler]);
     assert_eq!(cycle.full_scan_in, None);
 }
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::harness::World;
 use crate::harness::rows::{hold_attempt, hold_jobs};
 
-const ONE_EXPORT: FreeSlots = FreeSlots { exports: 1, deliveries: 0 };
+const ONE_EXPORT: FreeSlots = FreeSlots { exports: 1, messages: 0 };
 
 /// Fail for a while, as a source or a provider that says "not now" does.
 async fn fail(queue: &Queue, lease: Lease, class: FailureClass) {
@@ -28,7 +28,7 @@ async fn a_flood_of_low_priority_requests_does_not_delay_an_urgent_one() {
     }
     let urgent = world.request_with("select 1", &[], "priority => 4::smallint").await;
     assert_eq!(
-        queue.cycle(ONE_EXPORT, Scan::FromCursor).await.unwrap().leases[0].export_id(),
+        queue.cycle(ONE_EXPORT, Scan::FromCursor).await.unwrap().leases[0].export_id().unwrap(),
         urgent,
         "the very next claim, whichever look it is"
     );
@@ -49,7 +49,7 @@ async fn requests_that_fail_again_and_again_go_behind_those_that_wait() {
                 scan = Scan::Full;
                 continue;
             };
-            if lease.export_id() == good {
+            if lease.export_id().unwrap() == good {
                 let manifest = world.made_by(&lease);
                 queue.settle(lease, Outcome::Exported(manifest)).await.unwrap();
                 break;
@@ -78,10 +78,10 @@ async fn fifty_mails_to_a_domain_that_throttles_do_not_hold_up_another_mail() {
     let quick = finish(&["ann@example.com"]).await;
     let mut throttled = 0;
     let lease = loop {
-        let mut leases = queue.cycle(FreeSlots { exports: 0, deliveries: 8 }, Scan::FromCursor).await.unwrap().leases;
-        let found = leases.iter().position(|lease| lease.export_id() == quick).map(|at| leases.remove(at));
+        let mut leases = queue.cycle(FreeSlots { exports: 0, messages: 8 }, Scan::FromCursor).await.unwrap().leases;
+        let found = leases.iter().position(|lease| lease.export_id().unwrap() == quick).map(|at| leases.remove(at));
         for lease in leases {
-            assert_eq!(lease.export_id(), slow);
+            assert_eq!(lease.export_id().unwrap(), slow);
             throttled += 1;
             fail(&queue, lease, FailureClass::MailThrottled).await;
         }
@@ -102,13 +102,13 @@ async fn a_kind_on_hold_does_not_block_the_other() {
     queue.settle(lease, Outcome::Exported(manifest)).await.unwrap();
     world.request_many(100, "select 1").await;
     world.hold("export", "store_config", "why", "null").await;
-    let leases = queue.cycle(FreeSlots { exports: 4, deliveries: 4 }, Scan::FromCursor).await.unwrap().leases;
-    assert_eq!(leases.iter().map(|lease| lease.kind()).collect::<Vec<_>>(), [Kind::Delivery]);
+    let leases = queue.cycle(FreeSlots { exports: 4, messages: 4 }, Scan::FromCursor).await.unwrap().leases;
+    assert_eq!(leases.iter().map(|lease| lease.kind()).collect::<Vec<_>>(), [Kind::Message]);
     for lease in leases {
         queue.settle(lease, exportbox::job::StopReason::Shutdown.into()).await.unwrap();
     }
     world.lift_holds().await;
-    let leases = queue.cycle(FreeSlots { exports: 4, deliveries: 0 }, Scan::Full).await.unwrap().leases;
+    let leases = queue.cycle(FreeSlots { exports: 4, messages: 0 }, Scan::Full).await.unwrap().leases;
     assert_eq!(leases.len(), 4, "what was held is taken up again");
     for lease in leases {
         queue.settle(lease, exportbox::job::StopReason::Shutdown.into()).await.unwrap();
@@ -124,7 +124,7 @@ async fn requests_that_came_too_late_do_not_delay_one_that_is_in_time() {
     let in_time = world.request("select 1", &[]).await;
     let cycle = world.queue("one").cycle(ONE_EXPORT, Scan::Full).await.unwrap();
     assert_eq!((cycle.expired, cycle.leases.len()), (100, 1), "expired a hundred at a time");
-    assert_eq!(cycle.leases[0].export_id(), in_time);
+    assert_eq!(cycle.leases[0].export_id().unwrap(), in_time);
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn a_reap_that_somebody_holds_up_keeps_nobody_from_claiming() {
     world.request("select 1 as one", &[]).await;
     let somebody = world.another_admin().await;
     hold_attempt(&somebody, &lost).await;
-    let cycle = world.queue("one").cycle(FreeSlots { exports: 1, deliveries: 0 }, Scan::Full).await.unwrap();
+    let cycle = world.queue("one").cycle(FreeSlots { exports: 1, messages: 0 }, Scan::Full).await.unwrap();
     assert_eq!((cycle.reaped.len(), cycle.leases.len()), (0, 1));
     somebody.batch_execute("rollback").await.unwrap();
     assert_eq!(world.reap().await.len(), 1);

@@ -37,7 +37,7 @@ fn verbs() -> BTreeSet<&'static str> {
 fn serves(verb: &str, kind: Kind) -> bool {
     match verb {
         "complete_exports" => kind == Kind::Export,
-        "complete_deliveries" => kind == Kind::Delivery,
+        "complete_messages" => kind == Kind::Message,
         _ => true,
     }
 }
@@ -48,7 +48,7 @@ async fn act(client: &Client, verb: &str, job: Planted, token: Uuid) {
     let (class, sentence, none) = ("timeout", "Planted.", None::<String>);
     let keys = (vec![format!("exports/{token}/a.csv")], vec![10_i64], vec![none.clone()]);
     let now = chrono::Utc::now();
-    let marks = (vec![None::<chrono::DateTime<chrono::Utc>>; 20], vec![None::<i64>; 20]);
+    let marks = (vec![None::<chrono::DateTime<chrono::Utc>>; 20], vec![Uuid::nil(); 20]);
     let single: [&(dyn ToSql + Sync); 2] = [&job.id, &token];
     // What has gone well is written for several at once.
     let one = (vec![job.id], vec![token]);
@@ -60,18 +60,18 @@ async fn act(client: &Client, verb: &str, job: Planted, token: Uuid) {
     let more: Vec<&(dyn ToSql + Sync)> = match verb {
         "claim" => {
             let of_claim: [&(dyn ToSql + Sync); 8] = [&4_i32, &4_i32, &"worker", &90_000_i64, &3_600_000_i64, &300_000_i64, &5_i16, &5_i16];
-            let from_the_start: [&(dyn ToSql + Sync); 6] = [&marks.0, &marks.1, &3_i16, &true, &None::<i32>, &None::<i64>];
+            let from_the_start: [&(dyn ToSql + Sync); 5] = [&marks.0, &marks.1, &true, &None::<i32>, &None::<i64>];
             of_claim.into_iter().chain(from_the_start).collect()
         }
-        "reap" => vec![&90_000_i64, &3_i16, &5_i16, &5_i16, &false],
+        "reap" => vec![&90_000_i64, &5_i16, &5_i16, &false],
         "expire" => vec![],
         "exportbox.cancel" | "exportbox.requeue" => vec![&job.export_id],
         "complete_exports" => vec![&exports.0, &exports.1, &types, &filenames, &nows, &one.1, &first, &keys.0, &keys.1, &keys.2],
-        "complete_deliveries" => vec![&providers, &messages, &nows, &nones],
+        "complete_messages" => vec![&providers, &messages, &nows, &nones],
         "retry" => vec![&1000_i64, &5_i16, &class, &sentence, &none, &false],
         "bury" => vec![&class, &sentence, &none, &"dead"],
         "release" => vec![&1000_i64, &none, &none, &none],
-        "settle_cancelled" => vec![&false],
+        "settle_cancelled" => vec![&false, &sentence],
         other => panic!("no parameters for {other}"),
     };
     let fenced = TRANSITIONS.iter().any(|transition| transition.verb == verb && transition.fenced);
@@ -93,7 +93,7 @@ async fn state(client: &Client, job: Planted) -> State {
 async fn each_verb_leads_from_each_state_to_exactly_the_states_of_the_table() {
     let world = World::new().await;
     let client = &world.admin;
-    for kind in [Kind::Export, Kind::Delivery] {
+    for kind in [Kind::Export, Kind::Message] {
         for verb in verbs().into_iter().filter(|verb| serves(verb, kind)) {
             for from in State::ALL {
                 let mut reached = BTreeSet::new();
@@ -131,7 +131,7 @@ async fn each_verb_leads_from_each_state_to_exactly_the_states_of_the_table() {
 async fn a_settle_that_names_another_token_changes_nothing_at_all() {
     let world = World::new().await;
     let client = &world.admin;
-    for kind in [Kind::Export, Kind::Delivery] {
+    for kind in [Kind::Export, Kind::Message] {
         for transition in TRANSITIONS.iter().filter(|transition| transition.fenced && serves(transition.verb, kind)) {
             client.batch_execute("begin").await.unwrap();
             let job = plant(client, kind, State::Running).await;
@@ -155,7 +155,7 @@ async fn a_settled_lease_cannot_be_settled_again() {
     let world = World::new().await;
     let client = &world.admin;
     let fenced = || TRANSITIONS.iter().filter(|transition| transition.fenced).map(|transition| transition.verb);
-    for kind in [Kind::Export, Kind::Delivery] {
+    for kind in [Kind::Export, Kind::Message] {
         for first in fenced().filter(|verb| serves(verb, kind)) {
             client.batch_execute("begin").await.unwrap();
             let job = plant(client, kind, State::Running).await;
@@ -174,7 +174,7 @@ async fn a_settled_lease_cannot_be_settled_again() {
 async fn whatever_ends_a_lease_closes_its_attempt() {
     let world = World::new().await;
     let client = &world.admin;
-    for kind in [Kind::Export, Kind::Delivery] {
+    for kind in [Kind::Export, Kind::Message] {
         for transition in TRANSITIONS.iter().filter(|transition| transition.from == State::Running && serves(transition.verb, kind)) {
             client.batch_execute("begin").await.unwrap();
             let job = plant(client, kind, State::Running).await;

@@ -70,7 +70,7 @@ async fn exported(stand: &Stand, pid: u32, exports: usize) -> anyhow::Result<Eac
     let (took, after) = (begun.elapsed(), cpu());
     let recipients = (exports * RECIPIENTS) as f64;
     let statements = stand.statements_of(&format!("a recipient of {exports} exports"), recipients).await?;
-    let undelivered: i64 = stand.admin.query_one("select count(*) from exportbox.delivery where status <> 'accepted'", &[]).await?.get(0);
+    let undelivered: i64 = stand.admin.query_one("select count(*) from exportbox.message where status <> 'accepted'", &[]).await?.get(0);
     anyhow::ensure!(undelivered == 0, "{undelivered} mails were not taken");
     let each = |after: Option<f64>, before: Option<f64>| after.zip(before).map(|(after, before)| (after - before) / recipients);
     Ok(Each {

@@ -87,6 +87,7 @@ impl<'a> Shop<'a> {
         sandbox.grant_aws_s3(admin, DAEMON).await?;
         let register = "select exportbox.register_report(name => 'stock', query => $1, run_as => $2)";
         admin.execute(register, &[&STOCK, &WAREHOUSE]).await.context("register the warehouse's report")?;
+        admin.batch_execute("select exportbox.seal_report('stock')").await.context("seal the warehouse's report")?;
         Ok(Shop {
             admin,
             app_url: app_url.to_string(),

@@ -54,7 +54,7 @@ pub(super) fn of(story: &Story) -> Vec<Moment> {
 }
 
 fn delivery<'a>(attempt: &Value, deliveries: &'a [Value]) -> Option<&'a Value> {
-    deliveries.iter().find(|delivery| delivery["job_id"] == attempt["job_id"])
+    deliveries.iter().find(|delivery| delivery["id"] == attempt["job_id"])
 }
 
 fn job(attempt: &Value, deliveries: &[Value]) -> String {
@@ -97,7 +97,7 @@ mod tests {
         let story = Story {
             export: json!({"requested_at": at("00:00"), "requested_by": "app", "report": "orders", "state": "completed", "finished_at": at("02:10.5")}),
             objects: vec![json!({"bytes": 5000, "as_of": at("02:00"), "created_at": at("02:04")}), json!({"bytes": 100})],
-            deliveries: vec![json!({"job_id": 8, "recipient": "a***@example.com", "provider": "ses"})],
+            deliveries: vec![json!({"id": 8, "recipient": "a***@example.com", "provider": "ses"})],
             attempts: vec![
                 json!({"job_id": 7, "kind": "export", "number": 1, "worker": "w1", "started_at": at("00:01"), "finished_at": at("00:02.5"), "outcome": "retried",
                     "error_class": "source_unavailable", "error": "The source database cannot be reached."}),

@@ -60,7 +60,7 @@ pub(super) struct Opened<'a> {
 impl Opened<'_> {
     /// Open the snapshot on the source. One that others may join has to be shared before anything else is asked.
     pub(super) async fn open<'a>(source: &'a Source, attempt: &Attempt, job: &ExportJob, may_split: bool) -> Result<Opened<'a>, Failure> {
-        let open = || Session::open(source, attempt.export_id, job, attempt.time_left());
+        let open = || Session::open(source, attempt.job_id, job, attempt.time_left());
         let mut session = open().await?;
         step!("export.opened");
         let mut snapshot = None;
@@ -173,7 +173,7 @@ impl Splitter {
 
 async fn join(export: &Export<'_>, snapshot: &Snapshot) -> Result<Session, Failure> {
     let (attempt, job) = (export.attempt, export.job);
-    let helper = Session::join(export.opened.source, attempt.export_id, job, attempt.time_left(), snapshot).await?;
+    let helper = Session::join(export.opened.source, attempt.job_id, job, attempt.time_left(), snapshot).await?;
     // The path by which names in the query are read is set with it.
     helper.describe(bare(&job.query)).await?;
     Ok(helper)

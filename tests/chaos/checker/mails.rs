@@ -1,6 +1,6 @@
 //! The mailbox: every recipient's mails, counted, and every link in them downloaded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,11 +26,15 @@ pub struct Mail {
     pub at: DateTime<Utc>,
     pub export_id: Option<Uuid>,
     pub links: Vec<String>,
+    /// It tells of failures.
+    pub is_notice: bool,
 }
 
 /// All mails.
 pub struct Mailbox {
+    /// Those of exports.
     pub mails: Vec<Mail>,
+    pub notices: Vec<Mail>,
 }
 
 impl Mailbox {
@@ -47,15 +51,22 @@ impl Mailbox {
                 to: mail.to().and_then(|to| to.first()).and_then(|to| to.address()).unwrap_or_default().to_string(),
                 at: mail.date().and_then(|date| DateTime::from_timestamp(date.to_timestamp(), 0)).unwrap_or_default(),
                 export_id: words.find(|word| *word == "Reference:").and_then(|_| words.nth(1)).and_then(|id| id.parse().ok()),
+                is_notice: mail.subject().is_some_and(|subject| subject.ends_with("could not be made")),
                 links: text.split_whitespace().filter(|word| word.contains("X-Amz-Signature=")).map(ToString::to_string).collect(),
             }
         };
-        Mailbox { mails: paths.iter().map(read).collect() }
+        let (notices, mails) = paths.iter().map(read).partition(|mail| mail.is_notice);
+        Mailbox { mails, notices }
     }
 
-    /// The mails to an address, oldest first.
+    /// The mails of exports to an address, oldest first.
     pub fn to<'a>(&'a self, address: &'a str) -> impl Iterator<Item = &'a Mail> {
         self.mails.iter().filter(move |mail| mail.to == address)
+    }
+
+    /// How many mails told an address of failures.
+    pub fn told(&self, address: &str) -> i64 {
+        self.notices.iter().map(|mail| i64::from(mail.to == address)).sum()
     }
 }
 
@@ -90,6 +101,7 @@ pub async fn check(world: &World, tables: &Tables, mailbox: &Mailbox, requests: 
             findings.violation(format_args!("link: job {} stored another death of its link than any mail has", delivery.job_id));
         }
     }
+    notices(tables, mailbox, findings);
     let (injected, doubled) = (world.tally.ambiguities(), findings.counts.doubled);
     if doubled as u64 > injected {
         findings.counts.silent += doubled - injected as usize;
@@ -103,6 +115,21 @@ pub async fn check(world: &World, tables: &Tables, mailbox: &Mailbox, requests: 
     for (mail, downloaded) in downloads.buffer_unordered(8).collect::<Vec<_>>().await {
         if let Err(what) = downloaded {
             findings.violation(format_args!("link: a mail about {:?}: {what}", mail.export_id));
+        }
+    }
+}
+
+/// Mails about failures: no more of them than there are notices, but for those that an event accounts for.
+fn notices(tables: &Tables, mailbox: &Mailbox, findings: &mut Findings) {
+    let addresses: HashSet<&str> = mailbox.notices.iter().map(|mail| mail.to.as_str()).collect();
+    for to in addresses {
+        let (told, known) = (mailbox.told(to), tables.notices.get(to));
+        let (accepted, unknown) = known.map_or((0, 0), |known| (known.accepted, known.unknown));
+        let extras = (told - accepted).max(0);
+        findings.counts.doubled += usize::try_from(extras).unwrap_or_default();
+        if extras > unknown {
+            findings.counts.silent += usize::try_from(extras - unknown).unwrap_or_default();
+            findings.violation(format_args!("silent: an address was told {told} times, {accepted} notices and {unknown} events say so"));
         }
     }
 }

@@ -88,13 +88,14 @@ pub async fn check(world: &World, clocks_off: Vec<u32>) -> Findings {
 
     let count = |state: &str| tables.exports.values().filter(|export| export.state == state).count();
     findings.also = format!(
-        "committed={} rolled_back={} completed={} cancelled={} dead={} mails={} attempts={} aws_s3={} reaped={} unknown={} ambiguities={}",
+        "committed={} rolled_back={} completed={} cancelled={} dead={} mails={} notices={} attempts={} aws_s3={} reaped={} unknown={} ambiguities={}",
         committed.len(),
         requests.len() - committed.len(),
         count("completed"),
         count("cancelled"),
         count("dead"),
         mailbox.mails.len(),
+        mailbox.notices.len(),
         tables.attempts,
         tables.inside,
         tables.reaped,
@@ -143,6 +144,9 @@ fn ended_well(world: &World, tables: &Tables, mailbox: &Mailbox, request: &Reque
     if state != "completed" {
         if !export.objects.is_empty() || !mailed.is_empty() {
             findings.violation(format_args!("seen: {} is {state}, and has objects or mails", request.id));
+        }
+        if state == "dead" && request.recipients.iter().any(|to| mailbox.told(to) == 0) {
+            findings.lost(request, "it is dead, and a recipient was not told so");
         }
         return;
     }

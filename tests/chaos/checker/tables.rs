@@ -22,12 +22,20 @@ pub struct Export {
 /// One mail as the tables see it.
 #[derive(Debug)]
 pub struct Delivery {
-    pub job_id: i64,
+    pub job_id: Uuid,
     pub export_id: Uuid,
     pub status: String,
     pub error_class: String,
     pub link_expires_at: Option<DateTime<Utc>>,
     /// Events that say that a mail of it may have been sent.
+    pub unknown: i64,
+}
+
+/// The mails to one address that tell of failures.
+#[derive(Debug)]
+pub struct Notices {
+    pub accepted: i64,
+    /// Events that say that one of them may have been sent.
     pub unknown: i64,
 }
 
@@ -37,6 +45,8 @@ pub struct Tables {
     pub exports: HashMap<Uuid, Export>,
     /// By recipient: each address is used by one request only.
     pub deliveries: HashMap<String, Delivery>,
+    /// Mails about failures, by recipient.
+    pub notices: HashMap<String, Notices>,
     pub attempts: i64,
     /// Attempts inside the database.
     pub inside: i64,
@@ -80,9 +90,9 @@ impl Tables {
         }
         let deliveries = admin
             .query(
-                "select d.recipient, d.job_id, d.export_id, d.status, coalesce(d.error_class, ''), d.link_expires_at,
-                     (select count(*) from exportbox.events e where e.job_id = d.job_id and e.kind = 'unknown')
-                 from exportbox.deliveries d",
+                "select d.recipient, d.id, d.export_id, d.status, coalesce(d.error_class, ''), d.link_expires_at,
+                     (select count(*) from exportbox.events e where e.job_id = d.id and e.kind = 'unknown')
+                 from exportbox.deliveries d where d.origin = 'export'",
                 &[],
             )
             .await
@@ -103,9 +113,19 @@ impl Tables {
             })
             .collect();
         assert_eq!(count, deliveries.len(), "a recipient has two deliveries");
+        let notices = admin
+            .query(
+                "select n.recipient, count(*) filter (where n.status = 'accepted'),
+                     sum((select count(*) from exportbox.events e where e.job_id = n.id and e.kind = 'unknown'))::bigint
+                 from exportbox.notices n group by n.recipient",
+                &[],
+            )
+            .await
+            .unwrap();
+        let notices = notices.iter().map(|row| (row.get(0), Notices { accepted: row.get(1), unknown: row.get(2) })).collect();
         let attempts = "select count(*), count(*) filter (where exporter = 'aws_s3'), count(*) filter (where outcome = 'reaped') from exportbox.attempts";
         let attempts = admin.query_one(attempts, &[]).await.unwrap();
-        Tables { orders, exports, deliveries, attempts: attempts.get(0), inside: attempts.get(1), reaped: attempts.get(2) }
+        Tables { orders, exports, deliveries, notices, attempts: attempts.get(0), inside: attempts.get(1), reaped: attempts.get(2) }
     }
 }
 
@@ -128,7 +148,7 @@ pub async fn left_over(admin: &Client) -> Vec<String> {
         "select format('%s is on hold: %s', scope, reason) from exportbox.control",
         "select format('backend %s still runs for %s', pid, application_name) from pg_stat_activity
          where application_name like 'exportbox %' and pid <> pg_backend_pid()",
-        "select format('delivery %s is %s although its job is %s', job_id, status, job_state) from exportbox.deliveries
+        "select format('delivery %s is %s although its job is %s', id, status, job_state) from exportbox.deliveries
          where status in ('pending', 'sending') and job_state not in ('pending', 'running')",
     ];
     let mut left = Vec::new();

@@ -31,6 +31,8 @@ fn cases(point: &'static str) -> Vec<Case> {
         "worker.recorded_sweep" => vec![small((0, 0)), own],
         // `retention` has these.
         "worker.pruned" | "worker.removed_leftovers" => Vec::new(),
+        // `notices` has this.
+        "worker.gathered" => Vec::new(),
         // A crash of the attempt itself.
         "worker.released" => Vec::new(),
         _ => panic!("{point} has no expectation"),

@@ -20,10 +20,10 @@ struct Case {
 fn case(point: &'static str) -> Case {
     let case = |may_be_sent, sent| Case { point, may_be_sent, sent, outcomes: "reaped, completed" };
     match point {
-        "delivery.claimed" | "delivery.loaded" | "delivery.prepared" => case(false, 0),
-        "delivery.stamped" => case(true, 0),
-        "delivery.accepted" | "delivery.settling" => case(true, 1),
-        "delivery.settled" => Case { outcomes: "completed", ..case(false, 1) },
+        "message.claimed" | "message.loaded" | "message.prepared" => case(false, 0),
+        "message.stamped" => case(true, 0),
+        "message.accepted" | "message.settling" => case(true, 1),
+        "message.settled" => Case { outcomes: "completed", ..case(false, 1) },
         _ => panic!("{point} has no expectation"),
     }
 }
@@ -63,7 +63,7 @@ async fn crash_and_converge(case: Case) -> Scene {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mail_survives_a_crash_between_any_two_steps_and_is_doubled_in_one_window_only() {
-    each(points("delivery.").map(case).collect(), crash_and_converge).await;
+    each(points("message.").map(case).collect(), crash_and_converge).await;
 }
 
 async fn crash_and_hold(case: Case) -> Scene {
@@ -95,5 +95,5 @@ async fn crash_and_hold(case: Case) -> Scene {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_crash_doubles_a_mail_where_the_policy_is_to_hold() {
-    each(points("delivery.").map(case).collect(), crash_and_hold).await;
+    each(points("message.").map(case).collect(), crash_and_hold).await;
 }

@@ -57,7 +57,7 @@ async fn the_mail_says_what_the_request_says() {
 #[tokio::test]
 async fn no_mail_exists_before_the_manifest_does() {
     // Whichever half of the statement fails, neither half is there.
-    for table in ["object", "delivery"] {
+    for table in ["object", "message"] {
         let world = World::new().await;
         let refuse = "create function public.refuse() returns trigger language plpgsql as $$ begin raise exception 'not now'; end $$";
         world.sql(&format!("{refuse}; create trigger refuse before insert on exportbox.{table} execute function public.refuse()")).await;
@@ -88,7 +88,7 @@ async fn an_export_is_delivering_until_the_last_mail_is_final() {
     let export = world.export(id).await;
     assert_eq!((&export["state"], &export["finished_at"], &export["mails"]), (&"delivering".into(), &serde_json::Value::Null, &2.into()));
     world.let_deliveries_go().await;
-    let bob = format!("id = (select job_id from exportbox.deliveries where export_id = '{id}' and recipient = 'bob@example.com')");
+    let bob = format!("id = (select id from exportbox.deliveries where export_id = '{id}' and recipient = 'bob@example.com')");
     world.set_jobs("run_at = now() + interval '1 hour'", &bob).await;
     world.drain().await;
     assert_eq!((world.mails().len(), world.state(id).await.as_str()), (1, "delivering"));

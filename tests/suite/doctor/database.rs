@@ -35,7 +35,7 @@ async fn a_right_that_was_taken_away_is_named_with_the_statements_that_need_it()
     let world = World::new().await;
     world.sql("revoke select on exportbox.object from exportbox_worker").await;
     let report = world.doctor().await;
-    assert_found(&report, "grants", CheckStatus::Fail, &["permission denied for table object", "load_manifest", "grant exportbox_worker"]);
+    assert_found(&report, "grants", CheckStatus::Fail, &["permission denied for table object", "load_message", "grant exportbox_worker"]);
     // What needs the same right says so, too.
     assert_rest_is_fine(&report, &["grants", "orphans"]);
 }
@@ -134,7 +134,7 @@ async fn what_is_on_hold_and_what_is_dead_is_told() {
     world.drain().await;
     assert_eq!(world.state(id).await, "dead");
     assert_found(&world.doctor().await, "work", CheckStatus::Warn, &["1 dead", "exportbox requeue"]);
-    world.hold("delivery", "mail_config", "Planted.", "null").await;
+    world.hold("message", "mail_config", "Planted.", "null").await;
     assert_found(&world.doctor().await, "work", CheckStatus::Warn, &["delivery: Planted."]);
 }
 

@@ -128,7 +128,7 @@ async fn what_is_private_stays_private() {
     for column in ["query", "recipients", "params", "message", "metadata", "*"] {
         assert_eq!(refusal(&app, &format!("select {column} from exportbox.outbox")).await.code, "42501", "{column}");
     }
-    for table in ["job", "attempt", "object", "delivery", "event", "report", "control", "worker", "schema_history"] {
+    for table in ["job", "attempt", "object", "message", "message_export", "event", "report", "control", "worker", "schema_history"] {
         assert_eq!(refusal(&app, &format!("select 1 from exportbox.{table}")).await.code, "42501", "{table}");
         assert_eq!(refusal(&app, &format!("delete from exportbox.{table}")).await.code, "42501", "{table}");
     }

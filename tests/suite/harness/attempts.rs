@@ -38,10 +38,10 @@ impl World {
         exporter.export(&attempt, job).await
     }
 
-    /// Run the delivery of a lease as its worker does, into the directory `by-hand` of this test. Its stamp comes back so late.
+    /// Run the message job of a lease as its worker does, into the directory `by-hand` of this test. Its stamp comes back so late.
     pub async fn deliver_by_hand(&self, lease: &Lease, stamped_for: Duration) -> Outcome {
         let mailer = Mailer::file(self.dir().join("by-hand"), self.settings.sender.clone());
-        let envelope = self.queue("one").load_delivery(lease).await.unwrap().unwrap();
+        let envelope = self.queue("one").load_message(lease).await.unwrap().unwrap();
         let mut attempt = self.attempt_of(lease);
         attempt.notes = Notes::new(LateStamp { clock: attempt.clock.clone(), stamped_for });
         Messenger::new(self.store(), mailer, self.settings.link_ttl).deliver(&attempt, &envelope).await
@@ -49,7 +49,7 @@ impl World {
 
     fn attempt_of(&self, lease: &Lease) -> Attempt {
         Attempt {
-            export_id: lease.export_id(),
+            job_id: lease.job_id(),
             token: lease.token(),
             deadline: lease.deadline(),
             stop: Stop::new(),

@@ -26,8 +26,8 @@ pub const TALKATIVE: &str = "trace,tokio_postgres=trace,aws_config=trace,aws_smi
 /// The texts of exportbox that every role may read which may read anything.
 const SHOWN: &str = "select coalesce(string_agg(t.shown, E'\n'), '') from (
     select error from exportbox.job union all select worker from exportbox.job union all select error from exportbox.attempt
-    union all select error from exportbox.delivery union all select message_id from exportbox.delivery union all select detail from exportbox.event
-    union all select reason from exportbox.control union all select error from exportbox.notice union all select channel from exportbox.worker
+    union all select error from exportbox.message union all select message_id from exportbox.message union all select detail from exportbox.event
+    union all select reason from exportbox.control union all select channel from exportbox.worker
     ) as t (shown)";
 
 /// The first thing in a text that must not be there.

@@ -22,7 +22,8 @@ impl World {
     pub async fn plant_due(&self, count: usize) {
         self.sql(&format!(
             "set session_replication_role = replica;
-             insert into exportbox.job (export_id, kind) select gen_random_uuid(), 'export' from generate_series(1, {count});
+             insert into exportbox.job (id, export_id, kind)
+                select id, id, 'export' from (select exportbox.new_id() as id from generate_series(1, {count})) as made;
              set session_replication_role = origin"
         ))
         .await;
@@ -34,7 +35,7 @@ impl World {
             self.plant_due(each).await;
             let (mut claimed, mut scan) = (0, Scan::FromCursor);
             while claimed < each {
-                let free = FreeSlots { exports: each - claimed, deliveries: 4 };
+                let free = FreeSlots { exports: each - claimed, messages: 4 };
                 let found = queue.cycle(free, scan).await.unwrap().leases.len();
                 claimed += found;
                 scan = if found == 0 { Scan::Full } else { Scan::FromCursor };

@@ -74,7 +74,7 @@ impl World {
     pub async fn served(&self, id: Uuid) -> Vec<String> {
         let statement = "select delivery.recipient, delivery.status, (
                 select string_agg(attempt.outcome, ', ' order by attempt.number)
-                from exportbox.attempts as attempt where attempt.job_id = delivery.job_id)
+                from exportbox.attempts as attempt where attempt.job_id = delivery.id)
             from exportbox.deliveries as delivery where delivery.export_id = $1 order by delivery.recipient";
         let rows = self.admin.query(statement, &[&id]).await.unwrap();
         let told = rows.iter().map(|row| {

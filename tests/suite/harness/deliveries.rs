@@ -19,12 +19,12 @@ impl World {
 
     /// Deliveries wait until a person lets them go.
     pub async fn hold_deliveries(&self) {
-        self.hold("delivery", "test", "A test.", "null").await;
+        self.hold("message", "test", "A test.", "null").await;
     }
 
     /// The person does.
     pub async fn let_deliveries_go(&self) {
-        self.sql(&format!("delete from {HOLDS} where scope = 'delivery'")).await;
+        self.sql(&format!("delete from {HOLDS} where scope = 'message'")).await;
     }
 
     /// `recipient status class` of each mail of an export, by recipient.

@@ -8,7 +8,7 @@ use super::World;
 
 /// A job of an export that nobody has requested, as a statement.
 pub fn job(export: Uuid, columns: &str, values: &str) -> String {
-    format!("insert into exportbox.job (export_id, {columns}) values ('{export}', {values});\n")
+    format!("insert into exportbox.job (id, export_id, {columns}) values ('{export}', '{export}', {values});\n")
 }
 
 /// The first attempt of such a job, as a statement.
@@ -31,27 +31,27 @@ pub fn worker(columns: &str, values: &str) -> String {
 
 /// Nothing of what these statements write is left, as a statement.
 pub const NOTHING: &str =
-    "delete from exportbox.outbox; delete from exportbox.attempt; delete from exportbox.job; delete from exportbox.delivery;
+    "delete from exportbox.outbox; delete from exportbox.attempt; delete from exportbox.job; delete from exportbox.message;
     delete from exportbox.pause; delete from exportbox.control; delete from exportbox.worker; delete from exportbox.last_drain;
     delete from exportbox.schedule;\n";
 
 /// What a hundred thousand finished jobs leave behind, and a little of what is alive.
 const OF_JOBS: &str = "
+    create temp table numbered as select n, ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid as id from generate_series(1, 200110) as n;
     insert into exportbox.job (id, export_id, kind, state, finished_at, error_class, error)
-        select n, gen_random_uuid(), case when n % 2 = 0 then 'export' else 'delivery' end, case when n % 100 = 0 then 'dead' else 'completed' end,
+        select id, id, case when n % 2 = 0 then 'export' else 'message' end, case when n % 100 = 0 then 'dead' else 'completed' end,
             now() - n * interval '1 minute', case when n % 100 = 0 then 'query' end, case when n % 100 = 0 then 'Planted.' end
-        from generate_series(1, 100000) as n;
+        from numbered where n <= 100000;
     insert into exportbox.attempt (lease_token, job_id, number, worker, finished_at, outcome, bucket, object_key)
-        select gen_random_uuid(), n, 1, 'w', now() - n * interval '1 minute', 'completed', 'exports', 'k' || n from generate_series(1, 100000) as n;
-    insert into exportbox.delivery (job_id, export_id, recipient, status, provider)
-        select n, gen_random_uuid(), 'ann@example.com', 'accepted', 'ses' from generate_series(1, 100000, 2) as n;
+        select gen_random_uuid(), id, 1, 'w', now() - n * interval '1 minute', 'completed', 'exports', 'k' || n from numbered where n <= 100000;
+    insert into exportbox.message (id, origin, recipient, status, provider)
+        select id, 'export', 'ann@example.com', 'accepted', 'ses' from numbered where n <= 100000 and n % 2 = 1;
     insert into exportbox.event (export_id, kind) select gen_random_uuid(), 'reaped' from generate_series(1, 100000) as n;
-    insert into exportbox.job (id, export_id, kind, run_at) select n, gen_random_uuid(), 'export', now() from generate_series(200001, 200020) as n;
+    insert into exportbox.job (id, export_id, kind, run_at) select id, id, 'export', now() from numbered where n between 200001 and 200020;
     insert into exportbox.job (id, export_id, kind, state, lease_token, worker, lease_expires_at, deadline_at)
-        select n, gen_random_uuid(), 'export', 'running', gen_random_uuid(), 'w', now() + interval '1 minute', now() + interval '1 hour'
-        from generate_series(200101, 200110) as n;
-    insert into exportbox.attempt (lease_token, job_id, number, worker) select lease_token, id, 1, 'w' from exportbox.job where state = 'running';
-    select setval(pg_get_serial_sequence('exportbox.job', 'id'), 1000000)";
+        select id, id, 'export', 'running', gen_random_uuid(), 'w', now() + interval '1 minute', now() + interval '1 hour'
+        from numbered where n > 200100;
+    insert into exportbox.attempt (lease_token, job_id, number, worker) select lease_token, id, 1, 'w' from exportbox.job where state = 'running'";
 
 /// So many finished exports, each with its mail and its event, and behind them a little of everything that is not over with. A temporary table
 /// `asked` says what they are.
@@ -65,13 +65,13 @@ const OF_EXPORTS: &str = "
     insert into exportbox.outbox (id, query, recipients, requested_by, requested_at)
         select id, 'select 1', '{ann@example.com}', 'app', at from asked order by n;
     insert into exportbox.job (id, export_id, kind, state, created_at, finished_at, error_class, error, lease_token, worker, lease_expires_at, deadline_at)
-        select 2 * n - 1, id, 'export', job_state, at, case when job_state in ('completed', 'dead', 'cancelled') then at end,
+        select id, id, 'export', job_state, at, case when job_state in ('completed', 'dead', 'cancelled') then at end,
             case when job_state = 'dead' then 'query' end, case when job_state = 'dead' then 'Planted.' end,
             case when job_state = 'running' then gen_random_uuid() end, case when job_state = 'running' then 'w' end,
             case when job_state = 'running' then now() + interval '1 hour' end, case when job_state = 'running' then now() + interval '1 hour' end
         from asked cross join lateral (select case state when 'delivering' then 'completed' else state end as job_state) as job order by n;
     insert into exportbox.job (id, export_id, kind, state, created_at, finished_at)
-        select 2 * n, id, 'delivery', case state when 'delivering' then 'pending' else 'completed' end, at, case when state = 'completed' then at end
+        select (left(id::text, 24) || lpad(n::text, 12, 'f'))::uuid, id, 'message', case state when 'delivering' then 'pending' else 'completed' end, at, case when state = 'completed' then at end
         from asked where state in ('completed', 'delivering') order by n;
     insert into exportbox.attempt (lease_token, job_id, number, worker, finished_at, outcome)
         select coalesce(lease_token, gen_random_uuid()), id, 1, 'w', finished_at, case when finished_at is not null then 'completed' end
@@ -79,9 +79,9 @@ const OF_EXPORTS: &str = "
     insert into exportbox.object (export_id, part, lease_token, bucket, key, bytes, rows, content_type, filename, as_of)
         select export_id, 1, gen_random_uuid(), 'b', 'k' || id, 1000, 10, 'text/csv', 'f', created_at
         from exportbox.job where kind = 'export' and state = 'completed' order by id;
-    insert into exportbox.delivery (job_id, export_id, recipient, status, provider)
-        select id, export_id, 'ann@example.com', case state when 'completed' then 'accepted' else 'pending' end, 'ses'
-        from exportbox.job where kind = 'delivery' order by id;
+    insert into exportbox.message (id, origin, recipient, status, provider)
+        select id, 'export', 'ann@example.com', case state when 'completed' then 'accepted' else 'pending' end, 'ses'
+        from exportbox.job where kind = 'message' order by id;
     insert into exportbox.event (export_id, kind) select id, 'reaped' from asked order by n";
 
 impl World {
@@ -92,8 +92,9 @@ impl World {
 
     /// So many jobs; `values` may speak of their number `n`, from 1.
     pub async fn plant_jobs(&self, count: usize, columns: &str, values: &str) {
-        let rows = format!("select gen_random_uuid(), {values} from generate_series(1, {count}) as n");
-        self.plant_rows(&format!("insert into exportbox.job (export_id, {columns}) {rows}")).await;
+        let rows =
+            format!("select id, id, {values} from (select gen_random_uuid() as id, n from generate_series(1, {count}) as n) as numbered");
+        self.plant_rows(&format!("insert into exportbox.job (id, export_id, {columns}) {rows}")).await;
     }
 
     /// The same, and what the planner knows of them.
@@ -105,7 +106,7 @@ impl World {
     /// A hundred thousand finished jobs, half of them exports, some of them dead, with all that hangs on them, and a little of what is alive.
     pub async fn plant_history_of_jobs(&self) {
         self.plant_rows(OF_JOBS).await;
-        self.sql("analyze exportbox.job, exportbox.attempt, exportbox.delivery, exportbox.event").await;
+        self.sql("analyze exportbox.job, exportbox.attempt, exportbox.message, exportbox.event").await;
     }
 
     /// So many finished exports, every so-manieth dead and one cancelled beside it, with all that hangs on them, and a few of each other state.

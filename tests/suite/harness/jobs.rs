@@ -9,7 +9,7 @@ use uuid::Uuid;
 /// A job in a state of the test's choice. Its worker is `other`.
 #[derive(Debug, Clone, Copy)]
 pub struct Planted {
-    pub id: i64,
+    pub id: Uuid,
     pub export_id: Uuid,
     /// What its lease is or would be.
     pub token: Uuid,
@@ -21,19 +21,18 @@ pub fn statement(name: &str) -> &'static str {
     text
 }
 
-/// Plant a job, with its attempt when it runs, and with a finished export beside it when it is a delivery.
+/// Plant a job, with its attempt when it runs, and with a finished export beside it when it is a message.
 pub async fn plant(client: &Client, kind: Kind, state: State) -> Planted {
     let (export_id, token) = (Uuid::new_v4(), Uuid::new_v4());
     let run = async |query: &str, params: &[&(dyn ToSql + Sync)]| client.query_one(query, params).await.unwrap();
     run("insert into exportbox.outbox (id, query, recipients) values ($1, 'select 1', '{ann@example.com}') returning id", &[&export_id])
         .await;
-    let mut id: i64 = run("select id from exportbox.job where export_id = $1", &[&export_id]).await.get(0);
-    if kind == Kind::Delivery {
+    let mut id = export_id;
+    if kind == Kind::Message {
         client.execute("update exportbox.job set state = 'completed', finished_at = now() where id = $1", &[&id]).await.unwrap();
-        let job = "insert into exportbox.job (export_id, kind) values ($1, 'delivery') returning id";
-        id = run(job, &[&export_id]).await.get(0);
-        let delivery = "insert into exportbox.delivery (job_id, export_id, recipient) values ($1, $2, 'ann@example.com') returning job_id";
-        run(delivery, &[&id, &export_id]).await;
+        id = Uuid::new_v4();
+        run("insert into exportbox.job (id, export_id, kind) values ($1, $2, 'message') returning id", &[&id, &export_id]).await;
+        run("insert into exportbox.message (id, origin, recipient) values ($1, 'export', 'ann@example.com') returning id", &[&id]).await;
     }
     let put = "update exportbox.job set state = $2, attempt = 1, leases = 1,
             finished_at = case when $3 then now() end,
@@ -53,7 +52,7 @@ pub async fn plant(client: &Client, kind: Kind, state: State) -> Planted {
 
 /// Every row of the job tables.
 pub async fn everything(client: &Client) -> Value {
-    let tables = ["job", "attempt", "object", "delivery", "event", "control", "pause"];
+    let tables = ["job", "attempt", "object", "message", "event", "control", "pause"];
     let columns: Vec<String> =
         tables.iter().map(|t| format!("'{t}', (select jsonb_agg(to_jsonb(t) order by to_jsonb(t)) from exportbox.{t} as t)")).collect();
     client.query_one(&format!("select jsonb_build_object({})", columns.join(", ")), &[]).await.unwrap().get(0)

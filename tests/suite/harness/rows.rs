@@ -45,7 +45,7 @@ impl World {
     /// Change the mails of an export.
     pub async fn set_deliveries(&self, export: Uuid, set: &str) {
         let found = format!("select id from exportbox.deliveries where export_id = '{export}'");
-        self.sql(&format!("update exportbox.delivery set {set} where id in ({found})")).await;
+        self.sql(&format!("update exportbox.message set {set} where id in ({found})")).await;
     }
 
     /// Change the manifest of an export.
@@ -63,9 +63,10 @@ impl World {
         self.row(&format!("select count(*) from {OBJECTS} where lease_token = $1"), &[&lease.0]).await.get(0)
     }
 
-    /// Change all notices.
-    pub async fn set_notices(&self, set: &str) {
-        self.sql(&format!("update exportbox.notice set {set}")).await;
+    /// Change all notices, and what their jobs wait for.
+    pub async fn set_notices(&self, set: &str, of_jobs: &str) {
+        self.sql(&format!("update exportbox.message set {set} where origin = 'failure'")).await;
+        self.set_jobs(of_jobs, "kind = 'message' and export_id is null").await;
     }
 
     /// The row of an export's own job as JSON, with the columns that no view shows.
@@ -169,7 +170,7 @@ pub const TAKEN: &str = "state = 'pending', lease_token = null, lease_expires_at
 
 /// Changes the jobs that mail an export's file.
 pub fn change_mail_jobs(export: Uuid, set: &str) -> String {
-    format!("update exportbox.job set {set} where export_id = '{export}' and kind = 'delivery'")
+    format!("update exportbox.job set {set} where export_id = '{export}' and kind = 'message'")
 }
 
 /// Begin a transaction that holds these jobs; `which` is a condition on columns of the table, and may end in ORDER BY and LIMIT.
@@ -179,7 +180,7 @@ pub async fn hold_jobs(client: &Client, which: &str) {
 
 /// Begin a transaction that holds the mail that this lease is for.
 pub async fn hold_delivery(client: &Client, lease: &Lease) {
-    client.batch_execute(&format!("begin; select from exportbox.delivery where job_id = {} for update", lease.job_id())).await.unwrap();
+    client.batch_execute(&format!("begin; select from exportbox.message where id = '{}' for update", lease.job_id())).await.unwrap();
 }
 
 /// Begin a transaction that holds the attempt of this lease.

@@ -55,7 +55,8 @@ impl World {
     pub async fn age(&self, id: Uuid, days: i32) {
         self.sql(&format!(
             "update exportbox.job set finished_at = finished_at - interval '{days} days' where export_id = '{id}';
-             update exportbox.delivery set link_expires_at = link_expires_at - interval '{days} days' where export_id = '{id}';
+             update exportbox.message set link_expires_at = link_expires_at - interval '{days} days'
+                where id in (select id from exportbox.job where export_id = '{id}');
              update exportbox.attempt set sweep_after = 'infinity' where job_id in (select id from exportbox.job where export_id = '{id}')"
         ))
         .await;
@@ -69,7 +70,7 @@ impl World {
     /// Whether anything of an export is left in the tables.
     pub async fn is_kept(&self, id: Uuid) -> bool {
         let found = "select exists (select from exportbox.outbox where id = $1) or exists (select from exportbox.job where export_id = $1)
-            or exists (select from exportbox.object where export_id = $1) or exists (select from exportbox.delivery where export_id = $1)";
+            or exists (select from exportbox.object where export_id = $1)";
         self.row(found, &[&id]).await.get(0)
     }
 }

@@ -69,7 +69,7 @@ impl World {
 
     /// Claim as a worker of that name with so many free slots.
     pub async fn claim(&self, worker: &str, exports: usize, deliveries: usize) -> Vec<Lease> {
-        self.queue(worker).cycle(FreeSlots { exports, deliveries }, Scan::Full).await.unwrap().leases
+        self.queue(worker).cycle(FreeSlots { exports, messages: deliveries }, Scan::Full).await.unwrap().leases
     }
 
     /// Request one export and claim it.
@@ -96,7 +96,7 @@ impl World {
 
     /// What an attempt would have stored.
     pub fn made_by(&self, lease: &Lease) -> Manifest {
-        let key = ObjectKey::new("exports", lease.export_id(), lease.token(), "export.csv").full();
+        let key = ObjectKey::new("exports", lease.export_id().unwrap(), lease.token(), "export.csv").full();
         Manifest {
             bucket: "exports".into(),
             parts: vec![ManifestPart { key, bytes: 4, checksum: None }],
@@ -128,7 +128,7 @@ impl World {
 
     /// End lost leases, as any other process does in its cycle; nothing is claimed.
     pub async fn reap(&self) -> Vec<Reaped> {
-        self.queue("reaper").cycle(FreeSlots { exports: 0, deliveries: 0 }, Scan::Full).await.unwrap().reaped
+        self.queue("reaper").cycle(FreeSlots { exports: 0, messages: 0 }, Scan::Full).await.unwrap().reaped
     }
 
     /// Let every back-off end.
@@ -137,7 +137,7 @@ impl World {
     }
 
     /// The job's row as JSON.
-    pub async fn job(&self, id: i64) -> Value {
+    pub async fn job(&self, id: Uuid) -> Value {
         self.row(&format!("select to_jsonb(job) from {JOBS} where id = $1"), &[&id]).await.get(0)
     }
 

@@ -8,13 +8,13 @@ use exportbox::queue::Policy;
 use stateright::Model;
 
 use super::play::{Player, TICK};
-use super::state::{Budget, CRASH_LIMIT, DEADLINE, Job, LEASE, MAX_ATTEMPTS, System};
+use super::state::{Budget, CRASH_LIMIT, DEADLINE, Job, LEASE, MAIL, MAX_ATTEMPTS, NOTICE, System};
 use super::walks::histories;
 use super::{Protocol, tables};
 use crate::harness::World;
 
 /// Long histories in which everything may happen.
-const AMPLE: Budget = Budget { leases: [4, 4], crashes: 2, pauses: 2, losses: 3, failures: 4, cancels: 2, requeues: 2, expiries: 1 };
+const AMPLE: Budget = Budget { leases: [4, 4, 4], crashes: 2, pauses: 2, losses: 3, failures: 4, cancels: 2, requeues: 2, expiries: 1 };
 
 fn job(kind: &str, job: &Job) -> String {
     let holder = job.token.map_or("nobody".into(), |token| token.to_string());
@@ -29,11 +29,14 @@ fn job(kind: &str, job: &Job) -> String {
 
 /// What the tables have to say, in the words of `Player::tables`.
 fn tables_of(system: &System) -> String {
-    let jobs = system.jobs.iter().zip(["export", "delivery"]);
+    let jobs = system.jobs.iter().zip(["export", "delivery", "notice"]);
     let mut lines: Vec<String> = jobs.filter_map(|(known, kind)| known.as_ref().map(|known| job(kind, known))).collect();
-    let status = system.status.map_or("none".into(), |status| format!("{status:?}").to_lowercase());
+    let status = |job: usize| system.status[job].map_or("none".into(), |status| format!("{status:?}").to_lowercase());
     let object = system.object.map_or("none".into(), |(_, maker)| maker.to_string());
-    lines.push(format!("status {status}, marks {}, object {object}", system.marks));
+    for (name, job) in [("mail", MAIL), ("notice", NOTICE)] {
+        lines.push(format!("{name} {}, marks {}", status(job), system.marks[job]));
+    }
+    lines.push(format!("object {object}"));
     lines.join("\n")
 }
 
@@ -44,9 +47,9 @@ async fn the_statements_do_what_the_model_does() {
     world.settings.policy = Policy {
         lease: TICK * u32::from(LEASE.unsigned_abs()),
         export_timeout: TICK * u32::from(DEADLINE.unsigned_abs()),
-        delivery_timeout: TICK * u32::from(DEADLINE.unsigned_abs()),
+        message_timeout: TICK * u32::from(DEADLINE.unsigned_abs()),
         export_attempts: MAX_ATTEMPTS.into(),
-        delivery_attempts: MAX_ATTEMPTS.into(),
+        message_attempts: MAX_ATTEMPTS.into(),
         hold_unknown: false,
         ..Policy::default()
     };

@@ -31,6 +31,8 @@ pub struct Guards {
     pub close_attempt: bool,
     /// A job that loses its worker too often is dead.
     pub crash_limit: bool,
+    /// Gathering a death puts it down as noticed.
+    pub noticed: bool,
     /// What completed is not swept.
     pub sweep_spares: bool,
     /// A lost attempt is swept again after the last moment at which something of it can arrive.
@@ -54,6 +56,7 @@ impl Guards {
         one_statement: true,
         close_attempt: true,
         crash_limit: true,
+        noticed: true,
         sweep_spares: true,
         sweep_again: true,
     };

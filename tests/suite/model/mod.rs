@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use stateright::{Checker, HasDiscoveries, Model};
 
 use guards::Guards;
-use properties::{ATTEMPTS, CLEAN, CRASHES, DEADLINES, LEGAL, OBJECT, OWN, PROMISE, SILENT, STAMP, TOGETHER};
+use properties::{ATTEMPTS, CLEAN, CRASHES, DEADLINES, LEGAL, OBJECT, OWN, PROMISE, SILENT, STAMP, TOGETHER, TOLD};
 use state::{Budget, System};
 
 /// The model, with or without each guard.
@@ -34,7 +34,7 @@ pub struct Protocol {
     driven: Arc<AtomicU64>,
 }
 
-const NOTHING: Budget = Budget { leases: [0, 0], crashes: 0, pauses: 0, losses: 0, failures: 0, cancels: 0, requeues: 0, expiries: 0 };
+const NOTHING: Budget = Budget { leases: [0; 3], crashes: 0, pauses: 0, losses: 0, failures: 0, cancels: 0, requeues: 0, expiries: 0 };
 
 impl Protocol {
     fn new(start: System) -> Protocol {
@@ -43,20 +43,25 @@ impl Protocol {
 }
 
 /// The bounds: each is explored to its end. Narrow ones, since what may go wrong multiplies.
-fn scopes() -> [(&'static str, System); 6] {
+fn scopes() -> [(&'static str, System); 8] {
     let slow = Budget { crashes: 1, pauses: 1, ..NOTHING };
     let told = Budget { cancels: 1, requeues: 1, ..NOTHING };
     let ends = Budget { failures: 2, losses: 1, ..NOTHING };
     [
-        ("a file, workers suspended and killed", System::new(Budget { leases: [3, 0], ..slow })),
-        ("a file, cancelled and requeued", System::new(Budget { leases: [2, 0], expiries: 1, pauses: 1, ..told })),
-        ("a file, attempts that fail and replies that are lost", System::new(Budget { leases: [3, 0], ..ends })),
-        ("a mail, workers suspended and killed", System::stored(Budget { leases: [0, 3], ..slow })),
+        ("a file, workers suspended and killed", System::new(Budget { leases: [3, 0, 0], ..slow })),
+        ("a file, cancelled and requeued", System::new(Budget { leases: [2, 0, 0], expiries: 1, pauses: 1, ..told })),
+        ("a file, attempts that fail and replies that are lost", System::new(Budget { leases: [3, 0, 0], ..ends })),
+        ("a mail, workers suspended and killed", System::stored(Budget { leases: [0, 3, 0], ..slow })),
         (
             "a mail, cancelled, failed and requeued, with replies lost",
-            System::stored(Budget { leases: [0, 2], failures: 1, losses: 1, ..told }),
+            System::stored(Budget { leases: [0, 2, 0], failures: 1, losses: 1, ..told }),
         ),
-        ("a file and its mail, cancelled, with a crash", System::new(Budget { leases: [2, 2], crashes: 1, cancels: 1, ..NOTHING })),
+        ("a notice, its worker killed and replies lost", System::dead(Budget { leases: [0, 0, 2], crashes: 1, losses: 1, ..NOTHING })),
+        (
+            "a notice of an export that is requeued, and dies again",
+            System::dead(Budget { leases: [1, 0, 2], requeues: 1, failures: 1, ..NOTHING }),
+        ),
+        ("a file and its mail, cancelled, with a crash", System::new(Budget { leases: [2, 2, 0], crashes: 1, cancels: 1, ..NOTHING })),
     ]
 }
 
@@ -107,6 +112,7 @@ fn missing() -> Vec<Missing> {
         ("the one statement", Guards { one_statement: false, ..all }, &[TOGETHER]),
         ("the closing of attempts", Guards { close_attempt: false, ..all }, &[ATTEMPTS]),
         ("the crash limit", Guards { crash_limit: false, ..all }, &[CRASHES]),
+        ("the noticing of what was gathered", Guards { noticed: false, ..all }, &[TOLD]),
         ("the sparing of what completed", Guards { sweep_spares: false, ..all }, &[OBJECT]),
         ("the second sweep", Guards { sweep_again: false, ..all }, &[CLEAN]),
     ]

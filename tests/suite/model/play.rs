@@ -9,7 +9,7 @@ use exportbox::queue::{Beat, Cycle, FreeSlots, Lease, Noted, Queue, Scan, Settle
 use uuid::Uuid;
 
 use super::Protocol;
-use super::state::{EXPORT, End, MAIL, Run, Step, System};
+use super::state::{EXPORT, End, NOTICE, Run, Step, System};
 use super::steps::Event;
 use crate::harness::rows::{ATTEMPTS, JOBS, OBJECTS};
 use crate::harness::{World, stale};
@@ -17,24 +17,27 @@ use crate::harness::{World, stale};
 /// A tick of the model. Long, so that no machine is so slow that one passes by itself.
 pub const TICK: Duration = Duration::from_secs(100);
 
-const NOBODY: FreeSlots = FreeSlots { exports: 0, deliveries: 0 };
+const NOBODY: FreeSlots = FreeSlots { exports: 0, messages: 0 };
 
 /// Asks the job tables in the words of the model, for one export.
 static TABLES: LazyLock<String> = LazyLock::new(|| {
     format!(
         "with told as (
-            select job.kind, format('%s %s attempt %s leases %s crashes %s%s held by %s [%s]', job.kind, job.state, job.attempt, job.leases, job.crashes,
+            select told.name, format('%s %s attempt %s leases %s crashes %s%s held by %s [%s]', told.name, job.state, job.attempt, job.leases, job.crashes,
                 case when job.cancel_requested_at is not null and job.state <> 'completed' then ' cancel' end,
                 coalesce((select attempt.number::text from {ATTEMPTS} where attempt.lease_token = job.lease_token), 'nobody'),
                 (select string_agg(concat(attempt.number, ' ', coalesce(attempt.outcome, 'open'),
                     case when attempt.object_key is not null then ' noted' end), ', ' order by attempt.number)
                     from {ATTEMPTS} where attempt.job_id = job.id)) as line
             from {JOBS}
+            cross join lateral (select case when job.export_id is null then 'notice' else job.kind end as name) as told
         )
-        select concat_ws(E'\\n', (select string_agg(told.line, E'\\n' order by told.kind desc) from told),
-            format('status %s, marks %s, object %s', coalesce((select status from exportbox.deliveries), 'none'),
-                (select count(*) from exportbox.events where kind = 'unknown'),
-                coalesce((select attempt.number::text from {OBJECTS} join {ATTEMPTS} using (lease_token)), 'none')))"
+        select concat_ws(E'\\n', (select string_agg(told.line, E'\\n' order by told.name <> 'export', told.name) from told),
+            format('mail %s, marks %s', coalesce((select status from exportbox.deliveries where origin = 'export'), 'none'),
+                (select count(*) from exportbox.events where kind = 'unknown' and export_id is not null)),
+            format('notice %s, marks %s', coalesce((select status from exportbox.deliveries where origin = 'failure'), 'none'),
+                (select count(*) from exportbox.events where kind = 'unknown' and export_id is null)),
+            format('object %s', coalesce((select attempt.number::text from {OBJECTS} join {ATTEMPTS} using (lease_token)), 'none')))"
     )
 });
 
@@ -84,9 +87,14 @@ impl<'a> Player<'a> {
 
     async fn claim(&mut self, worker: usize, job: usize, heard: bool) {
         self.world.let_back_offs_end().await;
-        let room = FreeSlots { exports: usize::from(job == EXPORT), deliveries: usize::from(job == MAIL) };
+        let room = FreeSlots { exports: usize::from(job == EXPORT), messages: usize::from(job != EXPORT) };
+        // Of two mails only this one is due.
+        let other = format!("kind = 'message' and state = 'pending' and (export_id is null) <> {}", job == NOTICE);
+        self.world.set_jobs("run_at = now() + interval '1 day'", &other).await;
+        // What a process remembers of lost leases is by its own clock, which the model's ticks do not move.
+        self.workers[worker] = Player::process(self.world, worker);
         let mut leases = Player::cycle(&self.workers[worker], room).await.leases;
-        assert_eq!(leases.len(), 1);
+        assert_eq!(leases.len(), 1, "{}", self.tables().await);
         self.held[worker] = leases.pop().filter(|_| heard);
     }
 
@@ -95,13 +103,14 @@ impl<'a> Player<'a> {
         match end {
             End::Exported => Outcome::Exported(self.world.made_by(lease)),
             End::Sent => {
-                let link_expires_at = chrono::Utc::now();
+                let link_expires_at = Some(chrono::Utc::now());
                 Outcome::Sent(Receipt { provider: "ses", message_id: "model".into(), link_expires_at, link_cut_by: None })
             }
             End::Retry => failed(FailureClass::Internal, Verdict::Retry),
             End::Bury => failed(FailureClass::Internal, Verdict::Bury),
             End::Unknown => failed(FailureClass::MailUnknown, Verdict::Unknown),
             End::Release => StopReason::Shutdown.into(),
+            End::Moot => Outcome::Moot,
             End::Cancelled => StopReason::Cancelled.into(),
             End::LeaseLost => StopReason::LeaseLost.into(),
         }
@@ -158,12 +167,20 @@ impl<'a> Player<'a> {
             Event::Cancel => drop(self.people.cancel(self.export_id).await.unwrap()),
             Event::Requeue => assert!(self.people.requeue(self.export_id).await.unwrap() > 0),
             Event::Expire => {
-                self.world.set_jobs("not_after = now()", "state = 'pending'").await;
+                self.world.set_jobs("not_after = now()", "state = 'pending' and kind = 'export'").await;
                 Player::cycle(&self.other, NOBODY).await;
             }
             Event::Crash { worker, .. } => {
                 self.held[worker] = None;
                 self.workers[worker] = Player::process(self.world, worker);
+            }
+            Event::Gather => assert!(self.other.gather_failures(Duration::ZERO).await.unwrap() > 0),
+            Event::Moot(worker) => {
+                let lease = self.lease(worker);
+                let found = self.workers[worker].load_message(lease).await.unwrap();
+                lost = found.is_none();
+                assert_eq!(!lost, protocol.finds(before, &run(worker)));
+                assert!(found.is_none_or(|envelope| envelope.content.is_none()), "there is something to tell");
             }
             // What a worker does without the job tables.
             Event::Publish(_) | Event::Land(_) | Event::Call { .. } | Event::Fail { .. } | Event::Stop(_) => {}

@@ -4,13 +4,14 @@ use exportbox::job::State;
 use stateright::Property;
 
 use super::Protocol;
-use super::state::{CRASH_LIMIT, Closed, EXPORT, GRACE, Job, MAIL, Step, System};
+use super::state::{CRASH_LIMIT, Closed, EXPORT, GRACE, Job, MAIL, MESSAGES, Step, System};
 
 pub const LEGAL: &str = "every change of a job is a way of the table";
 pub const ATTEMPTS: &str = "only a running job has an open attempt, each is closed once (I2, I6)";
 pub const OBJECT: &str = "a completed export shows the very bytes of the attempt that settled it (I4)";
 pub const TOGETHER: &str = "a delivery exists if and only if its export is completed (I5)";
 pub const SILENT: &str = "no mail is doubled without having been marked as maybe sent (I1)";
+pub const TOLD: &str = "a death is told in one notice";
 pub const PROMISE: &str = "what was cancelled before it was completed is never mailed";
 pub const STAMP: &str = "no provider is called against a cancel that came before the stamp";
 pub const DEADLINES: &str = "no attempt outlives its deadline and the grace";
@@ -65,8 +66,11 @@ pub fn properties() -> Vec<Property<Protocol>> {
         Property::always(TOGETHER, |_: &Protocol, system: &System| {
             system.jobs[MAIL].is_some() == (system.jobs[EXPORT].as_ref().unwrap().state == State::Completed)
         }),
-        Property::always(SILENT, |_: &Protocol, system: &System| system.mails <= 1 + system.marks),
-        Property::always(PROMISE, |_: &Protocol, system: &System| !system.promised || (system.jobs[MAIL].is_none() && system.mails == 0)),
+        Property::always(SILENT, |_: &Protocol, system: &System| MESSAGES.iter().all(|job| system.mails[*job] <= 1 + system.marks[*job])),
+        Property::always(TOLD, |_: &Protocol, system: &System| system.notices <= system.deaths),
+        Property::always(PROMISE, |_: &Protocol, system: &System| {
+            !system.promised || (system.jobs[MAIL].is_none() && system.mails[MAIL] == 0)
+        }),
         Property::always(STAMP, |_: &Protocol, system: &System| spared(system)),
         Property::always(DEADLINES, |_: &Protocol, system: &System| jobs(system).all(|job| !job.is_running() || job.deadline >= -GRACE)),
         Property::always(OWN, own),

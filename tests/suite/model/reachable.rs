@@ -13,7 +13,7 @@ use super::steps::{Event, Reply};
 fn helps(event: Event) -> bool {
     match event {
         Event::Tick | Event::Note(_) | Event::Publish(_) | Event::Land(_) | Event::Stamp(_) | Event::Stop(_) => true,
-        Event::Reap | Event::Resume(_) | Event::Sweep(_) => true,
+        Event::Moot(_) | Event::Gather | Event::Reap | Event::Resume(_) | Event::Sweep(_) => true,
         Event::Claim { heard, .. } | Event::Beat { heard, .. } | Event::Settle { heard, .. } => heard,
         Event::Call { reply, .. } => reply == Reply::Accepted,
         Event::Fail { .. } | Event::Cancel | Event::Requeue | Event::Expire | Event::Crash { .. } | Event::Pause(_) => false,

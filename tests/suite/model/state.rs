@@ -17,8 +17,12 @@ pub const LEASES: usize = 4;
 
 /// Index of the export's job.
 pub const EXPORT: usize = 0;
-/// Index of the mail's job.
+/// Index of the job of its mail.
 pub const MAIL: usize = 1;
+/// Index of the job of the notice that it died.
+pub const NOTICE: usize = 2;
+/// Those whose side effect is a mail.
+pub const MESSAGES: [usize; 2] = [MAIL, NOTICE];
 
 /// How an attempt ended, as `exportbox.attempt.outcome` says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,7 +73,7 @@ impl Job {
     }
 }
 
-/// `exportbox.delivery.status`.
+/// `exportbox.message.status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
     Pending,
@@ -90,6 +94,8 @@ pub enum End {
     Release,
     Unknown,
     Cancelled,
+    /// There was nothing to tell any more.
+    Moot,
     LeaseLost,
 }
 
@@ -134,8 +140,8 @@ pub struct Worker {
 /// What may still happen: each counts down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Budget {
-    /// Leases of the export and of the mail.
-    pub leases: [u8; 2],
+    /// Leases of the export, of its mail and of the notice.
+    pub leases: [u8; 3],
     pub crashes: u8,
     pub pauses: u8,
     /// Replies of the database or the provider that do not arrive.
@@ -150,17 +156,23 @@ pub struct Budget {
 /// Everything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct System {
-    pub jobs: [Option<Job>; 2],
+    pub jobs: [Option<Job>; 3],
     pub workers: [Worker; 2],
     /// By key: the lease whose bytes lie there; 0 is nothing. Key 0 is used only where keys are not the attempt's own.
     pub store: [u8; LEASES + 1],
     /// The manifest: the key, and the lease that made it.
     pub object: Option<(usize, u8)>,
-    pub status: Option<Status>,
-    /// Mails that arrived.
-    pub mails: u8,
-    /// Events that say that a mail may have been sent.
-    pub marks: u8,
+    /// By job: the status of its mail.
+    pub status: [Option<Status>; 3],
+    /// By job: mails that arrived.
+    pub mails: [u8; 3],
+    /// By job: events that say that a mail may have been sent.
+    pub marks: [u8; 3],
+    /// The death of the export is put down for its notice.
+    pub noticed: bool,
+    /// How often the export died, and how often a notice of it was queued.
+    pub deaths: u8,
+    pub notices: u8,
     /// Somebody was told that the export is cancelled, before it was completed.
     pub promised: bool,
     /// A verb that moved a job as the table does not allow.
@@ -169,15 +181,23 @@ pub struct System {
 }
 
 impl System {
+    /// The export is dead now.
+    pub fn is_dead(&self) -> bool {
+        self.jobs[EXPORT].as_ref().is_some_and(|job| job.state == State::Dead)
+    }
+
     pub fn new(left: Budget) -> System {
         System {
-            jobs: [Some(Job::new()), None],
+            jobs: [Some(Job::new()), None, None],
             workers: [Worker { run: None, paused: false }; 2],
             store: [0; LEASES + 1],
             object: None,
-            status: None,
-            mails: 0,
-            marks: 0,
+            status: [None; 3],
+            mails: [0; 3],
+            marks: [0; 3],
+            noticed: false,
+            deaths: 0,
+            notices: 0,
             promised: false,
             illegal: None,
             left,
@@ -190,9 +210,20 @@ impl System {
         let row = Row { token: 1, closed: Some(Closed::Completed), closes: 1, noted: true, swept: false };
         let mut rows = [None; LEASES];
         rows[0] = Some(row);
-        system.jobs = [Some(Job { state: State::Completed, attempt: 1, leases: 1, rows, ..Job::new() }), Some(Job::new())];
+        system.jobs = [Some(Job { state: State::Completed, attempt: 1, leases: 1, rows, ..Job::new() }), Some(Job::new()), None];
         system.store[1] = 1;
-        (system.object, system.status) = (Some((1, 1)), Some(Status::Pending));
+        system.object = Some((1, 1));
+        system.status[MAIL] = Some(Status::Pending);
+        system
+    }
+
+    /// The export has died, and nobody was told yet.
+    pub fn dead(left: Budget) -> System {
+        let mut system = System::new(left);
+        let mut rows = [None; LEASES];
+        rows[0] = Some(Row { token: 1, closed: Some(Closed::Buried), closes: 1, noted: false, swept: false });
+        system.jobs[EXPORT] = Some(Job { state: State::Dead, attempt: 1, leases: 1, rows, ..Job::new() });
+        system.deaths = 1;
         system
     }
 }

@@ -5,7 +5,7 @@ use stateright::{Model, Property};
 
 use super::Protocol;
 use super::properties::properties;
-use super::state::{DEADLINE, EXPORT, End, GRACE, LEASE, LEASES, MAIL, Run, Status, Step, System, Worker};
+use super::state::{DEADLINE, EXPORT, End, GRACE, LEASE, LEASES, MAIL, NOTICE, Run, Status, Step, System, Worker};
 
 /// One event. A number is that of a worker, if nothing else is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,10 @@ pub enum Event {
     Land(usize),
     /// The attempt stamps its mail as sending.
     Stamp(usize),
+    /// The attempt finds that its notice has nothing to tell any more.
+    Moot(usize),
+    /// A process puts what died into a notice.
+    Gather,
     /// The provider is called.
     Call {
         worker: usize,
@@ -140,14 +144,14 @@ impl Protocol {
     }
 
     fn stamp(&self, system: &mut System, run: &mut Run) {
-        let cancelled = system.jobs[MAIL].as_ref().unwrap().cancel;
+        let cancelled = system.jobs[run.job].as_ref().unwrap().cancel;
         run.step = if !self.finds(system, run) {
             Step::Ended { end: End::LeaseLost, again: false }
         } else if cancelled && self.guards.stamp_hears_cancel {
             Step::Ended { end: End::Cancelled, again: false }
         } else {
             if self.guards.stamp {
-                system.status = Some(Status::Sending);
+                system.status[run.job] = Some(Status::Sending);
             }
             run.against_a_cancel = cancelled;
             Step::Stamped
@@ -176,7 +180,8 @@ impl Protocol {
             }
             (Event::Publish(_), Step::Noted) if self.in_time(&run) => Step::Publishing,
             (Event::Land(_), Step::Publishing) => ended(self.land(system, run.number)),
-            (Event::Stamp(_), Step::Claimed) if run.job == MAIL => {
+            (Event::Moot(_), Step::Claimed) if run.job == NOTICE && !system.is_dead() => ended(End::Moot),
+            (Event::Stamp(_), Step::Claimed) if run.job == MAIL || run.job == NOTICE && system.is_dead() => {
                 self.stamp(system, &mut run);
                 run.step
             }
@@ -186,7 +191,7 @@ impl Protocol {
                     Reply::Lost => spend(&mut system.left.losses)?,
                     Reply::Refused => spend(&mut system.left.failures)?,
                 }
-                system.mails += u8::from(reply != Reply::Refused);
+                system.mails[run.job] += u8::from(reply != Reply::Refused);
                 ended(match reply {
                     Reply::Accepted => End::Sent,
                     Reply::Lost => End::Unknown,
@@ -240,6 +245,7 @@ impl Protocol {
                 }
             }
             Event::Reap => self.reap(system),
+            Event::Gather => self.gather(system).then_some(())?,
             Event::Sweep(number) => self.sweep(system, number).then_some(())?,
             Event::Cancel => {
                 spend(&mut system.left.cancels)?;
@@ -278,7 +284,7 @@ impl Protocol {
             Event::Beat { worker, .. } | Event::Call { worker, .. } | Event::Fail { worker, .. } | Event::Settle { worker, .. } => {
                 self.awake(system, worker, event)?;
             }
-            Event::Note(worker) | Event::Publish(worker) | Event::Stamp(worker) | Event::Stop(worker) => {
+            Event::Note(worker) | Event::Publish(worker) | Event::Stamp(worker) | Event::Moot(worker) | Event::Stop(worker) => {
                 self.awake(system, worker, event)?
             }
         }
@@ -302,10 +308,10 @@ impl Model for Protocol {
 
     fn actions(&self, system: &System, events: &mut Vec<Event>) {
         use Event::{
-            Beat, Call, Cancel, Claim, Crash, Expire, Fail, Land, Note, Pause, Publish, Reap, Requeue, Resume, Settle, Stamp, Stop, Sweep,
-            Tick,
+            Beat, Call, Cancel, Claim, Crash, Expire, Fail, Gather, Land, Moot, Note, Pause, Publish, Reap, Requeue, Resume, Settle, Stamp,
+            Stop, Sweep, Tick,
         };
-        events.extend([Tick, Reap, Cancel, Requeue, Expire]);
+        events.extend([Tick, Reap, Gather, Cancel, Requeue, Expire]);
         events.extend((1..=LEASES as u8).map(Sweep));
         for (worker, at) in system.workers.iter().enumerate() {
             if let Some(run) = at.run {
@@ -316,12 +322,12 @@ impl Model for Protocol {
                     Step::Ended { .. } => events.extend([true, false].map(|heard| Settle { worker, heard })),
                     Step::Stamped => events.extend([Reply::Accepted, Reply::Lost, Reply::Refused].map(|reply| Call { worker, reply })),
                     _ => {
-                        events.extend([Note(worker), Publish(worker), Stamp(worker)]);
+                        events.extend([Note(worker), Publish(worker), Stamp(worker), Moot(worker)]);
                         events.extend([End::Retry, End::Bury, End::Release].map(|end| Fail { worker, end }));
                     }
                 }
             } else {
-                events.extend([EXPORT, MAIL].into_iter().flat_map(|job| [true, false].map(|heard| Claim { worker, job, heard })));
+                events.extend([EXPORT, MAIL, NOTICE].into_iter().flat_map(|job| [true, false].map(|heard| Claim { worker, job, heard })));
             }
         }
     }

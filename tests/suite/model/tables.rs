@@ -6,7 +6,8 @@ use exportbox::job::{State, TRANSITIONS};
 
 use super::Protocol;
 use super::state::{
-    CRASH_LIMIT, Closed, DEADLINE, EXPORT, End, GRACE, Job, LEASE, LEASES, MAIL, MAX_ATTEMPTS, Row, Run, Status, Step, System,
+    CRASH_LIMIT, Closed, DEADLINE, EXPORT, End, GRACE, Job, LEASE, LEASES, MAIL, MAX_ATTEMPTS, MESSAGES, NOTICE, Row, Run, Status, Step,
+    System,
 };
 
 impl Protocol {
@@ -21,6 +22,7 @@ impl Protocol {
             }
             None => system.illegal = Some(verb),
         }
+        system.deaths += u8::from(job == EXPORT && to == State::Dead);
         let moved = system.jobs[job].as_mut().unwrap();
         moved.state = to;
         if to != State::Running {
@@ -63,7 +65,7 @@ impl Protocol {
     }
 
     pub fn reap(&self, system: &mut System) {
-        for index in [EXPORT, MAIL] {
+        for index in [EXPORT, MAIL, NOTICE] {
             let Some(job) = system.jobs[index].as_ref().filter(|job| self.lost(job)) else { continue };
             let (token, crashed) = (job.token.unwrap(), job.lease <= 0);
             let dies = crashed && job.crashes + 1 >= CRASH_LIMIT && self.guards.crash_limit;
@@ -79,16 +81,16 @@ impl Protocol {
             if self.guards.close_attempt {
                 Self::close(job, token, Closed::Reaped);
             }
-            if index == MAIL {
-                let maybe_sent = system.status == Some(Status::Sending) && self.guards.mark;
-                Self::mark(system, to, maybe_sent);
+            if MESSAGES.contains(&index) {
+                let maybe_sent = system.status[index] == Some(Status::Sending) && self.guards.mark;
+                Self::mark(system, index, to, maybe_sent);
             }
         }
     }
 
-    fn mark(system: &mut System, to: State, maybe_sent: bool) {
-        system.marks += u8::from(maybe_sent);
-        system.status = Some(match to {
+    fn mark(system: &mut System, job: usize, to: State, maybe_sent: bool) {
+        system.marks[job] += u8::from(maybe_sent);
+        system.status[job] = Some(match to {
             _ if maybe_sent => Status::Unknown,
             State::Pending => Status::Pending,
             State::Cancelled => Status::Cancelled,
@@ -100,11 +102,11 @@ impl Protocol {
     pub fn settle(&self, system: &mut System, run: &Run, end: End) -> bool {
         let verb = match end {
             End::Exported => "complete_exports",
-            End::Sent => "complete_deliveries",
+            End::Sent => "complete_messages",
             End::Retry | End::Unknown => "retry",
             End::Bury => "bury",
             End::Release => "release",
-            End::Cancelled => "settle_cancelled",
+            End::Cancelled | End::Moot => "settle_cancelled",
             End::LeaseLost => return false,
         };
         debug_assert!(TRANSITIONS.iter().any(|way| way.verb == verb && way.fenced));
@@ -116,7 +118,7 @@ impl Protocol {
             End::Exported if job.cancel && self.guards.complete_hears_cancel => (State::Cancelled, Closed::Cancelled),
             End::Exported | End::Sent => (State::Completed, Closed::Completed),
             End::Bury => (State::Dead, Closed::Buried),
-            _ if job.cancel || end == End::Cancelled => (State::Cancelled, Closed::Cancelled),
+            _ if job.cancel || matches!(end, End::Cancelled | End::Moot) => (State::Cancelled, Closed::Cancelled),
             End::Release => (State::Pending, Closed::Released),
             _ if job.attempt >= MAX_ATTEMPTS => (State::Dead, Closed::Buried),
             _ => (State::Pending, Closed::Retried),
@@ -133,15 +135,28 @@ impl Protocol {
                     self.queue_mail(system);
                 }
             }
-            End::Sent => system.status = Some(Status::Accepted),
-            _ if run.job == MAIL => Self::mark(system, to, end == End::Unknown),
+            End::Sent => system.status[run.job] = Some(Status::Accepted),
+            _ if MESSAGES.contains(&run.job) => Self::mark(system, run.job, to, end == End::Unknown),
             _ => {}
         }
         true
     }
 
     pub fn queue_mail(&self, system: &mut System) {
-        (system.jobs[MAIL], system.status) = (Some(Job::new()), Some(Status::Pending));
+        (system.jobs[MAIL], system.status[MAIL]) = (Some(Job::new()), Some(Status::Pending));
+    }
+
+    /// Put the death of the export into a notice. False: there is nothing to tell. Only the first notice is looked at.
+    pub fn gather(&self, system: &mut System) -> bool {
+        let is_told = system.jobs[NOTICE].is_some();
+        if !system.is_dead() || system.noticed || is_told && self.guards.noticed {
+            return false;
+        }
+        (system.noticed, system.notices) = (self.guards.noticed, system.notices + 1);
+        if !is_told {
+            (system.jobs[NOTICE], system.status[NOTICE]) = (Some(Job::new()), Some(Status::Pending));
+        }
+        !is_told || system.notices <= system.deaths + 1
     }
 
     pub fn cancel(&self, system: &mut System) -> bool {
@@ -153,7 +168,7 @@ impl Protocol {
                     self.transit(system, index, "exportbox.cancel", State::Cancelled);
                     changed = true;
                     if index == MAIL {
-                        system.status = Some(Status::Cancelled);
+                        system.status[MAIL] = Some(Status::Cancelled);
                     }
                 }
                 Some(State::Running) => {
@@ -175,7 +190,9 @@ impl Protocol {
             let job = system.jobs[index].as_mut().unwrap();
             (job.attempt, job.crashes, job.cancel) = (0, 0, false);
             if index == MAIL {
-                system.status = Some(Status::Pending);
+                system.status[MAIL] = Some(Status::Pending);
+            } else {
+                system.noticed = false;
             }
             (changed, system.promised) = (true, false);
         }

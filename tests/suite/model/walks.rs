@@ -18,7 +18,7 @@ const PLAYED: usize = 40;
 fn circumstances(protocol: &Protocol, system: &System, event: Event) -> String {
     let states: Vec<Option<(State, bool)>> = system.jobs.iter().map(|job| job.as_ref().map(|job| (job.state, job.cancel))).collect();
     let workers = system.workers.map(|worker| worker.run.map(|run| (run.job, run.step, protocol.finds(system, &run))));
-    format!("{event:?} {states:?} {:?} {workers:?}", system.status == Some(Status::Sending))
+    format!("{event:?} {states:?} {:?} {workers:?}", system.status.map(|status| status == Some(Status::Sending)))
 }
 
 /// One history: each event and what the model is after it.

@@ -76,12 +76,12 @@ async fn what_fails_is_counted_by_its_class_and_what_the_provider_said() {
 #[tokio::test]
 async fn what_waits_is_shown_with_its_age_and_its_hold() {
     let world = World::new().await;
-    world.hold("delivery", "mail_config", "Planted.", "null").await;
+    world.hold("message", "mail_config", "Planted.", "null").await;
     let id = world.request("select 1 as one", &["ann@example.com"]).await;
     world.request_with("select 2 as two", &[], "run_at => now() + interval '1 day'").await;
     let watched = world.watched(&[]).await;
     world.until_state(id, "delivering").await;
-    world.set_jobs("run_at = now() - interval '1 hour'", "kind = 'delivery'").await;
+    world.set_jobs("run_at = now() - interval '1 hour'", "kind = 'message'").await;
     let page = watched.until_metric("exportbox_jobs", &[DELIVERY, ("state", "due")], 1.0).await;
     assert_eq!(page.of("exportbox_jobs", &[EXPORT, ("state", "waiting")]), Some(1.0), "{}", page.0);
     assert_eq!((page.of("exportbox_on_hold", &[DELIVERY]), page.of("exportbox_on_hold", &[EXPORT])), (Some(1.0), Some(0.0)));
@@ -159,7 +159,7 @@ async fn no_page_says_anything_of_a_request() {
 async fn what_is_taken_back_from_a_lost_worker_and_what_is_too_late_is_counted() {
     let world = World::new().await;
     let id = world.request("select 1 as one", &[]).await;
-    assert_eq!(world.queue("lost").cycle(FreeSlots { exports: 1, deliveries: 0 }, Scan::Full).await.unwrap().leases.len(), 1);
+    assert_eq!(world.queue("lost").cycle(FreeSlots { exports: 1, messages: 0 }, Scan::Full).await.unwrap().leases.len(), 1);
     world.let_leases_lapse().await;
     world.request_with("select 2 as two", &[], "run_at => now() + interval '1 hour', not_after => now() + interval '2 hours'").await;
     world.set_jobs("not_after = now() - interval '1 s'", "not_after is not null").await;

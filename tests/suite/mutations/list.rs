@@ -20,8 +20,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         tests: LATE_EXPORT,
     },
     Mutation {
-        name: "complete_deliveries does not name the lease token",
-        file: "sql/settle/complete_deliveries.sql",
+        name: "complete_messages does not name the lease token",
+        file: "sql/settle/complete_messages.sql",
         guard: "lease token",
         change: Change::Drop,
         harm: "a late worker ends another one's mail",
@@ -122,6 +122,22 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         change: Change::Drop,
         harm: r#"it says "due" of what no claim takes"#,
         tests: &["explain::what_explain_calls_due_is_exactly_what_the_claim_takes"],
+    },
+    Mutation {
+        name: "what was gathered is not put down as noticed",
+        file: "sql/schema/40_notices.sql",
+        guard: "noticed",
+        change: Change::Become("set noticed_at = null"),
+        harm: "a recipient is told of the same death again and again",
+        tests: &["notices::each_recipient_of_an_export_that_died_is_told_in_plain_words_and_without_data"],
+    },
+    Mutation {
+        name: "a notice waits for no time between two",
+        file: "sql/schema/40_notices.sql",
+        guard: "time between",
+        change: Change::Become("select max(message.planned_at)"),
+        harm: "a storm of failures is a storm of mails",
+        tests: &["notices::a_storm_of_failures_is_one_mail_now_and_one_a_window_later_that_lists_the_rest"],
     },
     Mutation {
         name: "reap does not wait for the lease to expire",

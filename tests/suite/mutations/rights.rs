@@ -101,7 +101,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         name: "the view deliveries shows addresses in clear",
         file: "sql/schema/80_views.sql",
         guard: "masked recipient",
-        change: Change::Become("then delivery.recipient else delivery.recipient end as recipient,"),
+        change: Change::Become("then message.recipient else message.recipient end as recipient,"),
         harm: "readers see addresses",
         tests: &["door::rights::readers_see_every_export_with_masked_addresses_and_operators_in_clear"],
     },

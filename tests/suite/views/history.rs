@@ -7,7 +7,7 @@ use crate::harness::explain::{nodes, pages};
 
 /// As autovacuum leaves it.
 const VACUUM: &str =
-    "vacuum analyze exportbox.outbox, exportbox.job, exportbox.attempt, exportbox.object, exportbox.delivery, exportbox.event";
+    "vacuum analyze exportbox.outbox, exportbox.job, exportbox.attempt, exportbox.object, exportbox.message, exportbox.event";
 
 /// Views and what is asked of them; `$id` is an export of the middle.
 const ASKED: &[(&str, &[&str])] = &[
@@ -30,7 +30,7 @@ const ASKED: &[(&str, &[&str])] = &[
     (
         "jobs",
         &[
-            "where id = 77777",
+            "where id = '$id'",
             "where export_id = '$id'",
             "order by id desc limit 20",
             "where state = 'pending'",
@@ -41,7 +41,7 @@ const ASKED: &[(&str, &[&str])] = &[
     ),
     (
         "attempts",
-        &["where job_id = 77777", "where export_id = '$id' order by started_at", "where job_state = 'running' and finished_at is null"],
+        &["where job_id = '$id'", "where export_id = '$id' order by started_at", "where job_state = 'running' and finished_at is null"],
     ),
     (
         "deliveries",
@@ -52,7 +52,7 @@ const ASKED: &[(&str, &[&str])] = &[
     ("health", &[""]),
 ];
 
-const TABLES: [&str; 6] = ["job", "attempt", "event", "outbox", "object", "delivery"];
+const TABLES: [&str; 6] = ["job", "attempt", "event", "outbox", "object", "message"];
 
 /// Run a query as a member of exportbox_reader; its plan, which names no table that it read from end to end.
 async fn assert_reads_no_table(world: &World, query: &str) -> Value {

@@ -1,15 +1,15 @@
--- name: complete_deliveries
+-- name: complete_messages
 -- The provider took these mails. One that is missing from the answer has lost its lease, and nothing of it is written.
--- $1 bigint[]: job ids
+-- $1 uuid[]: job ids
 -- $2 uuid[]: their lease tokens
 -- $3 text[]: provider of each
 -- $4 text[]: the provider's message id of each
--- $5 timestamptz[]: when its mailed link dies
+-- $5 timestamptz[]: when its mailed link dies, or null
 -- $6 text[]: what cut its link short, or null
 with
 sent as (
     select sent.job_id, sent.lease_token, sent.provider, sent.message_id, sent.link_expires_at, sent.link_cut_by
-    from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
+    from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
         as sent (job_id, lease_token, provider, message_id, link_expires_at, link_cut_by)
 ),
 settled as (
@@ -29,12 +29,12 @@ closed as (
     where attempt.lease_token = settled.lease_token
 ),
 accepted as (
-    update exportbox.delivery
+    update exportbox.message
     set status = 'accepted', provider = settled.provider, message_id = settled.message_id,
         link_expires_at = settled.link_expires_at, link_cut_by = settled.link_cut_by,
         error_class = null, error = null, updated_at = now()
     from settled
-    where delivery.job_id = settled.id
+    where message.id = settled.id
 ),
 told as (
     insert into exportbox.event (export_id, job_id, kind, detail)
