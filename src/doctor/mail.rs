@@ -9,8 +9,8 @@ const NEARLY: f64 = 0.8;
 
 impl Doctor {
     pub(super) async fn mail(&self) -> Vec<Finding> {
-        let examined = tokio::time::timeout(self.limits.patience, self.mailer.verify()).await;
-        let (transport, of_ses) = match examined {
+        let verified = tokio::time::timeout(self.limits.patience, self.mailer.verify()).await;
+        let (transport, of_ses) = match verified {
             Err(_) => (cut_off("mail", self.limits.patience), None),
             Ok(TransportCheck::Smtp(greeted)) => (taken(greeted, "the mail server answers, and takes the login if one is set"), None),
             Ok(TransportCheck::File(written)) => (taken(written, "the mail directory can be written"), None),

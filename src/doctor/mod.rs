@@ -22,7 +22,7 @@ use crate::admin::{Admin, RunsAs};
 use crate::database::{DatabaseError, Server};
 use crate::export::ExportOptions;
 use crate::mail::Mailer;
-use crate::source::{Examined, Sources};
+use crate::source::{SourceFacts, Sources};
 use crate::store::Store;
 
 /// How long a check may take, and from where on something is worth telling.
@@ -78,7 +78,7 @@ struct Known {
     /// Whose rights exports have.
     runs_as: Vec<RunsAs>,
     /// The default source; none: not reached.
-    source: Option<Examined>,
+    source: Option<SourceFacts>,
     /// The bucket lets us in.
     has_bucket: bool,
     /// Why work could not even start.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Doctor, Finding, Known, cut_off};
 use crate::export::{ExporterSetting, Selection};
 use crate::job::{DEFAULT_SOURCE, ExpectedExporter, Failure};
-use crate::source::Examined;
+use crate::source::SourceFacts;
 
 impl Doctor {
     pub(super) async fn places(&self, known: &mut Known) -> Vec<Finding> {
@@ -19,17 +19,17 @@ impl Doctor {
         let (mut source, mut missing, mut unknown, mut checked) = (None, Vec::new(), None, 0);
         let mut findings = Vec::new();
         for (name, roles) in &by_source {
-            let examined = self.inspect(name, roles).await;
-            match examined {
+            let facts = self.inspect(name, roles).await;
+            match facts {
                 None => findings.push(cut_off("source", self.limits.patience)),
                 Some(Err(failure)) if *name == DEFAULT_SOURCE => findings.push(Finding::failed("source", &failure)),
                 Some(Err(failure)) => unknown = Some((name.to_string(), failure)),
-                Some(Ok(examined)) => {
-                    checked += examined.roles.len();
-                    missing.extend(self.missing(name, &examined));
+                Some(Ok(facts)) => {
+                    checked += facts.roles.len();
+                    missing.extend(self.missing(name, &facts));
                     if *name == DEFAULT_SOURCE {
-                        findings.push(source_is(&examined));
-                        source = Some(examined);
+                        findings.push(source_is(&facts));
+                        source = Some(facts);
                     }
                 }
             }
@@ -60,14 +60,14 @@ impl Doctor {
     }
 
     /// `None`: it took too long.
-    async fn inspect(&self, name: &str, roles: &[String]) -> Option<Result<Examined, Failure>> {
-        let examining = async { self.sources.named(name)?.examine(roles).await };
-        tokio::time::timeout(self.limits.patience, examining).await.ok()
+    async fn inspect(&self, name: &str, roles: &[String]) -> Option<Result<SourceFacts, Failure>> {
+        let inspecting = async { self.sources.named(name)?.inspect(roles).await };
+        tokio::time::timeout(self.limits.patience, inspecting).await.ok()
     }
 
-    fn missing(&self, name: &str, examined: &Examined) -> Vec<String> {
+    fn missing(&self, name: &str, facts: &SourceFacts) -> Vec<String> {
         let has_own_login = |role: &str| self.sources.named(name).is_ok_and(|source| source.has_login_for(role));
-        let missing = examined.roles.iter().filter(|role| !role.may_become && !has_own_login(&role.role));
+        let missing = facts.roles.iter().filter(|role| !role.may_become && !has_own_login(&role.role));
         missing.map(|role| role.role.clone()).collect()
     }
 
@@ -161,7 +161,7 @@ fn reports(expected: Vec<(String, ExpectedExporter)>) -> Finding {
     }
 }
 
-fn source_is(examined: &Examined) -> Finding {
-    let kind = if examined.server.is_standby { "a standby" } else { "a primary" };
-    Finding::ok("source", format!("queries run on {kind}, {}", examined.server.name()))
+fn source_is(facts: &SourceFacts) -> Finding {
+    let kind = if facts.server.is_standby { "a standby" } else { "a primary" };
+    Finding::ok("source", format!("queries run on {kind}, {}", facts.server.name()))
 }

@@ -39,7 +39,7 @@ pub struct Mailer {
 
 enum Provider {
     // The client's handle is larger than the other two.
-    Ses(Box<ses::Ses>),
+    Ses(Box<ses::SesClient>),
     Smtp(Box<smtp::Smtp>),
     File(file::Directory),
 }
@@ -48,7 +48,7 @@ impl Mailer {
     /// Over SES v2. `client` needs no settings for retries or timeouts: each call overrides them. Events about a mail are published
     /// through `configuration_set` only.
     pub fn ses(client: aws_sdk_sesv2::Client, sender: Sender, configuration_set: Option<String>) -> Mailer {
-        Mailer::new(Provider::Ses(Box::new(ses::Ses::new(client, configuration_set))), sender)
+        Mailer::new(Provider::Ses(Box::new(ses::SesClient::new(client, configuration_set))), sender)
     }
 
     /// Over SMTP, one connection for each mail. Fails when the certificates that the server is checked against cannot be read.

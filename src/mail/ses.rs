@@ -35,14 +35,14 @@ pub struct Quota {
     pub sent: i64,
 }
 
-pub(super) struct Ses {
+pub(super) struct SesClient {
     pub(super) client: aws_sdk_sesv2::Client,
     configuration_set: Option<String>,
 }
 
-impl Ses {
-    pub(super) fn new(client: aws_sdk_sesv2::Client, configuration_set: Option<String>) -> Ses {
-        Ses { client, configuration_set }
+impl SesClient {
+    pub(super) fn new(client: aws_sdk_sesv2::Client, configuration_set: Option<String>) -> SesClient {
+        SesClient { client, configuration_set }
     }
 
     /// `GetAccount`'s figures, or SES's code for why it does not tell them.

@@ -2,7 +2,7 @@
 
 use aws_sdk_sesv2::config::retry::RetryConfig;
 
-use super::ses::Ses;
+use super::ses::SesClient;
 use super::{Mailer, Provider, classify};
 use crate::job::Failure;
 
@@ -46,14 +46,14 @@ impl Mailer {
     }
 }
 
-impl Ses {
+impl SesClient {
     /// Nothing is sent, so a second try does no harm; and SES takes one such call a second.
     fn patient() -> aws_sdk_sesv2::config::Builder {
         aws_sdk_sesv2::Config::builder().retry_config(RetryConfig::standard().with_max_attempts(4))
     }
 
     async fn account(&self) -> Result<SesAccount, Failure> {
-        let asked = self.client.get_account().customize().config_override(Ses::patient()).send().await;
+        let asked = self.client.get_account().customize().config_override(SesClient::patient()).send().await;
         let account = asked.map_err(|error| classify::question(&error))?;
         let quota = account.send_quota();
         Ok(SesAccount {
@@ -69,7 +69,8 @@ impl Ses {
     async fn is_verified(&self, address: &str, domain: &str) -> Result<Option<bool>, Failure> {
         let above = domain.match_indices('.').map(|(dot, _)| &domain[dot + 1..]).filter(|above| above.contains('.'));
         for identity in [address, domain].into_iter().chain(above) {
-            let asked = self.client.get_email_identity().email_identity(identity).customize().config_override(Ses::patient()).send().await;
+            let asked =
+                self.client.get_email_identity().email_identity(identity).customize().config_override(SesClient::patient()).send().await;
             match asked {
                 Ok(found) => return Ok(Some(found.verified_for_sending_status())),
                 Err(error) if classify::is_not_found(&error) => {}

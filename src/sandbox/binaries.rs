@@ -73,13 +73,13 @@ fn version_in(dir: &Path) -> Option<u32> {
 
 /// An account of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Account {
+pub(super) struct UnixAccount {
     pub(super) uid: u32,
     pub(super) gid: u32,
 }
 
 /// As whom the database runs: none says as ourselves; root may not, and takes `postgres` or `nobody`.
-pub(super) fn unprivileged(owned_by_us: &Path) -> anyhow::Result<Option<Account>> {
+pub(super) fn unprivileged(owned_by_us: &Path) -> anyhow::Result<Option<UnixAccount>> {
     if std::fs::metadata(owned_by_us).context("look at the sandbox's directory")?.uid() != 0 {
         return Ok(None);
     }
@@ -87,7 +87,7 @@ pub(super) fn unprivileged(owned_by_us: &Path) -> anyhow::Result<Option<Account>
     let account = ["postgres", "nobody"].into_iter().find_map(|name| {
         let line = accounts.lines().find(|line| line.split(':').next() == Some(name))?;
         let mut fields = line.split(':').skip(2);
-        Some(Account { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
+        Some(UnixAccount { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
     });
     account.map(Some).context("PostgreSQL does not run as root, and there is no user `postgres` or `nobody` to run it as")
 }

@@ -16,7 +16,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio_postgres::NoTls;
 use uuid::Uuid;
 
-use super::binaries::{self, Account, Binaries};
+use super::binaries::{self, Binaries, UnixAccount};
 use super::watchdog::{Watchdog, signal};
 
 /// The superuser's name.
@@ -55,7 +55,7 @@ impl Default for PostgresOptions {
 pub struct Postgres {
     binaries: Binaries,
     options: PostgresOptions,
-    account: Option<Account>,
+    account: Option<UnixAccount>,
     dir: PathBuf,
     password: String,
     port: u16,

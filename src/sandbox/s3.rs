@@ -11,7 +11,7 @@ use s3s::service::S3ServiceBuilder;
 use super::faults::Faults;
 use super::front::Front;
 use super::s3_listings;
-use super::s3_store::Store;
+use super::s3_store::FileStore;
 use super::wire::Wire;
 
 /// What an [`S3`] is started with.
@@ -64,7 +64,7 @@ pub struct OpenUpload {
 /// Path style only. Checksums and open uploads live in memory: they do not outlive it.
 pub struct S3 {
     front: Front,
-    store: Store,
+    store: FileStore,
     faults: Faults,
     dir: PathBuf,
 }
@@ -78,7 +78,7 @@ impl S3 {
         }
         std::fs::create_dir_all(&options.dir).context("create the directory of the S3 stand-in")?;
         let dir = options.dir.canonicalize().context("find the directory of the S3 stand-in")?;
-        let store = Store::new(&dir)?;
+        let store = FileStore::new(&dir)?;
         let mut builder = S3ServiceBuilder::new(store.clone());
         builder.set_auth(SimpleAuth::from_single(options.access_key.clone(), options.secret_key.clone()));
         let faults = Faults::default();

@@ -12,11 +12,11 @@ use s3s_fs::FileSystem;
 use super::body_check::{Announced, Check};
 use super::s3_capacity::Capacity;
 use super::s3_listings::{self, Names};
-use super::uploads::{Completion, Place, StoredPart, Upload, Uploads, WholeCrc32, no_such_upload};
+use super::uploads::{Completion, PendingUpload, StoredPart, UploadPlace, Uploads, WholeCrc32, no_such_upload};
 
 /// s3s-fs with the corrections. Clones share everything.
 #[derive(Clone)]
-pub(super) struct Store {
+pub(super) struct FileStore {
     files: Arc<FileSystem>,
     root: PathBuf,
     names: Arc<Names>,
@@ -27,13 +27,13 @@ pub(super) struct Store {
 #[derive(Default)]
 struct State {
     uploads: Uploads,
-    locks: HashMap<Place, Arc<tokio::sync::Mutex<()>>>,
+    locks: HashMap<UploadPlace, Arc<tokio::sync::Mutex<()>>>,
 }
 
-impl Store {
-    pub(super) fn new(root: &Path) -> anyhow::Result<Store> {
+impl FileStore {
+    pub(super) fn new(root: &Path) -> anyhow::Result<FileStore> {
         let files = FileSystem::new(root).map_err(|error| anyhow::anyhow!("open the directory of the S3 stand-in: {error:?}"))?;
-        Ok(Store {
+        Ok(FileStore {
             files: Arc::new(files),
             root: root.to_owned(),
             names: Arc::default(),
@@ -106,7 +106,7 @@ macro_rules! on_disk {
 }
 
 #[async_trait::async_trait]
-impl S3 for Store {
+impl S3 for FileStore {
     async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
         if self.need_bucket(&request.input.bucket).is_ok() {
             return Err(s3_error!(
@@ -228,7 +228,7 @@ impl S3 for Store {
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         self.need_bucket(&request.input.bucket)?;
         let key = request.input.key.clone();
-        let mut upload = Upload {
+        let mut upload = PendingUpload {
             bucket: request.input.bucket.clone(),
             key: key.clone(),
             started: SystemTime::now(),

@@ -15,7 +15,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 pub(super) const SMALLEST_PART: u64 = 5 * 1024 * 1024;
 
 /// A bucket and a key.
-pub(super) type Place = (String, String);
+pub(super) type UploadPlace = (String, String);
 
 /// A CRC32 as S3 writes it: base64 of the four bytes, most significant first.
 pub(super) fn crc32_text(crc: u32) -> String {
@@ -24,7 +24,7 @@ pub(super) fn crc32_text(crc: u32) -> String {
 
 /// One open upload.
 #[derive(Debug)]
-pub(super) struct Upload {
+pub(super) struct PendingUpload {
     pub(super) bucket: String,
     pub(super) key: String,
     pub(super) started: SystemTime,
@@ -61,8 +61,8 @@ pub(super) struct WholeCrc32 {
 /// All open uploads and the checksums of the finished objects.
 #[derive(Debug, Default)]
 pub(super) struct Uploads {
-    pub(super) open: HashMap<String, Upload>,
-    pub(super) checksums: HashMap<Place, WholeCrc32>,
+    pub(super) open: HashMap<String, PendingUpload>,
+    pub(super) checksums: HashMap<UploadPlace, WholeCrc32>,
 }
 
 /// `NoSuchUpload` as AWS words it: also what a finished or aborted upload gives.
@@ -75,12 +75,12 @@ pub(super) fn no_such_upload() -> S3Error {
 
 impl Uploads {
     /// The open upload with this id, when it is for this place.
-    pub(super) fn find(&self, bucket: &str, key: &str, id: &str) -> S3Result<&Upload> {
+    pub(super) fn find(&self, bucket: &str, key: &str, id: &str) -> S3Result<&PendingUpload> {
         self.open.get(id).filter(|upload| upload.bucket == bucket && upload.key == key).ok_or_else(no_such_upload)
     }
 
     /// As [`Uploads::find`], to add a part.
-    pub(super) fn find_mut(&mut self, bucket: &str, key: &str, id: &str) -> S3Result<&mut Upload> {
+    pub(super) fn find_mut(&mut self, bucket: &str, key: &str, id: &str) -> S3Result<&mut PendingUpload> {
         self.open.get_mut(id).filter(|upload| upload.bucket == bucket && upload.key == key).ok_or_else(no_such_upload)
     }
 }
@@ -93,7 +93,7 @@ pub(super) struct Completion<'a> {
     pub(super) size: Option<i64>,
 }
 
-impl Upload {
+impl PendingUpload {
     /// Checks a completion as AWS does, before anything is changed: a refused one leaves the upload open. Gives the object's checksum when
     /// the upload was created with CRC32.
     pub(super) fn check(&self, stated: &Completion<'_>) -> S3Result<Option<WholeCrc32>> {

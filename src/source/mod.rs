@@ -8,8 +8,8 @@ mod cancel;
 mod classify;
 mod connect;
 pub mod copy;
-mod examine;
 mod idle;
+mod inspect;
 mod plan;
 mod sealed;
 mod session;
@@ -17,7 +17,7 @@ mod snapshot;
 
 pub use connect::{Source, Sources};
 pub use copy::Bounds;
-pub use examine::{Examined, Membership};
+pub use inspect::{Membership, SourceFacts};
 pub use sealed::Sealed;
 pub use session::Session;
 pub use snapshot::Snapshot;

@@ -40,7 +40,7 @@ impl Channels {
         channels
     }
 
-    pub(super) fn start(&mut self, worker: Worker) {
+    pub(super) fn start(&mut self, worker: ChannelWorker) {
         if let Some(shared) = self.shared.clone() {
             self.workers.spawn(worker.run(shared));
         }
@@ -86,12 +86,12 @@ pub(super) struct Work {
 }
 
 /// One backend's part.
-pub(super) struct Worker {
+pub(super) struct ChannelWorker {
     pub(super) session: Arc<Session>,
     pub(super) work: Arc<Work>,
 }
 
-impl Worker {
+impl ChannelWorker {
     /// Slice after slice; returns the data rows of them all.
     async fn run(self, shared: Arc<Shared>) -> Result<i64, Failure> {
         let mut rows = 0;

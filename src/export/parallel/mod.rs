@@ -17,7 +17,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use self::channel::{Channels, Work, Worker};
+use self::channel::{ChannelWorker, Channels, Work};
 use self::plan::SplitPlan;
 pub(super) use self::plan::check_key;
 use self::slice::SplitKey;
@@ -195,7 +195,7 @@ impl Split {
     pub(super) async fn copy(&mut self, attempt: &Attempt, body: &mut Body) -> Result<(i64, Stored), Unfinished> {
         let mut order = self.channels.open(self.sessions.len(), self.slicer.clone());
         for session in &self.sessions {
-            self.channels.start(Worker { session: Arc::clone(session), work: Arc::clone(&self.work) });
+            self.channels.start(ChannelWorker { session: Arc::clone(session), work: Arc::clone(&self.work) });
         }
         self.channels.close();
         let passing = async {

@@ -20,7 +20,7 @@ pub struct Membership {
 
 /// A source, as the login sees it.
 #[derive(Debug, Clone)]
-pub struct Examined {
+pub struct SourceFacts {
     /// The server.
     pub server: Server,
     /// What the login may use of aws_s3; none: the server has none.
@@ -34,7 +34,7 @@ impl Source {
     ///
     /// # Errors
     /// When the source cannot be asked.
-    pub async fn examine(&self, roles: &[String]) -> Result<Examined, Failure> {
+    pub async fn inspect(&self, roles: &[String]) -> Result<SourceFacts, Failure> {
         over_own_connection(self.database(), "exportbox doctor", async |client| {
             let server = Server::from_row(&client.query_typed_one(sql::EXAMINE_SERVER, &[]).await?);
             let aws_s3 = client.query_typed_opt(sql::AWS_S3_USABLE, &[]).await?;
@@ -44,7 +44,7 @@ impl Source {
                 .iter()
                 .map(|row| Membership { role: row.get("role"), is_there: row.get("is_there"), may_become: row.get("may_become") })
                 .collect();
-            Ok(Examined { server, aws_s3, roles })
+            Ok(SourceFacts { server, aws_s3, roles })
         })
         .await
     }
