@@ -4,7 +4,6 @@
 //! transaction is always rolled back, and a query that is no longer wanted is cancelled on the server, not only dropped here.
 
 pub mod aws_s3;
-mod cancel;
 mod classify;
 mod connect;
 pub mod copy;
