@@ -7,7 +7,6 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::cursor::ClaimedJob;
-use super::reap::{Reaped, reaped_from};
 use super::schedule::{DueSchedule, due_from};
 use super::{Lease, Queue};
 use crate::database::{DatabaseError, ms};
@@ -37,6 +36,19 @@ pub enum Scan {
     Full,
     /// Behind the last jobs that this process has claimed; or a full scan all the same, when one is due.
     FromCursor,
+}
+
+/// A lease that was ended because its worker died, stalled or overran.
+#[derive(Debug, Clone)]
+pub struct Reaped {
+    /// The job.
+    pub job_id: Uuid,
+    /// The export it serves.
+    pub export_id: Option<Uuid>,
+    /// Where the job went: pending, dead or cancelled.
+    pub state: String,
+    /// Why.
+    pub error_class: String,
 }
 
 /// What one cycle found.
@@ -180,4 +192,8 @@ impl Queue {
         }
         Ok(cycle)
     }
+}
+
+fn reaped_from(row: &Row) -> Reaped {
+    Reaped { job_id: row.get("id"), export_id: row.get("export_id"), state: row.get("state"), error_class: row.get("error_class") }
 }

@@ -14,7 +14,7 @@ pub struct NextDue {
     /// Until something is due that the room could take, or that has to be ended. Zero: now. `None`: nothing is next_due.
     pub due_in: Option<Duration>,
     /// Until something is to be cleaned up: what a losing attempt left, or a chore.
-    pub clean_in: Option<Duration>,
+    pub maintain_in: Option<Duration>,
     /// This process is marked as asleep for the coming nap, and has been all the time: whatever was requested since its mark was set wakes it.
     pub is_waiting: bool,
 }
@@ -22,7 +22,7 @@ pub struct NextDue {
 impl NextDue {
     /// Whether a look at everything would find nothing, and nothing is to be cleaned up.
     pub fn is_quiet(&self) -> bool {
-        self.due_in != Some(Duration::ZERO) && self.clean_in != Some(Duration::ZERO)
+        self.due_in != Some(Duration::ZERO) && self.maintain_in != Some(Duration::ZERO)
     }
 }
 
@@ -44,7 +44,7 @@ impl Queue {
             .ok_or_else(|| DatabaseError::Statement("no row of what lies ahead".into()))?;
         // It begins at the start as well.
         self.cursors().set_scan_time(asked.elapsed(), Instant::now());
-        Ok(NextDue { due_in: duration(&row, "sleep_ms"), clean_in: duration(&row, "clean_ms"), is_waiting: row.get("is_marked") })
+        Ok(NextDue { due_in: duration(&row, "sleep_ms"), maintain_in: duration(&row, "clean_ms"), is_waiting: row.get("is_marked") })
     }
 }
 

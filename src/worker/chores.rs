@@ -1,13 +1,18 @@
-//! What one process of all does now and then: pruning what is old enough, removing the files of what was pruned, aborting what nobody finished.
+//! What is done now and then. By one process of all: pruning what is old enough, removing the files of what was pruned, and aborting uploads that
+//! nobody finishes. By each: asking for the mail quota.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::maintain::Cleaner;
+use super::maintain::Maintainer;
+use crate::admin::Admin;
 use crate::database::DatabaseError;
 use crate::job::FailureClass;
+use crate::message::Messenger;
 use crate::queue::{Chore, LeftoverFile};
 
 /// Exports in one statement: the process' one connection is others' again within moments.
@@ -18,6 +23,8 @@ pub(super) const RETRY: Duration = Duration::from_secs(60);
 const AT_ONCE: usize = 8;
 /// Then what failed attempts left has its turn again.
 const TURN: Duration = Duration::from_secs(30);
+/// Time between two questions for the quota.
+const QUOTA: Duration = Duration::from_secs(3600);
 
 /// Which uploads in parts are aborted, as nobody finishes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +35,7 @@ pub struct AbandonedUploads {
     pub age: Duration,
 }
 
-impl Cleaner {
+impl Maintainer {
     /// Do what is due. What could not be finished is due again; whoever looks first goes on. Returns after how long this process should.
     pub(super) async fn do_chores(&self) -> Result<Option<Duration>, DatabaseError> {
         let (mut again, mut failed) = (None, None);
@@ -130,5 +137,28 @@ impl Cleaner {
         }
         tracing::info!(uploads = aborted, "aborted uploads that nobody finished");
         Ok(true)
+    }
+}
+
+/// Ask for the mail provider's daily quota now and each hour, until the handle is dropped. Nothing waits for it; the health view shows it.
+pub(super) fn spawn_quota(admin: Admin, messenger: Arc<Messenger>) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            record_quota(&admin, &messenger).await;
+            tokio::time::sleep(QUOTA).await;
+        }
+    }))
+}
+
+/// Ask for it once. A provider that has no quota, or does not tell it, changes nothing.
+pub(super) async fn record_quota(admin: &Admin, messenger: &Messenger) {
+    match messenger.quota().await {
+        Some(Ok(quota)) => {
+            if let Err(error) = admin.record_mail_quota(quota.most_a_day, quota.sent).await {
+                tracing::debug!(%error, "the mail quota could not be noted");
+            }
+        }
+        Some(Err(code)) => tracing::info!(code, "SES does not tell its quota; ses:GetAccount allows it"),
+        None => {}
     }
 }

@@ -20,12 +20,12 @@ const EACH: Duration = Duration::from_secs(60);
 /// What could not be swept is tried again after this long.
 const RETRY: Duration = Duration::from_secs(60);
 /// The longest time between two looks: another process may have died before it swept.
-const LOOK: Duration = Duration::from_secs(600);
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// Cleans up beside the work: claiming, beating and stopping never wait for a store. One turn at a time; what comes while one runs is done by
 /// the next. Clones share the turns.
 #[derive(Clone)]
-pub(super) struct Cleaner {
+pub(super) struct Maintainer {
     pub(super) queue: Queue,
     pub(super) admin: Admin,
     sources: Sources,
@@ -38,48 +38,48 @@ pub(super) struct Cleaner {
     next: Arc<watch::Sender<Instant>>,
 }
 
-impl Cleaner {
-    pub(super) fn new(queue: Queue, admin: Admin, sources: Sources, store: Store, options: &WorkOptions) -> Cleaner {
+impl Maintainer {
+    pub(super) fn new(queue: Queue, admin: Admin, sources: Sources, store: Store, options: &WorkOptions) -> Maintainer {
         let (retention, abandoned_uploads) = (Arc::new(options.retention.clone()), options.abandoned_uploads.clone().map(Arc::new));
-        let next = Arc::new(watch::Sender::new(Instant::now() + LOOK));
-        Cleaner { queue, admin, sources, store, retention, abandoned_uploads, turn: Arc::default(), turns: TaskTracker::new(), next }
+        let next = Arc::new(watch::Sender::new(Instant::now() + LONGEST));
+        Maintainer { queue, admin, sources, store, retention, abandoned_uploads, turn: Arc::default(), turns: TaskTracker::new(), next }
     }
 
     /// End the queries of lost attempts and remove what losing attempts stored.
-    pub(super) fn clean_up(&self) {
-        let cleaner = self.clone();
+    pub(super) fn request(&self) {
+        let maintainer = self.clone();
         self.turns.spawn(async move {
-            let _one_at_a_time = cleaner.turn.lock().await;
-            let next = match cleaner.sweep_all().await {
-                Ok(next) => next.map_or(LOOK, |next| next.min(LOOK)),
+            let _one_at_a_time = maintainer.turn.lock().await;
+            let next = match maintainer.sweep_all().await {
+                Ok(next) => next.map_or(LONGEST, |next| next.min(LONGEST)),
                 Err(error) => {
                     tracing::debug!(%error, "could not look for leftovers");
                     RETRY
                 }
             };
-            let again = cleaner.do_chores().await.unwrap_or_else(|error| {
+            let again = maintainer.do_chores().await.unwrap_or_else(|error| {
                 tracing::debug!(%error, "could not do the chores");
                 Some(super::chores::RETRY)
             });
-            cleaner.next.send_replace(Instant::now() + again.map_or(next, |again| again.min(next)));
+            maintainer.next.send_replace(Instant::now() + again.map_or(next, |again| again.min(next)));
         });
     }
 
     /// A look at what lies ahead says when something is to be cleaned up. A turn that is at it plans anew at its end.
-    pub(super) fn plan(&self, clean_in: Option<Duration>) {
+    pub(super) fn plan(&self, maintain_in: Option<Duration>) {
         if self.turn.try_lock().is_ok() {
-            self.next.send_replace(Instant::now() + clean_in.map_or(LOOK, |soon| soon.min(LOOK)));
+            self.next.send_replace(Instant::now() + maintain_in.map_or(LONGEST, |soon| soon.min(LONGEST)));
         }
     }
 
     /// Look again whenever something is to be swept (again), until the handle is dropped.
     pub(super) fn spawn(&self) -> AbortOnDropHandle<()> {
-        let (cleaner, mut next) = (self.clone(), self.next.subscribe());
+        let (maintainer, mut next) = (self.clone(), self.next.subscribe());
         AbortOnDropHandle::new(tokio::spawn(async move {
             loop {
                 let at = *next.borrow_and_update();
                 tokio::select! {
-                    () = tokio::time::sleep_until(at.into()) => cleaner.clean_up(),
+                    () = tokio::time::sleep_until(at.into()) => maintainer.request(),
                     _ = next.changed() => continue,
                 }
                 // Planned anew at the end of that turn.

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::maintain::Cleaner;
+use super::maintain::Maintainer;
 use crate::database::DatabaseError;
 use crate::queue::{FreeSlots, Queue, WaitState};
 
 /// Decides how long an idle worker sleeps.
 pub(super) struct Sleeper {
     queue: Queue,
-    cleaner: Cleaner,
+    maintainer: Maintainer,
     wake: Arc<Notify>,
     poll: Duration,
     /// Whether this worker may be marked as asleep.
@@ -31,12 +31,12 @@ enum Nap {
     /// Something may be due then: claim.
     Claim(Duration),
     /// Nothing is known to be due by then: look at what lies next.
-    Look(Duration),
+    Ask(Duration),
 }
 
 impl Sleeper {
-    pub(super) fn listening(queue: Queue, cleaner: Cleaner, wake: Arc<Notify>, poll: Duration) -> Sleeper {
-        Sleeper { queue, cleaner, wake, poll, is_waiting: false, is_starting_to_wait: false, unheard: HashSet::new(), empty_turns: 0 }
+    pub(super) fn listening(queue: Queue, maintainer: Maintainer, wake: Arc<Notify>, poll: Duration) -> Sleeper {
+        Sleeper { queue, maintainer, wake, poll, is_waiting: false, is_starting_to_wait: false, unheard: HashSet::new(), empty_turns: 0 }
     }
 
     /// Tell it to wake this worker.
@@ -52,7 +52,7 @@ impl Sleeper {
                 tracing::debug!(%error, "could not prepare to sleep");
                 Nap::Claim(Duration::from_millis(500))
             });
-            let (Nap::Claim(length) | Nap::Look(length)) = nap;
+            let (Nap::Claim(length) | Nap::Ask(length)) = nap;
             tokio::select! {
                 () = self.wake.notified() => {
                     self.empty_turns = 0;
@@ -86,14 +86,14 @@ impl Sleeper {
             return Ok(Nap::Claim(soon.min(poll).min(look)));
         }
         let next = self.queue.next_due(room, (room.exports > 0).then_some(poll)).await?;
-        self.cleaner.plan(next.clean_in);
+        self.maintainer.plan(next.maintain_in);
         let nap = match next.due_in {
             // Another process or a person holds the row: looked at ever less often.
             Some(Duration::ZERO) => return Ok(Nap::Claim(self.back_off(poll))),
             Some(due) if due < poll => Nap::Claim(due),
-            _ => Nap::Look(poll),
+            _ => Nap::Ask(poll),
         };
-        let (Nap::Claim(length) | Nap::Look(length)) = nap;
+        let (Nap::Claim(length) | Nap::Ask(length)) = nap;
         if room.exports == 0 {
             return Ok(nap);
         }

@@ -1,9 +1,37 @@
-//! When a drain stops although more is due.
+//! What a process has done, and how much of it a drain may do.
 
 use std::time::{Duration, Instant};
 
-use super::Tally;
+use serde::Serialize;
+
 use crate::queue::FreeSlots;
+
+/// What a process did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Jobs claimed.
+    pub claimed: usize,
+    /// Exports stored.
+    pub exported: usize,
+    /// Mails taken by the provider.
+    pub mailed: usize,
+    /// Attempts that will be tried again.
+    pub retried: usize,
+    /// Jobs that died.
+    pub dead: usize,
+    /// Jobs cancelled, the expired ones not counted.
+    pub cancelled: usize,
+    /// Jobs not started by their `not_after`.
+    pub expired: usize,
+    /// Requests made for schedules.
+    pub scheduled: usize,
+    /// Leases of lost workers that were ended.
+    pub reaped: usize,
+    /// Attempts whose lease was gone at the end.
+    pub lease_lost: usize,
+    /// A drain's budget ran out.
+    pub budget_spent: bool,
+}
 
 /// When a drain stops although more is due.
 #[derive(Debug, Clone, Copy, Default)]
