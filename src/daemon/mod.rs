@@ -139,8 +139,8 @@ impl Daemon {
     /// wait for it.
     async fn has_nothing_to_do(&self) -> bool {
         let work = &self.settings.work;
-        let room = FreeSlots { exports: work.slots, messages: work.mail_slots };
-        work.notices.tells_nobody() && self.queue.next_due(room, None).await.is_ok_and(|next| next.is_quiet())
+        let free = FreeSlots { exports: work.slots, messages: work.mail_slots };
+        work.notices.tells_nobody() && self.queue.next_due(free, None).await.is_ok_and(|next| next.is_quiet())
     }
 
     /// With all its parts.

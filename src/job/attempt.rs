@@ -37,8 +37,8 @@ impl Progress {
     }
 }
 
-/// The daemon's own view of its lease: held until some time after the last beat that landed, measured from before it was sent (I7).
-/// Always ends before the database's lease does, also after the process was suspended.
+/// The daemon's own view of its lease: it is held until some time after the last heartbeat that succeeded, measured from before that was sent (I7).
+/// It always ends before the lease in the database, even when the process was suspended.
 #[derive(Debug)]
 pub struct LeaseClock {
     extended_at: Mutex<Instant>,
@@ -46,13 +46,13 @@ pub struct LeaseClock {
 }
 
 impl LeaseClock {
-    /// A lease that was asked for at `asked`, and is held for two thirds of its length without a beat.
+    /// A lease that was asked for at `asked`. Without a heartbeat it is held for two thirds of its length.
     pub fn new(asked: Instant, lease: Duration) -> LeaseClock {
         // guard: earlier than the lease
         LeaseClock { extended_at: Mutex::new(asked), holds_for: lease * 2 / 3 }
     }
 
-    /// A beat landed that was sent at this instant.
+    /// A heartbeat that was sent at this instant has succeeded.
     pub fn extend(&self, sent: Instant) {
         *self.extended_at.lock().unwrap_or_else(PoisonError::into_inner) = sent;
     }

@@ -1,4 +1,4 @@
-//! Back-off is arithmetic: which attempt and a random roll in, delay out.
+//! Back-off is arithmetic: it takes the number of the attempt and a random number, and returns a delay.
 
 use std::time::Duration;
 

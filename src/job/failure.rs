@@ -13,9 +13,9 @@ pub enum Verdict {
     Retry,
     /// Another attempt would fail the same way: dead at once.
     Bury,
-    /// A setting of the daemon is wrong: all jobs of this kind wait, none is burnt.
+    /// A setting of the daemon is wrong: all jobs of this kind wait, and no attempt is counted.
     Hold,
-    /// Something around this one request is wrong that an operator can mend: wait, unburnt.
+    /// Something about this one request is wrong that an operator can correct: it waits, and no attempt is counted.
     Postpone,
     /// A mail that may have been sent.
     Unknown,

@@ -50,9 +50,9 @@ pub enum StopReason {
     Cancelled,
     /// The lease is gone, or could not be kept up: nothing may be written any more.
     LeaseLost,
-    /// The daemon stops; the job goes back unburnt.
+    /// The daemon stops; the job is released, and no attempt is counted.
     Shutdown,
-    /// The attempt has had its time.
+    /// The attempt has reached its deadline.
     Deadline,
 }
 

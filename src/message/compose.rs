@@ -1,4 +1,4 @@
-//! The text of the mail: what the file is, how current it is, the link, and the instant at which the link truly dies.
+//! The text of the mail: what the file is, how current it is, the link, and the instant at which the link really ends.
 
 use std::fmt;
 use std::sync::LazyLock;

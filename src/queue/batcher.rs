@@ -1,5 +1,5 @@
-//! What several tasks want at the same time is done by one statement. The first who asks starts it at once; whoever comes while it runs is
-//! taken together with the others by the next. Nothing waits for company: with one task it is one statement each.
+//! One statement for what several tasks ask for at the same time. The first task starts a statement at once. What is asked for while it runs goes
+//! into the next statement, all of it. Nothing waits for others to come: a single task has a statement of its own.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,14 +10,14 @@ use tokio::sync::oneshot;
 use super::Queue;
 use crate::database::DatabaseError;
 
-/// The most that one statement does: what a process may have in hand.
+/// The most items of one statement: a process has no more slots.
 const MOST: usize = 256;
 
 type Answer<R> = Result<R, DatabaseError>;
-/// Does all of it; an answer for each, in the same order.
+/// Does all items, and returns an answer for each, in the same order.
 type Act<T, R> = fn(Queue, Vec<T>) -> BoxFuture<'static, Vec<Answer<R>>>;
 
-/// One kind of thing that is done together.
+/// Collects items of one kind, and does them in batches.
 pub(super) struct Batcher<T, R> {
     backlog: Arc<Mutex<Backlog<T, R>>>,
 }
@@ -34,7 +34,7 @@ impl<T, R> Default for Batcher<T, R> {
 }
 
 impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
-    /// Have it done, and hear what became of it.
+    /// Have one item done, and return its answer.
     pub(super) async fn ask(&self, queue: &Queue, what: T, act: Act<T, R>) -> Answer<R> {
         let (tell, told) = oneshot::channel();
         let starts = {
@@ -43,14 +43,14 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
             !std::mem::replace(&mut backlog.is_running, true)
         };
         if starts {
-            // A task of its own: whoever asked first may be gone before the others are served.
+            // A task of its own, because the caller that asked first may be dropped before the others are served.
             tokio::spawn(serve(self.backlog.clone(), queue.clone(), act));
         }
         told.await.unwrap_or_else(|_| Err(DatabaseError::Unavailable("the statement was given up".into())))
     }
 }
 
-/// Until nobody waits.
+/// Do batches until nothing waits.
 async fn serve<T: Send, R: Send>(backlog: Arc<Mutex<Backlog<T, R>>>, queue: Queue, act: Act<T, R>) {
     loop {
         let (all, tell): (Vec<T>, Vec<_>) = {
@@ -62,7 +62,7 @@ async fn serve<T: Send, R: Send>(backlog: Arc<Mutex<Backlog<T, R>>>, queue: Queu
             let most = backlog.waiting.len().min(MOST);
             backlog.waiting.drain(..most).unzip()
         };
-        // After a panic their ends are dropped, which tells them; those behind are served.
+        // After a panic the senders are dropped, so each caller gets an error; the items that came later are done.
         let Ok(answers) = std::panic::AssertUnwindSafe(act(queue.clone(), all)).catch_unwind().await else { continue };
         for (answer, tell) in answers.into_iter().zip(tell) {
             let _ = tell.send(answer);

@@ -1,4 +1,4 @@
-//! The chores, which one process of all does now and then: pruning, and removing what pruned exports and abandoned uploads have left.
+//! The chores: what one process of all does now and then. It prunes, removes the files of pruned exports, and aborts abandoned uploads.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub struct LeftoverFile {
 }
 
 impl Queue {
-    /// The chores that are due; they are this caller's now.
+    /// Take the chores that are due: no other process does them now.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -51,7 +51,7 @@ impl Queue {
         Ok([Chore::Prune, Chore::Leftovers, Chore::Uploads].into_iter().filter(is_due).collect())
     }
 
-    /// This chore was not finished: it is due again after this long, for whoever comes first.
+    /// This chore was not finished: it is due again after this time, for any process.
     ///
     /// # Errors
     /// When the database cannot be asked.

@@ -1,4 +1,4 @@
-//! The claim cycle: reap, expire, claim, and a look for schedules that are due.
+//! The claim cycle: reap, expire, claim, and find the schedules that are due.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::database::{DatabaseError, ms};
 use crate::job::Kind;
 use crate::sql;
 
-/// Free slots: a claimed job never waits in the process while its lease runs down.
+/// How many jobs a process can start at once. A claim takes no more, because a claimed job must not wait while its lease runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FreeSlots {
     /// For exports.
@@ -29,12 +29,12 @@ impl FreeSlots {
     }
 }
 
-/// Where a claim begins to look for jobs.
+/// Where a claim begins in the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scan {
-    /// At the start of the index, with reaping, expiring and schedules: finds everything that is due, whatever that costs.
+    /// At its start, with reaping, expiring and schedules: this finds everything that is due.
     Full,
-    /// Behind the last jobs that this process has claimed; or a full scan all the same, when one is due.
+    /// Behind the last jobs that this process has claimed. When a full scan is due, it is one all the same.
     FromCursor,
 }
 
@@ -62,13 +62,14 @@ pub struct Cycle {
     pub schedules: Vec<DueSchedule>,
     /// Jobs to start now.
     pub leases: Vec<Lease>,
-    /// Only what lies behind the cursors was looked at; a full scan is due after this long. `None`: this was one.
+    /// How long until a full scan is due, when this claim began at the cursors. `None`: this was a full scan.
     pub full_scan_in: Option<Duration>,
 }
 
 impl Queue {
-    /// One claim cycle. A full scan reaps first, then expires, then claims from the start, and finds what schedules are due: sent together over one
-    /// connection, each committed by itself before any work starts. Between full scans a cycle claims what lies behind the cursors (`cursor.rs`).
+    /// One claim cycle. A full scan reaps, expires, claims from the start of the index, and finds the schedules that are due, in this order. These four
+    /// statements are sent together over one connection, and each commits by itself before any work starts. Between full scans a cycle only claims
+    /// what lies behind the cursors (`cursor.rs`).
     ///
     /// # Errors
     /// When the database cannot be asked. Jobs that were claimed although the reply was lost come back by reap.
@@ -92,7 +93,7 @@ impl Queue {
         };
         let connection = self.pool.connection().await?;
         let policy = &self.policy;
-        // A live worker ends itself at its deadline; give it a lease's time to say so before others step in.
+        // A worker that lives ends its attempt at the deadline. It has the time of one lease to say so before others reap the job.
         let deadline_grace_ms = ms(policy.lease);
         let reap_params: [&(dyn ToSql + Sync); 4] =
             [&deadline_grace_ms, &policy.export_attempts, &policy.message_attempts, &policy.hold_unknown];
@@ -120,7 +121,7 @@ impl Queue {
                 let claimed = self.pool.ask(&connection, sql::CLAIM, &claim_params).await?;
                 return Ok((Vec::new(), Vec::new(), Vec::new(), claimed, Duration::ZERO));
             }
-            // All of them are known before the first is sent, or they would not go out in this order.
+            // All four are prepared before the first is sent. Otherwise one of them would wait for its preparation, and the order would change.
             self.pool.prepare(&connection, &[sql::REAP, sql::EXPIRE, sql::CLAIM, sql::DUE_SCHEDULES]).await?;
             let began = Instant::now();
             let (reaped, expired, claimed, schedules) = tokio::join!(
@@ -129,7 +130,7 @@ impl Queue {
                 self.pool.ask(&connection, sql::CLAIM, &claim_params),
                 self.pool.ask(&connection, sql::DUE_SCHEDULES, &[])
             );
-            // What was claimed must be started, whatever became of the others: their work waits for the next cycle.
+            // The claimed jobs must be started even when another statement has failed; the next full scan does its work.
             let or_later = |rows: Result<Vec<Row>, tokio_postgres::Error>, what| {
                 rows.unwrap_or_else(|error| {
                     tracing::warn!(error = %DatabaseError::from(error), "could not {what}, the next full scan will");
@@ -141,7 +142,7 @@ impl Queue {
         };
         let answer = tokio::time::timeout(self.pool.patience(), asking).await;
         if is_full_scan && !matches!(answer, Ok(Ok(_))) {
-            // What holds up a reap must not hold up the claims: the next ones do without, until it has its turn again.
+            // When a lock holds up the reap, it must not hold up the claims: the next cycles only claim, until a full scan is due again.
             self.cursors().set_scan_time(asked.elapsed(), Instant::now());
         }
         let (reaped, expired, schedules, claimed, took) = match answer {
@@ -174,7 +175,7 @@ impl Queue {
         }
         if let Some(row) = claimed.first() {
             cursors.set_pauses(row.get("pauses"), is_full_scan);
-            // A hold or the cap may have looked for fewer than there is room for.
+            // Because of a hold or a limit, the claim may have looked for fewer jobs than there are free slots.
             for (kind, slots) in [(Kind::Export, "export_slots"), (Kind::Message, "message_slots")] {
                 cursors.advance(
                     kind,

@@ -1,4 +1,4 @@
-//! What has gone well, written together: every export, or every mail, that is done while the statement before runs is in the next one.
+//! Completing in batches: all exports, or all mails, that are done while one statement runs are completed by the next statement.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::database::DatabaseError;
 use crate::job::{Manifest, Receipt, State};
 use crate::sql;
 
-/// One that is done: its job and its lease, and what came of it.
+/// A job that is done: its id, its lease token, and its result.
 #[derive(Debug)]
 struct Done<T> {
     job_id: Uuid,
@@ -28,7 +28,7 @@ impl<T: Clone> Done<T> {
     }
 }
 
-/// What this process has to write, of each kind.
+/// The completions that this process has to write, by kind.
 #[derive(Default)]
 pub(super) struct Completions {
     exports: Batcher<Done<Manifest>, Settled>,
@@ -48,13 +48,13 @@ impl Queue {
         self.completions.mails.ask(self, Done::new(lease, receipt), act).await
     }
 
-    /// All in one statement. Where that fails each by itself: what is wrong with one, or keeps it waiting, is no matter of the others.
+    /// Write all in one statement. When that fails, write each by itself, so that one that is refused or locked does not affect the others.
     async fn each<T>(
         &self,
         all: &[Done<T>],
         write: impl AsyncFn(&Queue, &[&Done<T>]) -> Result<Vec<Row>, DatabaseError>,
     ) -> Vec<Result<Settled, DatabaseError>> {
-        // Rows are locked in the same order by every process.
+        // All processes lock the rows in the same order, so that they cannot block each other.
         let mut ordered: Vec<&Done<T>> = all.iter().collect();
         ordered.sort_by_key(|done| done.job_id);
         match write(self, &ordered).await {
@@ -62,7 +62,7 @@ impl Queue {
                 let states = states(&rows);
                 all.iter().map(|done| Ok(settled(&states, done.token))).collect()
             }
-            // Whoever asks again finds out.
+            // `settle` tries again, and finds out whether this was written.
             Err(error @ (DatabaseError::Unavailable(_) | DatabaseError::ReadOnly)) => all.iter().map(|_| Err(error.clone())).collect(),
             Err(error) if all.len() == 1 => vec![Err(error)],
             Err(_) => {

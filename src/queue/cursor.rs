@@ -1,10 +1,11 @@
-//! Where the looks of one process begin, and how often one begins at the start. Pure bookkeeping of one process; no statement.
+//! Where the claims of one process begin in the index, and how often one begins at its start. Only memory of this process; no statement.
 //!
-//! A claim leaves a dead entry at the low end of its index. While any snapshot is older than that, nothing can remove the entry, and every look
-//! that begins at the start steps over all of them. So most looks begin behind the last job that this process has claimed, level by level, and
-//! cost the same whatever lies before. Correctness does not rest on that: a thorough look begins at the start, finds what came to lie behind a
-//! mark (a transaction that stayed open, a job given back or paused, an instant in the past), reaps and expires. It is due again after twenty times as
-//! long as it took, and after half a minute at the latest: at once in a healthy database, seldom under a long snapshot.
+//! Each claim leaves a dead entry at the low end of the index. While any snapshot is older than that entry, nothing can remove it, and every claim that
+//! begins at the start of the index reads all such entries. So most claims begin behind the last job that this process has claimed: there is one
+//! cursor for each kind and priority, and what lies before it costs nothing. Correctness does not depend on the cursors. A full scan begins at the
+//! start of the index and finds what lies before a cursor: the job of a transaction that stayed open, a job that was released or paused, a `run_at`
+//! in the past. It also reaps and expires. The next one is due after twenty times as long as the last one took, and after 30 seconds at the latest. So
+//! in a healthy database full scans follow each other closely, and under a long snapshot they are rare.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -14,18 +15,19 @@ use uuid::Uuid;
 
 use crate::job::{Kind, LeaseToken};
 
-/// Thorough looks take at most one part in so many of the time.
+/// Full scans take at most one part in this many of the time.
 const SHARE: u32 = 20;
-/// But one that had to wait for somebody's lock must not put off the next one for long.
+/// The longest time to the next full scan: one that had to wait for a lock must not delay the next one by twenty times that.
 const LONGEST: Duration = Duration::from_secs(30);
-/// An empty level is passed over up to this long before the look: whatever a short transaction is about to commit lies behind that.
+/// A cursor stays this far behind the time of the claim, because a short transaction may commit a job with an earlier `run_at` after it.
 const OPEN_TRANSACTIONS_MS: i64 = 1000;
+/// Priorities; each has a cursor.
 const LEVELS: usize = 10;
 
-/// The last job seen of a level: `run_at` and id.
+/// The last job of a priority that was claimed: its `run_at` and id.
 type Cursor = (DateTime<Utc>, Uuid);
 
-/// What one process remembers from look to look.
+/// What one process remembers from claim to claim.
 #[derive(Debug, Default)]
 pub(super) struct Cursors {
     cursors: [Option<Cursor>; 2 * LEVELS],
@@ -34,14 +36,14 @@ pub(super) struct Cursors {
     last_chances: HashMap<LeaseToken, Instant>,
 }
 
-/// A job as a look found it.
+/// A job that was claimed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ClaimedJob {
     pub kind: Kind,
     pub priority: i16,
     pub run_at: Option<DateTime<Utc>>,
     pub id: Uuid,
-    /// The next crash would bury it. Others like it may have been found and left alone.
+    /// The next crash would bury it. The claim may have found others like it and left them, as a process runs one at a time.
     pub on_last_chance: bool,
 }
 
@@ -53,23 +55,23 @@ fn first_level(kind: Kind) -> usize {
 }
 
 impl Cursors {
-    /// Whether the next look begins at the start.
+    /// Whether the next claim is a full scan.
     pub(super) fn is_full_scan_due(&self, now: Instant) -> bool {
         self.full_scan_at.is_none_or(|at| at <= now)
     }
 
-    /// How long until a thorough look is due.
+    /// How long until a full scan is due.
     pub(super) fn full_scan_in(&self, now: Instant) -> Duration {
         self.full_scan_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }
 
-    /// The next look begins at the start, whatever it costs.
+    /// The next claim is a full scan.
     pub(super) fn request_full_scan(&mut self) {
         self.full_scan_at = None;
     }
 
-    /// What was paused for this look. Where a pause is gone, what it kept back may lie before the cursors: the next look begins at the start,
-    /// unless this one did.
+    /// What was paused when this claim ran. When a pause has ended, the jobs that it held may lie before the cursors. So the next claim is a full scan,
+    /// unless this one was.
     pub(super) fn set_pauses(&mut self, pauses: Vec<i64>, is_full_scan: bool) {
         // guard: ended pause
         if !is_full_scan && self.pauses.iter().any(|known| !pauses.contains(known)) {
@@ -78,13 +80,13 @@ impl Cursors {
         self.pauses = pauses;
     }
 
-    /// Something that begins at the start took so long.
+    /// A full scan, or another statement that begins at the start of the index, took this long.
     pub(super) fn set_scan_time(&mut self, took: Duration, now: Instant) {
         let at = self.full_scan_at.map_or(now, |at| at.max(now)) + took.saturating_mul(SHARE);
         self.full_scan_at = Some(at.min(now + LONGEST));
     }
 
-    /// Where a look begins: `run_at` and id for each level of exports, then of deliveries.
+    /// Where a claim begins: `run_at` and id for each priority of exports, then of messages.
     pub(super) fn starts(&self, is_full_scan: bool) -> (Vec<Option<DateTime<Utc>>>, Vec<Uuid>) {
         self.cursors
             .iter()
@@ -92,9 +94,9 @@ impl Cursors {
             .unzip()
     }
 
-    /// Move the marks of one kind to what a look with so many slots has found, in its order. A look that went back to a straggler stays there:
-    /// there may be more of them behind it. A thorough look that had no room for the kind has not looked: the next one with room begins at the
-    /// start in its place.
+    /// Move the cursors of one kind to what a claim with this many slots has found, in the order of the claim. When a full scan finds a straggler
+    /// before a cursor, the cursor goes back to it, because there may be more behind it. A full scan without a free slot for this kind has not looked
+    /// for it, so the next claim with a slot begins at the start.
     pub(super) fn advance(&mut self, kind: Kind, is_full_scan: bool, slots: usize, scanned_at: DateTime<Utc>, claimed: &[ClaimedJob]) {
         if slots == 0 {
             if is_full_scan {
@@ -109,7 +111,8 @@ impl Cursors {
         for job in of_kind() {
             levels[level(job)] = job.run_at.map(|run_at| (run_at, job.id).min(passed));
         }
-        // Fewer than asked for: all levels are empty. Else those that come before the last one are. Unless some were found and left alone.
+        // Which priorities have nothing due any more, counted from the first: all, when the claim found fewer jobs than it had slots; otherwise those
+        // before the priority of the last job. None, when the claim may have left jobs on their last chance, because they are still due.
         let empty = match of_kind().next_back() {
             _ if claimed.iter().any(|job| job.on_last_chance) => 0,
             _ if of_kind().count() < slots => LEVELS,
@@ -126,12 +129,12 @@ impl Cursors {
         self.last_chances.is_empty()
     }
 
-    /// It runs one now.
+    /// This process runs such a job from now on.
     pub(super) fn begin_last_chance(&mut self, token: LeaseToken, deadline: Instant) {
         self.last_chances.insert(token, deadline);
     }
 
-    /// It has come to an end.
+    /// That job has ended.
     pub(super) fn end_last_chance(&mut self, token: LeaseToken) {
         self.last_chances.remove(&token);
     }

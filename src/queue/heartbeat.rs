@@ -1,4 +1,4 @@
-//! One statement per process and beat keeps all its leases.
+//! One statement per heartbeat extends all leases of a process.
 
 use uuid::Uuid;
 
@@ -7,7 +7,7 @@ use crate::database::{DatabaseError, ms};
 use crate::job::LeaseToken;
 use crate::sql;
 
-/// One lease to keep, with its progress.
+/// One lease to extend, and how far its attempt is.
 #[derive(Debug, Clone, Copy)]
 pub struct Beat {
     /// The job.
@@ -25,14 +25,14 @@ pub struct Beat {
 pub struct LeaseStatus {
     /// Which.
     pub token: LeaseToken,
-    /// Its expiry was moved; not so while somebody else has the row locked.
+    /// Its expiry was moved. It is not moved while somebody else has locked the row.
     pub is_extended: bool,
     /// Somebody asked for the export to be cancelled.
     pub cancel_requested: bool,
 }
 
 impl Queue {
-    /// Keep these leases, and say that this process lives.
+    /// Extend these leases, and record that this process lives.
     ///
     /// # Errors
     /// When the database cannot be asked; no lease was kept then, as far as anybody knows.

@@ -77,12 +77,12 @@ impl Lease {
         self.is_probe
     }
 
-    /// The daemon's own end of the attempt: measured from before the claim was asked for, so always before the database's (I7).
+    /// When this process ends the attempt. Measured from before the claim was sent, so always earlier than the database's deadline (I7).
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// The same lease once more, as a worker holds it that does not know that it has lost it. For tests: no release has it.
+    /// The same lease once more: what a worker holds that does not know that its lease is gone. For tests; no release build has it.
     #[cfg(all(feature = "sandbox", debug_assertions))]
     pub fn stale(&self) -> Lease {
         Lease { ..*self }

@@ -1,4 +1,4 @@
-//! Sleeping and being woken. A wake carries no data: polling is the truth.
+//! Waiting for wakes. A wake carries no data: what is due is read from the tables, and a process that hears no wakes polls.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,23 +16,23 @@ use crate::sql;
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
-/// The process' LISTEN: one connection that only waits. When it cannot be had (a pooler in between, no connection left) the process polls.
+/// The process' LISTEN: one connection that only waits. Without it (a pooler in between, no connection left) the process polls.
 pub struct Listener {
     /// Something became due.
     pub wake: Arc<Notify>,
-    /// Somebody asked for a cancel: beat now.
+    /// Somebody asked for a cancel: the next heartbeat, which brings it, must come now.
     pub cancel: Arc<Notify>,
     _stop: DropGuard,
 }
 
-/// What came of marking a process as asleep.
+/// Whether the tables know that a process waits to be woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitState {
-    /// It was marked for all of the nap already: whatever was requested since then wakes it.
+    /// They have known it for the whole nap: a request since then wakes it.
     Already,
-    /// It is marked from now on. What was requested just before has found nobody asleep: look once more.
+    /// They know it from now on. A request just before found nobody waiting, so the process must look once more.
     FromNow,
-    /// It does not listen, and nothing wakes it.
+    /// The process does not listen, so nothing can wake it.
     Deaf,
 }
 
@@ -66,7 +66,7 @@ impl Queue {
                 if began.elapsed() > LONGEST_DELAY {
                     delay = FIRST_DELAY;
                 }
-                // Whatever was sent meanwhile is lost: look.
+                // A wake that was sent meanwhile is lost, so look as if one had come.
                 wake.notify_one();
                 cancel.notify_one();
                 tokio::select! {
@@ -113,12 +113,12 @@ impl Queue {
         self.pool.query(sql::REGISTER_WORKER, &params).await.map(drop)
     }
 
-    /// WaitState this process as asleep for longer than this nap, so that an insert wakes it.
+    /// Record that this process waits, for longer than this nap, so that an insert wakes it.
     ///
     /// # Errors
     /// When the database cannot be asked.
     pub async fn wait(&self, nap: Duration) -> Result<WaitState, DatabaseError> {
-        // Outlasts this nap and the next, as `next_due` keeps it.
+        // This is longer than this nap and the next one; `next_due` extends it.
         let longest = nap * 3 + Duration::from_secs(1);
         let row = self.pool.query_opt(sql::WAIT, &[&self.pool.name(), &ms(nap), &ms(longest)]).await?;
         Ok(match row.map(|row| row.get("marked")) {
@@ -128,7 +128,7 @@ impl Queue {
         })
     }
 
-    /// This process needs no wake for now.
+    /// Record that this process does not wait any more.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -144,7 +144,8 @@ impl Queue {
         self.pool.query(sql::WAKE, &[]).await.map(drop)
     }
 
-    /// Transactions that have inserted a request and not ended: they may have looked for sleepers before this process slept.
+    /// Transactions that have inserted a request and are still open. They may have looked for waiting processes before this one waited, so they may
+    /// not wake it.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -152,7 +153,7 @@ impl Queue {
         Ok(self.pool.query(sql::REQUESTS_IN_FLIGHT, &[]).await?.iter().map(|row| row.get("transaction")).collect())
     }
 
-    /// This process stops: nobody should wake it.
+    /// This process stops: nothing should wake it.
     ///
     /// # Errors
     /// When the database cannot be asked.

@@ -54,7 +54,7 @@ pub struct Policy {
     pub hold_unknown: bool,
     /// Most exports at once over all processes; none: no limit.
     pub source_slots: Option<i32>,
-    /// Connections for bookkeeping: with one, what is claimed waits for what is settled.
+    /// Connections to the job tables. With one, claims wait while a lease is being settled.
     pub connections: usize,
 }
 
@@ -98,7 +98,7 @@ impl Queue {
         &self.policy
     }
 
-    /// Where the claims of this process have got to. Nobody panics while holding it, and a hint would do no harm if they did.
+    /// Where the claims of this process begin. No code panics while it holds the lock; and a wrong cursor would only cost time.
     fn cursors(&self) -> MutexGuard<'_, Cursors> {
         self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! How long until there is something to do: all that an idle process asks, and the first question of a drain.
+//! How long until there is something to do. It is all that an idle process asks, and the first thing that a drain asks.
 
 use std::time::{Duration, Instant};
 
@@ -8,32 +8,33 @@ use super::{FreeSlots, Queue};
 use crate::database::{DatabaseError, ms};
 use crate::sql;
 
-/// What lies ahead, by the database's clock.
+/// What is due next, by the database's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NextDue {
-    /// Until something is due that the room could take, or that has to be ended. Zero: now. `None`: nothing is next_due.
+    /// How long until something is due that the free slots could take, or that has to be ended. Zero: now. `None`: nothing will be due.
     pub due_in: Option<Duration>,
-    /// Until something is to be cleaned up: what a losing attempt left, or a chore.
+    /// How long until there is something to maintain: a lost attempt to sweep, or a chore.
     pub maintain_in: Option<Duration>,
-    /// This process is marked as asleep for the coming nap, and has been all the time: whatever was requested since its mark was set wakes it.
+    /// The tables know that this process waits, and have known it all the time: every request since then wakes it.
     pub is_waiting: bool,
 }
 
 impl NextDue {
-    /// Whether a look at everything would find nothing, and nothing is to be cleaned up.
+    /// Whether a full scan would find nothing, and there is nothing to maintain.
     pub fn is_quiet(&self) -> bool {
         self.due_in != Some(Duration::ZERO) && self.maintain_in != Some(Duration::ZERO)
     }
 }
 
 impl Queue {
-    /// What lies ahead for a process with this room. With its longest nap, a mark as asleep is kept up for it; without, it is left alone.
+    /// What is due next for a process with these free slots. With its longest nap, the record that it waits is extended for it; without, it is not
+    /// touched.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn next_due(&self, room: FreeSlots, longest_nap: Option<Duration>) -> Result<NextDue, DatabaseError> {
+    pub async fn next_due(&self, free: FreeSlots, longest_nap: Option<Duration>) -> Result<NextDue, DatabaseError> {
         let asked = Instant::now();
-        let (exports, deliveries, grace_ms) = (room.exports > 0, room.messages > 0, ms(self.policy.lease));
+        let (exports, deliveries, grace_ms) = (free.exports > 0, free.messages > 0, ms(self.policy.lease));
         let row = self
             .pool
             .query_opt(
@@ -42,13 +43,13 @@ impl Queue {
             )
             .await?
             .ok_or_else(|| DatabaseError::Statement("no row of what lies ahead".into()))?;
-        // It begins at the start as well.
+        // This statement begins at the start of the index, too, so it counts against the next full scan.
         self.cursors().set_scan_time(asked.elapsed(), Instant::now());
         Ok(NextDue { due_in: duration(&row, "sleep_ms"), maintain_in: duration(&row, "clean_ms"), is_waiting: row.get("is_marked") })
     }
 }
 
-/// Zero for what has passed.
+/// Zero for an instant that has passed.
 pub(super) fn duration(row: &Row, milliseconds: &str) -> Option<Duration> {
     row.get::<_, Option<i64>>(milliseconds).map(|ms| Duration::from_millis(ms.max(0).unsigned_abs()))
 }

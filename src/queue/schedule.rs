@@ -1,5 +1,5 @@
-//! Schedules that are due: requesting what they ask for. When one is due is reckoned here, by cron and time zone, from the
-//! database's clock; what it requests and for whom is the database's.
+//! Schedules that are due: requesting what they ask for. When a schedule is due is computed here, by its cron expression and time zone, from the
+//! database's clock. The database decides what is requested, and for whom.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_postgres::Row;
@@ -9,7 +9,7 @@ use crate::database::DatabaseError;
 use crate::job::{CatchUp, Dues, Timetable};
 use crate::sql;
 
-/// A schedule that is due, or whose next instant is to be reckoned.
+/// A schedule that is due, or whose next instant must be computed.
 #[derive(Debug, Clone)]
 pub struct DueSchedule {
     /// Its name.
@@ -38,15 +38,15 @@ pub(super) fn due_from(row: &Row) -> DueSchedule {
 }
 
 impl Queue {
-    /// Request what a schedule is due for and move it on. Returns how many requests were made; none when another process was faster, or when
-    /// there was only its next instant to reckon, or when the request was refused, which its row then says.
+    /// Make the requests that a schedule is due for, and set its next instant. Returns how many requests were made. It is none when another process was
+    /// faster, when only the next instant was missing, or when the request was refused; the schedule's row says so then.
     ///
     /// # Errors
     /// When the database cannot be asked: the schedule stays due.
     pub async fn request_scheduled(&self, due: &DueSchedule) -> Result<usize, DatabaseError> {
         let (dues, refusal) = match Timetable::new(&due.cron, &due.time_zone) {
             Ok(timetable) => (timetable.due(due.planned, due.looked_at, due.catch_up), None),
-            // Registered past the command that would have said so.
+            // It was not registered by the command, which would have refused it.
             Err(error) => (Dues::default(), Some(error.to_string())),
         };
         let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =

@@ -27,7 +27,7 @@ impl Queue {
     /// # Errors
     /// When the database stayed away for a whole lease, or refused the statement. The job comes back by reap.
     pub async fn settle(&self, lease: Lease, outcome: Outcome) -> Result<Settled, DatabaseError> {
-        // Its work is over; what it may still do to this process is not worth a slot.
+        // Its work is over, so it can no longer crash this process: another job on its last chance may come.
         self.cursors().end_last_chance(lease.token());
         let give_up = tokio::time::Instant::now() + self.policy.lease;
         let mut delay = Duration::from_millis(100);
@@ -45,7 +45,7 @@ impl Queue {
         }
     }
 
-    /// Our first try may have been committed with its reply lost: the attempt's row knows.
+    /// Our first try may have been committed although its reply was lost. The attempt's row tells.
     async fn read_outcome(&self, lease: &Lease) -> Result<Settled, DatabaseError> {
         let row = self.pool.query_opt(sql::ATTEMPT_OUTCOME, &[&lease.token().0]).await?;
         let outcome: Option<String> = row.and_then(|row| row.get("outcome"));
@@ -80,11 +80,11 @@ impl Queue {
 
     async fn fail(&self, lease: &Lease, failure: &Failure) -> Result<Settled, DatabaseError> {
         let delay = backoff(failure, lease.attempt(), fastrand::f64());
-        // An outage is nobody's fault and may last: it burns no attempt, unless the request itself asked for few.
+        // An outage is not the fault of the request and may last long: it counts no attempt, unless the request asked for few attempts.
         let usual = lease.kind() == Kind::Message || lease.max_attempts() >= self.policy.export_attempts;
         match failure.verdict {
             Verdict::Retry if failure.class.is_outage() && usual => {
-                // The attempts do not count up meanwhile, the leases do.
+                // The number of attempts stays the same during an outage, so the back-off grows with the number of leases.
                 let delay = backoff(failure, i16::try_from(lease.number()).unwrap_or(i16::MAX), fastrand::f64());
                 self.release(lease, delay, Some(failure)).await
             }
@@ -153,7 +153,7 @@ impl Queue {
         Ok(row.map_or(Settled::LeaseLost, |row| Settled::Done(state_of(&row).unwrap_or(usual))))
     }
 
-    /// A job of this kind got through: whatever held the kind is over.
+    /// A job of this kind has succeeded: the reason of the hold is over.
     ///
     /// # Errors
     /// When the database cannot be asked.

@@ -43,12 +43,12 @@ pub struct StoredAt {
     pub upload_id: Option<String>,
 }
 
-/// How long after the end of a lost attempt something of it may still arrive: a query that could not be ended, a request held up on its way.
+/// How long after the end of a lost attempt it may still store something: by a query that could not be ended, or a request that was delayed.
 const MAY_STILL_ARRIVE: Duration = Duration::from_secs(600);
 
 impl Queue {
-    /// Attempts that lost and whose turn it is to be swept, in no order, a batch at a time; and how long until the next one has its turn. None:
-    /// none will.
+    /// A batch of attempts that have lost their lease or failed and must be swept now, in no order; and how long until the next one must be. `None`:
+    /// no other one.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -72,7 +72,7 @@ impl Queue {
         Ok((rows.iter().filter_map(attempt).collect(), next))
     }
 
-    /// Nothing of this attempt is left, as far as one can see now: a lost one is looked at once more later.
+    /// This attempt is swept. A lost one is swept once more later, because it may still store something.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -80,7 +80,7 @@ impl Queue {
         self.pool.query(sql::RECORD_SWEEP, &[&token.0, &ms(MAY_STILL_ARRIVE)]).await.map(drop)
     }
 
-    /// This attempt could not be swept: leave it alone for so long.
+    /// This attempt could not be swept: it is due again after this time.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -88,7 +88,7 @@ impl Queue {
         self.pool.query(sql::POSTPONE_SWEEP, &[&token.0, &ms(delay)]).await.map(drop)
     }
 
-    /// This process went on after the lease was gone: sweep once more. Never touches an attempt that completed.
+    /// This process went on after the lease was gone, so the attempt must be swept once more. An attempt that completed stays as it is.
     ///
     /// # Errors
     /// When the database cannot be asked.

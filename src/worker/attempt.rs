@@ -18,14 +18,14 @@ use crate::metrics;
 use crate::queue::{Lease, Noted, Queue, Settled};
 
 /// How an attempt ended.
-pub(super) struct Finished {
+pub(super) struct EndedAttempt {
     pub kind: Kind,
     pub settled: Result<Settled, DatabaseError>,
 }
 
 impl Worker {
     /// The whole of one attempt as a task of its own. `asked` is from before its claim was sent.
-    pub(super) fn attempt(&self, lease: Lease, asked: Instant) -> impl Future<Output = Finished> + Send + 'static {
+    pub(super) fn attempt(&self, lease: Lease, asked: Instant) -> impl Future<Output = EndedAttempt> + Send + 'static {
         let (queue, handler, leases) = (self.queue.clone(), self.handler.clone(), self.leases.clone());
         let stop = Stop::new();
         let attempt = Attempt {
@@ -37,7 +37,7 @@ impl Worker {
             clock: Arc::new(LeaseClock::new(asked, queue.policy().lease)),
             notes: Notes::new(AttemptRow { queue: queue.clone(), token: lease.token(), stop: stop.clone() }),
         };
-        // Kept from the moment of the claim on, so that not even the first beat can miss it.
+        // It is in the list from the claim on, so that the first heartbeat extends its lease.
         let running = RunningAttempt { job_id: lease.job_id(), stop, clock: attempt.clock.clone(), progress: attempt.progress.clone() };
         leases.insert(lease.token(), running);
         let span = tracing::info_span!("attempt", export.id = lease.export_id().map(tracing::field::display), job.id = %lease.job_id(), job.kind = lease.kind().shown(),
@@ -59,12 +59,12 @@ impl Worker {
                 Kind::Message => step!("message.settled"),
             }
             if (lost || settled == Ok(Settled::LeaseLost)) && kind == Kind::Export {
-                // What this attempt stored after it was reaped has to be swept once more.
+                // This attempt may have stored something after it was reaped and swept.
                 let _ = queue.reopen_sweep(token).await;
             }
             report(&said, &settled, began);
             count(kind, said.1, counted, &settled, began);
-            Finished { kind, settled }
+            EndedAttempt { kind, settled }
         }
         .instrument(span)
     }
@@ -82,12 +82,12 @@ async fn handle(queue: &Queue, handler: &dyn Handler, lease: &Lease, attempt: &A
 
     let outcome = handler.handle(lease, attempt).await;
     if lease.is_probe() && matches!(outcome, Outcome::Exported(_) | Outcome::Sent(_)) {
-        // It got through: what held its kind is over.
+        // It succeeded, so the reason of the hold is over.
         if let Err(error) = queue.lift_hold(lease.kind()).await {
             tracing::warn!(%error, "could not lift a hold, the next probe will");
         }
     }
-    // A failure that only says that the attempt was being stopped is the stop.
+    // A failure while the attempt was being stopped comes from the stop.
     match (outcome, attempt.stop.reason()) {
         (Outcome::Failed(failure), Some(reason)) if failure.verdict != Verdict::Unknown => reason.into(),
         (outcome, _) => outcome,

@@ -15,13 +15,13 @@ use crate::job::FailureClass;
 use crate::message::Messenger;
 use crate::queue::{Chore, LeftoverFile};
 
-/// Exports in one statement: the process' one connection is others' again within moments.
+/// Exports that one statement prunes. It is short, because the process may have only one connection.
 const BATCH: i32 = 200;
 /// What could not be finished is tried again after this long.
 pub(super) const RETRY: Duration = Duration::from_secs(60);
 /// Files that are removed at once.
 const AT_ONCE: usize = 8;
-/// Then what failed attempts left has its turn again.
+/// The longest that one chore goes on before sweeping has its turn.
 const TURN: Duration = Duration::from_secs(30);
 /// Time between two questions for the quota.
 const QUOTA: Duration = Duration::from_secs(3600);
@@ -36,7 +36,7 @@ pub struct AbandonedUploads {
 }
 
 impl Maintainer {
-    /// Do what is due. What could not be finished is due again; whoever looks first goes on. Returns after how long this process should.
+    /// Do the chores that are due. A chore that was not finished becomes due again, for any process. Returns after how long this process should look.
     pub(super) async fn do_chores(&self) -> Result<Option<Duration>, DatabaseError> {
         let (mut again, mut failed) = (None, None);
         for chore in self.queue.take_chores().await? {
@@ -49,7 +49,7 @@ impl Maintainer {
                 self.queue.postpone_chore(chore, RETRY).await?;
                 again = Some(RETRY);
             }
-            // The others have their turn all the same.
+            // The other chores are done all the same.
             if let Err(error) = done {
                 failed.get_or_insert(error);
             }
@@ -57,7 +57,7 @@ impl Maintainer {
         failed.map_or(Ok(again), Err)
     }
 
-    /// True: nothing more is old enough.
+    /// Delete what is old enough. True: nothing more is.
     async fn prune(&self) -> Result<bool, DatabaseError> {
         let retention = &*self.retention;
         if !retention.prunes() {
@@ -84,7 +84,7 @@ impl Maintainer {
         Ok(finished)
     }
 
-    /// True: nothing is left.
+    /// Remove the files of pruned exports. True: none is left.
     async fn remove_leftovers(&self) -> Result<bool, DatabaseError> {
         let begun = Instant::now();
         loop {
@@ -111,12 +111,12 @@ impl Maintainer {
         }
     }
 
-    /// Uploads that were begun long ago and that no attempt which has not ended may go on with.
+    /// Abort uploads that were begun long ago, unless an attempt that has not ended may use them.
     async fn abort_abandoned(&self) -> Result<bool, DatabaseError> {
         let Some(wanted) = &self.abandoned_uploads else { return Ok(true) };
         let found = match self.store.unfinished(&wanted.prefix, wanted.age).await {
             Ok(found) => found,
-            // Said where the right is explained; the bucket's lifecycle rule is the net.
+            // `doctor` tells about the missing right; until then the bucket's lifecycle rule removes such uploads.
             Err(failure) if failure.class == FailureClass::StoreAccess => return Ok(true),
             Err(failure) => {
                 tracing::debug!(error.class = %failure.class, "could not look for unfinished uploads");

@@ -1,4 +1,4 @@
-//! What is done with a claimed job: load it, and have it exported or mailed.
+//! What is done with a claimed job: its request is loaded, and then exported or mailed.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub trait Handler: Send + Sync {
     async fn handle(&self, lease: &Lease, attempt: &Attempt) -> Outcome;
 }
 
-/// Exports what is to be exported, mails what is to be mailed.
+/// Runs export jobs and message jobs.
 pub struct ExportAndMail {
     /// Where requests are read.
     pub queue: Queue,

@@ -1,4 +1,4 @@
-//! One beat for all leases of the process; whoever is not in the answer, or was not heard of for too long, stops.
+//! One heartbeat for all leases of the process. An attempt stops when its lease is missing in the answer, or when no heartbeat succeeded for too long.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,7 +29,7 @@ pub(super) struct Leases {
 
 impl Leases {
     fn map(&self) -> std::sync::MutexGuard<'_, HashMap<LeaseToken, RunningAttempt>> {
-        // A map of handles has no half-done state that a panic elsewhere could leave behind.
+        // No change of this map can be left half done by a panic elsewhere.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -53,7 +53,7 @@ impl Leases {
         self.map().iter().map(beat).collect()
     }
 
-    /// Stop what can no longer rely on its lease.
+    /// Stop attempts that can no longer rely on their lease.
     fn stop_overdue(&self) {
         for (token, attempt) in self.map().iter().filter(|(_, attempt)| !attempt.clock.is_held()) {
             if attempt.stop.reason().is_none() {
@@ -68,7 +68,7 @@ impl Leases {
 /// Beat until the handle is dropped or aborted. `now` asks for a beat at once: somebody cancelled something.
 pub(super) fn spawn(queue: Queue, leases: Arc<Leases>, every: Duration, now: Arc<Notify>) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
-        // Looks at the clocks more often than it beats: a beat that hangs must not hide a lease that runs out.
+        // It checks the leases more often than it beats, so that a heartbeat that hangs cannot hide a lease that runs out.
         let look = (every / 4).max(Duration::from_millis(10));
         let mut next = Instant::now() + jittered(every);
         loop {
@@ -114,7 +114,7 @@ async fn beat(queue: &Queue, leases: &Leases, beats: &[Beat]) {
     };
     let map = leases.map();
     for beat in beats {
-        // Settled meanwhile: not ours to judge.
+        // It was settled meanwhile, so its lease does not matter any more.
         let Some(attempt) = map.get(&beat.token) else { continue };
         match held.iter().find(|status| status.token == beat.token) {
             Some(status) => {

@@ -1,4 +1,4 @@
-//! Cleaning up after attempts that lost: their queries on the source, their uploads and objects in the store.
+//! Maintenance beside the work: sweeping lost attempts (their queries on the source, their uploads and objects in the store), and the chores.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,15 +15,15 @@ use crate::queue::{LostQuery, Queue, Unswept};
 use crate::source::Sources;
 use crate::store::Store;
 
-/// One attempt's leftovers; a store that hangs must not keep the others waiting.
+/// The longest that sweeping one attempt may take: a store that hangs must not delay the others.
 const EACH: Duration = Duration::from_secs(60);
-/// What could not be swept is tried again after this long.
+/// Time until an attempt that could not be swept is tried again.
 const RETRY: Duration = Duration::from_secs(60);
-/// The longest time between two looks: another process may have died before it swept.
+/// The longest time between two turns: another process may have died before it swept.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// Cleans up beside the work: claiming, beating and stopping never wait for a store. One turn at a time; what comes while one runs is done by
-/// the next. Clones share the turns.
+/// Sweeps and does the chores, in tasks of their own: claiming, heartbeats and stopping never wait for a store. One turn runs at a time, and what is
+/// requested while it runs is done by the next. Clones share the turns.
 #[derive(Clone)]
 pub(super) struct Maintainer {
     pub(super) queue: Queue,
@@ -34,7 +34,7 @@ pub(super) struct Maintainer {
     pub(super) abandoned_uploads: Option<Arc<AbandonedUploads>>,
     turn: Arc<Mutex<()>>,
     turns: TaskTracker,
-    /// When to look next.
+    /// When the next turn begins.
     next: Arc<watch::Sender<Instant>>,
 }
 
@@ -45,7 +45,7 @@ impl Maintainer {
         Maintainer { queue, admin, sources, store, retention, abandoned_uploads, turn: Arc::default(), turns: TaskTracker::new(), next }
     }
 
-    /// End the queries of lost attempts and remove what losing attempts stored.
+    /// Begin a turn now, or after the one that runs: end the queries of lost attempts, remove what they have stored, and do the chores.
     pub(super) fn request(&self) {
         let maintainer = self.clone();
         self.turns.spawn(async move {
@@ -65,14 +65,14 @@ impl Maintainer {
         });
     }
 
-    /// A look at what lies ahead says when something is to be cleaned up. A turn that is at it plans anew at its end.
+    /// Set when the next turn begins, as `next_due` says. A turn that runs sets it at its end.
     pub(super) fn plan(&self, maintain_in: Option<Duration>) {
         if self.turn.try_lock().is_ok() {
             self.next.send_replace(Instant::now() + maintain_in.map_or(LONGEST, |soon| soon.min(LONGEST)));
         }
     }
 
-    /// Look again whenever something is to be swept (again), until the handle is dropped.
+    /// Begin each turn when it is due, until the handle is dropped.
     pub(super) fn spawn(&self) -> AbortOnDropHandle<()> {
         let (maintainer, mut next) = (self.clone(), self.next.subscribe());
         AbortOnDropHandle::new(tokio::spawn(async move {
@@ -82,13 +82,13 @@ impl Maintainer {
                     () = tokio::time::sleep_until(at.into()) => maintainer.request(),
                     _ = next.changed() => continue,
                 }
-                // Planned anew at the end of that turn.
+                // The end of that turn sets the next instant.
                 let _ = next.changed().await;
             }
         }))
     }
 
-    /// Wait for the turns that were begun, but not longer than this.
+    /// Wait for the turns that have begun, but no longer than this.
     pub(super) async fn done(&self, at_most: Duration) {
         self.turns.close();
         if tokio::time::timeout(at_most, self.turns.wait()).await.is_err() {
@@ -96,12 +96,12 @@ impl Maintainer {
         }
     }
 
-    /// The process is about to end: what is not begun is left to the next one.
+    /// Whether the process is about to end: what has not begun is left to another process.
     pub(super) fn is_closing(&self) -> bool {
         self.turns.is_closed()
     }
 
-    /// Sweep what is to be swept now; returns how long until there is more.
+    /// Sweep the attempts that are due. Returns how long until the next one is.
     async fn sweep_all(&self) -> Result<Option<Duration>, DatabaseError> {
         let (found, next) = self.queue.unswept().await?;
         if found.is_empty() {
@@ -117,7 +117,7 @@ impl Maintainer {
                     step!("worker.recorded_sweep");
                 }
                 Err(error) => {
-                    // The others have their turn all the same: one bucket that is gone or closed must not keep what lies in another.
+                    // Go on with the others: a bucket that is gone or closed must not delay what lies in another one.
                     tracing::warn!(lease.token = %attempt.token, error, retry_s = RETRY.as_secs(), "could not sweep, trying again later");
                     self.queue.postpone_sweep(attempt.token, RETRY).await?;
                 }
@@ -128,7 +128,7 @@ impl Maintainer {
 
     async fn sweep(&self, attempt: &Unswept) -> Result<(), String> {
         if let Some(query) = &attempt.query {
-            // First: a query that still runs may be what stores (aws_s3), and would go on to write.
+            // The query comes first: with aws_s3 it is the query that stores, and it would go on.
             self.end_query(attempt.token, query).await?;
         }
         match &attempt.stored {
@@ -137,11 +137,11 @@ impl Maintainer {
         }
     }
 
-    /// End a lost query on its source. No other source is asked: one that is away must not keep this attempt from its turn.
+    /// End a lost query on its source. No other source is asked, so that one that is away does not delay this attempt.
     async fn end_query(&self, token: LeaseToken, query: &LostQuery) -> Result<(), String> {
         // guard: its source
         let Ok(source) = self.sources.named(&query.source) else {
-            // What is stored goes all the same, and is looked for once more later.
+            // What the attempt has stored is removed all the same, and once more later.
             tracing::warn!(lease.token = %token, "a lost query may run on: this process does not have its source, see EXPORTBOX_SOURCES");
             return Ok(());
         };
@@ -149,7 +149,7 @@ impl Maintainer {
             match source.end_backend(*backend).await {
                 Ok(true) => tracing::info!(lease.token = %token, backend.pid = backend.pid, "ended the query of a lost attempt"),
                 Ok(false) => {}
-                // Said once by the source. What is stored goes all the same here, too.
+                // The source says so once. What the attempt has stored is removed all the same, here too.
                 Err(failure) if failure.class == FailureClass::Permission => {}
                 Err(failure) => return Err(format!("its query could not be ended: {}", failure.class)),
             }

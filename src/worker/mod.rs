@@ -89,7 +89,7 @@ impl Worker {
         Worker { queue, admin, handler, messenger, options, leases: Arc::new(Leases::default()), maintainer, gatherer }
     }
 
-    /// The same with a handler of the caller's own: for who measures or tries the queue without files and mails.
+    /// The same with another handler: to measure or test the queue without files and mails.
     pub fn handling(self, handler: Arc<dyn Handler>) -> Worker {
         Worker { handler, ..self }
     }
@@ -97,7 +97,7 @@ impl Worker {
     /// Work until told to stop.
     ///
     /// # Errors
-    /// Only what waiting cannot mend: a refused login, a schema that is not ours.
+    /// Only what does not get better by waiting: a refused login, a schema that is not ours.
     pub async fn run(self, listener: Listener, stop: CancellationToken) -> Result<Tally, DatabaseError> {
         let sleeper = Sleeper::listening(self.queue.clone(), self.maintainer.clone(), listener.wake.clone(), self.options.poll);
         let beating = heartbeat::spawn(self.queue.clone(), self.leases.clone(), self.options.heartbeat, listener.cancel.clone());
@@ -132,10 +132,10 @@ impl Worker {
         let started = Instant::now();
         let mut outage = Outage::default();
         let mut has_looked = false;
-        // Whoever has asked before what is due has seen jobs that a full scan finds.
+        // A full scan, because a drain has asked before what is due, and only a full scan is sure to find that.
         let mut scan = Scan::Full;
         self.maintainer.request();
-        // A drain is over before anything has to be looked at again; what it has to tell it gathers at its end.
+        // A drain needs no timers: it ends before another turn of maintenance is due, and it gathers notices at its end.
         let _sweeping = sleeper.is_some().then(|| self.maintainer.spawn());
         let _gathering = sleeper.as_ref().and_then(|sleeper| self.gatherer.spawn(sleeper.wake()));
         let ended = loop {
@@ -145,22 +145,22 @@ impl Worker {
             if stop.is_cancelled() {
                 break Ok(());
             }
-            let room = budget.limit(turn.free, &turn.tally);
+            let free = budget.limit(turn.free, &turn.tally);
             if budget.is_spent(started, &turn.tally) {
                 turn.tally.budget_spent = true;
-                // Who has no time to work still ends the leases of those that are gone.
+                // A drain without time to work still ends lost leases.
                 let none = FreeSlots { exports: 0, messages: 0 };
                 break if has_looked { Ok(()) } else { self.claim(&mut turn, none, scan, None).await.map(drop) };
             }
             let time_left = budget.time_left(started);
-            let mut claimed = self.claim(&mut turn, room, std::mem::replace(&mut scan, Scan::FromCursor), time_left).await;
+            let mut claimed = self.claim(&mut turn, free, std::mem::replace(&mut scan, Scan::FromCursor), time_left).await;
             if let Ok(found) = &claimed
                 && found.jobs == 0
-                && room.messages < turn.free.messages
+                && free.messages < turn.free.messages
             {
-                // The budget was kept for exports, and there are none: mails may have it, and are looked for in the same way.
+                // The budget was kept for exports, and no export is due: mails may have it. They are claimed with the same kind of scan.
                 let scan = if found.full_scan_in.is_none() { Scan::Full } else { Scan::FromCursor };
-                let for_mails = FreeSlots { exports: 0, messages: room.exports.min(turn.free.messages) };
+                let for_mails = FreeSlots { exports: 0, messages: free.exports.min(turn.free.messages) };
                 claimed = self.claim(&mut turn, for_mails, scan, time_left).await;
             }
             let found = match claimed {
@@ -176,23 +176,23 @@ impl Worker {
                 scan = Scan::Full;
                 continue;
             }
-            let room = budget.limit(turn.free, &turn.tally);
-            if (found.jobs > 0 || std::mem::take(&mut turn.scheduled)) && !room.is_full() {
-                // There may be more behind what was just taken, and what was just requested for a schedule is there.
+            let free = budget.limit(turn.free, &turn.tally);
+            if (found.jobs > 0 || std::mem::take(&mut turn.scheduled)) && !free.is_full() {
+                // There may be more to claim: behind what was just claimed, or just requested by a schedule.
                 continue;
             }
             if sleeper.is_none() && turn.attempts.is_empty() {
                 if found.full_scan_in.is_none() && !self.gather(&mut turn).await {
                     break Ok(());
                 }
-                // Nothing lies behind the cursors: make sure of the rest, and of the mails that were just gathered, before leaving.
+                // Nothing is due behind the cursors. Before leaving, a full scan finds the rest, and the mails that were just gathered.
                 scan = Scan::Full;
                 continue;
             }
             let nap = async {
                 match &mut sleeper {
-                    Some(sleeper) => sleeper.sleep(room, found.full_scan_in).await,
-                    // A drain only waits for its own attempts, and looks around now and then.
+                    Some(sleeper) => sleeper.sleep(free, found.full_scan_in).await,
+                    // A drain only waits for its own attempts, and claims again now and then.
                     None => tokio::time::sleep(found.full_scan_in.unwrap_or(self.options.poll).min(self.options.poll)).await,
                 }
             };
@@ -227,7 +227,7 @@ impl Worker {
             }
         }
         if self.queue.policy().source_slots.is_some() {
-            // The places of this process are free now, and it takes none of them any more.
+            // The exports of this process have ended, so another process may start some under the common limit.
             let _ = self.queue.wake_another().await;
         }
         self.maintainer.done(self.options.grace).await;

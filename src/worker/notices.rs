@@ -1,4 +1,4 @@
-//! Has mails about failures gathered. Sending them is the work of message jobs, as of any mail.
+//! Gathers mails about failures from what has died. They are sent by message jobs, like any mail.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,9 +10,9 @@ use crate::database::DatabaseError;
 use crate::job::Recipient;
 use crate::queue::Queue;
 
-/// The longest time between two runs: another process may have died, or tells nobody.
+/// The longest time between two runs: jobs may have died in another process that does not tell anybody.
 const LONGEST: Duration = Duration::from_secs(300);
-/// What could not be done now is tried again after this long.
+/// Time until a run that failed is tried again.
 const RETRY: Duration = Duration::from_secs(30);
 
 /// Who is told of failures. The default: nobody.
@@ -25,8 +25,8 @@ pub struct NoticeOptions {
 }
 
 impl NoticeOptions {
-    /// `to_recipients`: whoever waits for an export that died is told so, in one mail a `window` at most. `operators` get a digest of what died
-    /// `every` so often.
+    /// `to_recipients`: the recipients of an export that died are told so, in at most one mail per `window`. `operators` get a digest of what died,
+    /// one per `every`.
     pub fn new(to_recipients: bool, window: Duration, operators: impl IntoIterator<Item = String>, every: Duration) -> NoticeOptions {
         NoticeOptions { to_recipients, window, operators: operators.into_iter().map(Recipient::new).collect(), every }
     }
@@ -47,7 +47,7 @@ impl NoticeOptions {
     }
 }
 
-/// Gathers what is to be told. Clones share the wish to be asked again.
+/// Gathers the mails. Clones share the requests for another run.
 #[derive(Clone)]
 pub(super) struct Gatherer {
     queue: Queue,
@@ -60,7 +60,7 @@ impl Gatherer {
         Gatherer { queue, options, wanted: Arc::default() }
     }
 
-    /// Something died: there may be somebody to tell. However often this is called meanwhile, it is one more run.
+    /// Something died, so there may be somebody to tell: run once more. Several calls during one run are one more run.
     pub(super) fn request(&self) {
         self.wanted.notify_one();
     }

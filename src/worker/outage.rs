@@ -1,4 +1,4 @@
-//! The database is away: what a worker waits for, and for how long.
+//! What a worker does when the database cannot be asked: for which errors it waits, and how long.
 
 use std::time::{Duration, Instant};
 
@@ -7,22 +7,22 @@ use tokio_util::sync::CancellationToken;
 use crate::database::DatabaseError;
 use crate::metrics;
 
-/// The database is away: wait longer each time, and in a drain not for ever.
+/// Waits longer each time; in a drain, not for ever.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
-    /// The tables were served before: what is wrong now may be a failover.
+    /// The tables could be asked before, so this may be a failover.
     reached: bool,
     since: Option<Instant>,
     failures: u32,
 }
 
 impl Outage {
-    /// The tables were served just now.
+    /// The tables could be asked just now.
     pub(super) fn over() -> Outage {
         Outage { reached: true, ..Outage::default() }
     }
 
-    /// Wait before asking again. An error that waiting cannot mend, or not in time, is given back.
+    /// Wait before asking again. An error that does not get better by waiting, or not in time, is returned.
     pub(super) async fn wait_after(&mut self, error: DatabaseError, forever: bool, stop: &CancellationToken) -> Result<(), DatabaseError> {
         let since = *self.since.get_or_insert_with(Instant::now);
         // A drain that never reached its database says so at once; one that lost it waits about as long as a failover takes.

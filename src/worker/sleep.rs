@@ -1,4 +1,4 @@
-//! When to wake. Polling is the truth; a wake saves the wait.
+//! How long an idle worker sleeps. It would find everything by polling; a wake only ends its sleep earlier.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ pub(super) struct Sleeper {
     maintainer: Maintainer,
     wake: Arc<Notify>,
     poll: Duration,
-    /// Whether this worker may be marked as asleep.
+    /// The tables may know that this worker waits.
     is_waiting: bool,
-    /// A mark was begun, and who had inserted before it is not known yet.
+    /// It has begun to tell the tables, and does not know yet which transactions had inserted before.
     is_starting_to_wait: bool,
-    /// Transactions that had inserted when this worker was marked; they will not wake it.
+    /// Transactions that had inserted before the tables knew that this worker waits; they will not wake it.
     unheard: HashSet<String>,
     /// Turns that found nothing although something was due or is about to be committed.
     empty_turns: u32,
@@ -30,7 +30,7 @@ pub(super) struct Sleeper {
 enum Nap {
     /// Something may be due then: claim.
     Claim(Duration),
-    /// Nothing is known to be due by then: look at what lies next.
+    /// Nothing is known to be due by then: ask what is due next.
     Ask(Duration),
 }
 
@@ -39,16 +39,16 @@ impl Sleeper {
         Sleeper { queue, maintainer, wake, poll, is_waiting: false, is_starting_to_wait: false, unheard: HashSet::new(), empty_turns: 0 }
     }
 
-    /// Tell it to wake this worker.
+    /// What wakes this worker.
     pub(super) fn wake(&self) -> Arc<Notify> {
         self.wake.clone()
     }
 
-    /// Sleep until something may be due that this room could take: as long as nothing is, one statement for each longest sleep. When the database
-    /// cannot be asked, the next claim says so. A worker that has not looked at everything sleeps no longer than until it may.
-    pub(super) async fn sleep(&mut self, room: FreeSlots, full_scan_in: Option<Duration>) {
+    /// Sleep until something may be due that the free slots could take. While nothing is, this costs one statement per longest sleep. When the database
+    /// cannot be asked, the next claim says so. A worker whose last claim was no full scan sleeps no longer than until one is due.
+    pub(super) async fn sleep(&mut self, free: FreeSlots, full_scan_in: Option<Duration>) {
         loop {
-            let nap = self.nap(room, full_scan_in).await.unwrap_or_else(|error| {
+            let nap = self.nap(free, full_scan_in).await.unwrap_or_else(|error| {
                 tracing::debug!(%error, "could not prepare to sleep");
                 Nap::Claim(Duration::from_millis(500))
             });
@@ -56,8 +56,8 @@ impl Sleeper {
             tokio::select! {
                 () = self.wake.notified() => {
                     self.empty_turns = 0;
-                    if room.exports == 0 && let Err(error) = self.queue.wake_another().await {
-                        // Sent when this worker still had room: pass it on.
+                    if free.exports == 0 && let Err(error) = self.queue.wake_another().await {
+                        // The wake was sent when this worker still had a free slot: pass it on.
                         tracing::debug!(%error, "could not pass a wake on");
                     }
                     return;
@@ -70,41 +70,41 @@ impl Sleeper {
         }
     }
 
-    async fn nap(&mut self, room: FreeSlots, full_scan_in: Option<Duration>) -> Result<Nap, DatabaseError> {
+    async fn nap(&mut self, free: FreeSlots, full_scan_in: Option<Duration>) -> Result<Nap, DatabaseError> {
         let poll = self.poll.mul_f64(0.8 + fastrand::f64() * 0.4);
-        // What applications insert are exports: who cannot start one must not take the wake from another.
-        if room.exports == 0 && self.is_waiting {
+        // Applications insert exports. A worker without a free slot for one must not take the wake from another worker.
+        if free.exports == 0 && self.is_waiting {
             self.queue.awake().await?;
             self.is_waiting = false;
         }
-        if room.is_full() {
+        if free.is_full() {
             return Ok(Nap::Claim(poll));
         }
         if let Some(soon) = full_scan_in {
-            // Nobody wakes a process that is not marked as asleep, and until then it looks at what is new by itself.
-            let look = if room.exports > 0 { Duration::from_secs(1) } else { poll };
+            // Nothing wakes this worker yet, so it claims once a second by itself.
+            let look = if free.exports > 0 { Duration::from_secs(1) } else { poll };
             return Ok(Nap::Claim(soon.min(poll).min(look)));
         }
-        let next = self.queue.next_due(room, (room.exports > 0).then_some(poll)).await?;
+        let next = self.queue.next_due(free, (free.exports > 0).then_some(poll)).await?;
         self.maintainer.plan(next.maintain_in);
         let nap = match next.due_in {
-            // Another process or a person holds the row: looked at ever less often.
+            // Something is due, but somebody has locked its row: try again, less often each time.
             Some(Duration::ZERO) => return Ok(Nap::Claim(self.back_off(poll))),
             Some(due) if due < poll => Nap::Claim(due),
             _ => Nap::Ask(poll),
         };
         let (Nap::Claim(length) | Nap::Ask(length)) = nap;
-        if room.exports == 0 {
+        if free.exports == 0 {
             return Ok(nap);
         }
         self.is_waiting = true;
-        // This future may be dropped at any await: a mark that was set and not followed up counts as new the next time.
+        // This future may be dropped at any await. When it was dropped after the tables were told, the next call begins again.
         let is_new = std::mem::replace(&mut self.is_starting_to_wait, true);
         if is_new || !next.is_waiting {
             if self.queue.wait(length).await? == WaitState::Deaf {
                 return Ok(nap);
             }
-            // Whoever is through by now has left a job to be found, whoever is not is waited for.
+            // Transactions that have committed by now have left jobs that the next claim finds; the others are waited for.
             self.unheard.extend(self.queue.requests_in_flight().await?);
             self.is_starting_to_wait = false;
             return Ok(Nap::Claim(Duration::ZERO));
@@ -117,7 +117,7 @@ impl Sleeper {
         let in_flight = self.queue.requests_in_flight().await?;
         let before = self.unheard.len();
         self.unheard.retain(|transaction| in_flight.contains(transaction));
-        // Committed after the last look, perhaps.
+        // One of them may have committed after the last claim.
         Ok(Nap::Claim(if self.unheard.len() < before { Duration::ZERO } else { self.back_off(length) }))
     }
 

@@ -33,10 +33,10 @@ pub struct Tally {
     pub budget_spent: bool,
 }
 
-/// When a drain stops although more is due.
+/// Limits that stop a drain although more is due.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Budget {
-    /// Claim nothing after this long, and before it no export whose report usually takes longer than what is left.
+    /// Claim nothing after this time; and before it, no export whose report usually takes longer than the time that is left.
     pub max_runtime: Option<Duration>,
     /// Claim no more than this many jobs.
     pub max_jobs: Option<usize>,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{JoinError, JoinSet};
 
-use super::attempt::Finished;
+use super::attempt::EndedAttempt;
 use super::{Tally, WorkOptions, Worker};
 use crate::database::DatabaseError;
 use crate::job::{Kind, State};
@@ -16,7 +16,7 @@ const MOST_ENDED: usize = 100;
 
 /// What the loop keeps between turns.
 pub(super) struct Turn {
-    pub attempts: JoinSet<Finished>,
+    pub attempts: JoinSet<EndedAttempt>,
     pub free: FreeSlots,
     pub tally: Tally,
     /// Requests were made for schedules, and no claim has seen their jobs yet.
@@ -28,9 +28,9 @@ pub(super) struct Turn {
 /// What a claim cycle found.
 pub(super) struct Found {
     pub jobs: usize,
-    /// As many leases or requests were ended as one statement ends.
+    /// One statement has ended as many leases or requests as it can, so there may be more.
     pub has_more_to_end: bool,
-    /// There may be more that only a full scan finds, and one is due after this long.
+    /// How long until a full scan is due, which may find more. `None`: this was one.
     pub full_scan_in: Option<Duration>,
 }
 
@@ -136,7 +136,7 @@ impl Worker {
     }
 
     /// An attempt has ended: count it, and free its slot.
-    pub(super) async fn account(&self, turn: &mut Turn, finished: Result<Finished, JoinError>) {
+    pub(super) async fn account(&self, turn: &mut Turn, finished: Result<EndedAttempt, JoinError>) {
         // The task catches its handler's panic; what is left is a cancelled runtime.
         let Ok(finished) = finished else { return };
         match finished.kind {
