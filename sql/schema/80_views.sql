@@ -121,15 +121,15 @@ comment on column exportbox.jobs.id is 'Its subject: the export''s id, or the ma
 comment on column exportbox.jobs.export_id is 'The request it serves; null for a mail that announces no export.';
 comment on column exportbox.jobs.kind is 'export or delivery.';
 comment on column exportbox.jobs.state is 'pending, running, completed, dead or cancelled.';
-comment on column exportbox.jobs.run_at is 'Not before: the request''s wish or the end of a back-off.';
+comment on column exportbox.jobs.run_at is 'It does not start before: what the request asked for, or the end of a back-off.';
 comment on column exportbox.jobs.priority is '0 to 9, lower first.';
 comment on column exportbox.jobs.attempt is 'Attempts that count.';
 comment on column exportbox.jobs.max_attempts is 'The limit; null: the daemon''s setting.';
 comment on column exportbox.jobs.crashes is 'Leases that expired; at the crash limit the job is dead.';
-comment on column exportbox.jobs.worker is 'Who holds the lease.';
+comment on column exportbox.jobs.worker is 'The process that holds the lease.';
 comment on column exportbox.jobs.lease_expires_at is 'Until when, unless a heartbeat moves it.';
 comment on column exportbox.jobs.deadline_at is 'When the attempt has had enough time.';
-comment on column exportbox.jobs.cancel_requested_at is 'Asked to stop since.';
+comment on column exportbox.jobs.cancel_requested_at is 'When it was asked to stop.';
 comment on column exportbox.jobs.started_at is 'First claim.';
 comment on column exportbox.jobs.finished_at is 'When it became final.';
 comment on column exportbox.jobs.error_class is 'Class of the last error.';
@@ -155,7 +155,7 @@ comment on column exportbox.attempts.job_id is 'The job: the export''s id, or th
 comment on column exportbox.attempts.export_id is 'The request it serves; null for a mail that announces no export.';
 comment on column exportbox.attempts.kind is 'export or delivery.';
 comment on column exportbox.attempts.number is 'Counts the leases of the job.';
-comment on column exportbox.attempts.worker is 'Who held the lease.';
+comment on column exportbox.attempts.worker is 'The process that held the lease.';
 comment on column exportbox.attempts.exporter is 'aws_s3 or copy.';
 comment on column exportbox.attempts.started_at is 'The claim.';
 comment on column exportbox.attempts.finished_at is 'The end of the lease.';
@@ -171,7 +171,7 @@ comment on column exportbox.attempts.progress_at is 'When a heartbeat last broug
 comment on column exportbox.attempts.duration is 'From the claim to the end of the lease, or so far.';
 comment on column exportbox.attempts.rows_per_second is 'From the claim to the end, or to the last progress.';
 comment on column exportbox.attempts.bytes_per_second is 'The same of the stored bytes.';
-comment on column exportbox.attempts.job_state is 'The state of its job now: with running, the attempt that is not finished is the one under way.';
+comment on column exportbox.attempts.job_state is 'The state of its job now. Of a running job, the attempt that is not finished is the current one.';
 comment on column exportbox.attempts.source is 'Name of the source that the query runs on; null for deliveries, and until it is known.';
 grant select on exportbox.attempts to exportbox_requester, exportbox_operator, exportbox_reader;
 

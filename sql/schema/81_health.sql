@@ -101,7 +101,7 @@ comment on column exportbox.health.due is 'Jobs whose instant has come and that 
 comment on column exportbox.health.waiting is 'Jobs for a later instant, back-offs among them; paused ones are not counted.';
 comment on column exportbox.health.running is 'Jobs under a lease.';
 comment on column exportbox.health.dead is 'Jobs that only a person brings back.';
-comment on column exportbox.health.oldest_due_age is 'How long the oldest due job has waited: the figure to scale by.';
+comment on column exportbox.health.oldest_due_age is 'How long the oldest due job has waited: scale by this.';
 comment on column exportbox.health.next_due_at is 'The next instant at which something becomes due.';
 comment on column exportbox.health.workers is 'Processes with a recent sign of life.';
 comment on column exportbox.health.on_hold is 'What a wrong setting holds up, and why.';
@@ -116,8 +116,8 @@ comment on column exportbox.health.last_drain is 'How it ended: drained, budget 
 comment on column exportbox.health.login_connections is 'Connections of the daemon''s login on this server; of several the one with the most; null: none is connected.';
 comment on column exportbox.health.login_connection_limit is 'The most that this login may have; null: no limit of its own.';
 comment on column exportbox.health.server_connections is 'Connections to this server.';
-comment on column exportbox.health.server_connection_limit is 'The most that the server gives to those who are not superusers.';
-comment on column exportbox.health.mail_quota_left is 'Recipients that SES takes until its 24 hours are over, when it was last asked; null: not known, or no limit.';
+comment on column exportbox.health.server_connection_limit is 'The most that the server gives to logins that are no superusers.';
+comment on column exportbox.health.mail_quota_left is 'Recipients that SES still takes in its current 24 hours, when it was last asked; null: not known, or no limit.';
 comment on column exportbox.health.mail_quota_asked_at is 'When that was: at the start of a run, each hour of it, and after a drain that mailed.';
 comment on column exportbox.health.jobs is 'How many jobs by kind and state, such as "export dead": pending, running and dead ones.';
 grant select on exportbox.health to exportbox_operator, exportbox_reader;
