@@ -153,12 +153,12 @@ pub(crate) fn is_on_the_source(name: &str) -> bool {
     PLACES.contains(&("source", name))
 }
 
-/// The types of a statement's parameters, from the lines that describe them: whoever knows them needs no named statement, and no round trip
+/// The types of a statement's parameters, from the lines that describe them (`-- $3 text worker: …`; the name is for readers and tests): whoever knows them needs no named statement, and no round trip
 /// to ask.
 pub fn parameter_types(statement: &str) -> Vec<Type> {
     let described = statement.lines().filter_map(|line| line.strip_prefix("-- $")?.split_once(' ')?.1.split_once(':'));
     described
-        .map(|(name, _)| match name {
+        .map(|(words, _)| match words.split(' ').next().unwrap_or_default() {
             "bigint" => Type::INT8,
             "int" => Type::INT4,
             "smallint" => Type::INT2,

@@ -1,13 +1,13 @@
 -- name: list_dead
 -- Dead letters, the newest first.
--- $1 uuid: export id, or null
--- $2 text: kind, or null
--- $3 text: report, or null
--- $4 text: error class, or null
--- $5 text: requester, or null
--- $6 timestamptz: died since, or null
--- $7 timestamptz: died before, or null
--- $8 bigint: how many
+-- $1 uuid export_id: export id, or null
+-- $2 text kind: kind, or null
+-- $3 text report: report, or null
+-- $4 text error_class: error class, or null
+-- $5 text requester: requester, or null
+-- $6 timestamptz since: died since, or null
+-- $7 timestamptz until: died before, or null
+-- $8 bigint at_most: how many
 select to_jsonb(dead) as dead
 from exportbox.dead
 where ($1::uuid is null or dead.export_id = $1::uuid)

@@ -1,22 +1,22 @@
 -- name: register_report
 -- Add a report, or a new version of one. Its query has been planned where it will run, which need not be this database.
--- $1 text: name
--- $2 text: query
--- $3 jsonb: declared parameters
--- $4 text: role that it runs as
--- $5 text: description
--- $6 text[]: roles whose members may request it
--- $7 text[]: formats
--- $8 bigint: most rows
--- $9 bigint: most bytes
--- $10 bigint: longest attempt, ms
--- $11 text[]: domains of recipients
--- $12 int: most recipients
--- $13 bigint: life of its files, ms
--- $14 text: KMS key
--- $15 text: prefix of its keys
--- $16 text: source
--- $17 text: column that several backends split it by
+-- $1 text name: name
+-- $2 text query: query
+-- $3 jsonb params: declared parameters
+-- $4 text run_as: role that it runs as
+-- $5 text description: description
+-- $6 text[] requesters: roles whose members may request it
+-- $7 text[] formats: formats
+-- $8 bigint max_rows: most rows
+-- $9 bigint max_bytes: most bytes
+-- $10 bigint timeout: longest attempt, ms
+-- $11 text[] domains: domains of recipients
+-- $12 int max_recipients: most recipients
+-- $13 bigint object_life: life of its files, ms
+-- $14 text kms_key: KMS key
+-- $15 text prefix: prefix of its keys
+-- $16 text source: source
+-- $17 text split_key: column that several backends split it by
 with
 before as materialized (
     select max(reports.version) as version

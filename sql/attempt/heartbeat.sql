@@ -2,12 +2,12 @@
 -- Move the expiry of all leases of this process and note their progress: one statement per process and beat.
 -- Only a running job has a token. That is not said again by its state: the index of what runs would be read, with all that an old snapshot keeps.
 -- A lease that is not returned is lost. One whose row somebody else has locked is returned as not landed: it must not hold up the others.
--- $1 uuid[]: job ids
--- $2 uuid[]: their lease tokens
--- $3 bigint[]: rows so far
--- $4 bigint[]: bytes so far
--- $5 bigint: lease, ms
--- $6 text: worker id
+-- $1 uuid[] jobs: job ids
+-- $2 uuid[] tokens: their lease tokens
+-- $3 bigint[] rows: rows so far
+-- $4 bigint[] bytes: bytes so far
+-- $5 bigint lease: lease, ms
+-- $6 text worker: worker id
 with
 beat as (
     select beat.job_id, beat.lease_token, beat.rows, beat.bytes

@@ -1,9 +1,9 @@
 -- name: record_store
 -- Note where an attempt is about to store something, before it does: a losing attempt is swept from here.
--- $1 uuid: lease token
--- $2 text: bucket
--- $3 text: key of its first file
--- $4 text: multipart upload id, null until there is one
+-- $1 uuid token: lease token
+-- $2 text bucket: bucket
+-- $3 text key: key of its first file
+-- $4 text upload_id: multipart upload id, null until there is one
 update exportbox.attempt
 set bucket = $2::text, object_key = $3::text, upload_id = coalesce($4::text, attempt.upload_id)
 where attempt.lease_token = $1::uuid

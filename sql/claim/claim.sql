@@ -1,18 +1,18 @@
 -- name: claim
 -- Take as many due jobs as there are free slots. Run in every cycle, in a thorough one after reap and expire; commits before any work starts.
--- $1 int: free export slots
--- $2 int: free message slots
--- $3 text: worker id
--- $4 bigint: lease, ms
--- $5 bigint: longest timeout of an export, ms; a request may ask for less
--- $6 bigint: timeout of a message, ms
--- $7 smallint: most attempts of an export; a request may ask for less
--- $8 smallint: max_attempts of a message
--- $9 timestamptz[]: run_at to begin after, for each level of exports, then of messages; null: from the start
--- $10 uuid[]: the id that goes with it
--- $11 boolean: may take a job that the next crash would bury
--- $12 int: most exports at once over all processes, null for no limit
--- $13 bigint: time that is left for an export, ms: no report that usually takes longer; null for no limit
+-- $1 int export_slots: free export slots
+-- $2 int message_slots: free message slots
+-- $3 text worker: worker id
+-- $4 bigint lease: lease, ms
+-- $5 bigint export_timeout: longest timeout of an export, ms; a request may ask for less
+-- $6 bigint message_timeout: timeout of a message, ms
+-- $7 smallint export_attempts: most attempts of an export; a request may ask for less
+-- $8 smallint message_attempts: max_attempts of a message
+-- $9 timestamptz[] after_run_at: run_at to begin after, for each level of exports, then of messages; null: from the start
+-- $10 uuid[] after_id: the id that goes with it
+-- $11 boolean last_chance: may take a job that the next crash would bury
+-- $12 int source_slots: most exports at once over all processes, null for no limit
+-- $13 bigint time_left: time that is left for an export, ms: no report that usually takes longer; null for no limit
 with
 -- Counted under a lock that this claim keeps to its end: two claims cannot both take the last place.
 source as materialized (

@@ -1,13 +1,13 @@
 -- name: drained
 -- What a drain leaves behind; and a note of how it ended, for who asks the health view.
--- $1 text: worker id
--- $2 bigint: what is left of its longest runtime, ms, null for no limit
--- $3 bigint: jobs it claimed
--- $4 bigint: exports stored
--- $5 bigint: mails accepted
--- $6 bigint: jobs that died
--- $7 bigint: its longest runtime, ms, null for no limit
--- $8 int: most exports at once over all processes, null for no limit
+-- $1 text worker: worker id
+-- $2 bigint time_left: what is left of its longest runtime, ms, null for no limit
+-- $3 bigint claimed: jobs it claimed
+-- $4 bigint exported: exports stored
+-- $5 bigint mailed: mails accepted
+-- $6 bigint dead: jobs that died
+-- $7 bigint max_runtime: its longest runtime, ms, null for no limit
+-- $8 int source_slots: most exports at once over all processes, null for no limit
 with
 lane as materialized (
     select lanes.kind, lanes.is_paused, lanes.is_held, lanes.closed_reports, lanes.closed_sources, in_time.closed_reports as slow_reports

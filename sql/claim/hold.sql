@@ -1,8 +1,8 @@
 -- name: hold
 -- A wrong setting: put this kind of job on hold and plan a probe. The job itself is released.
--- $1 text: kind of job
--- $2 text: error class
--- $3 text: what is wrong and what to do
+-- $1 text kind: kind of job
+-- $2 text error_class: error class
+-- $3 text reason: what is wrong and what to do
 with
 held as (
     insert into exportbox.control as control (scope, error_class, reason, probe_at)

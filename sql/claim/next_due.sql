@@ -3,12 +3,12 @@
 -- first question of a drain, and all that an idle worker asks: what is due by this is looked for, and where nothing is, nothing would be found.
 -- Milliseconds from now, null when nothing is ahead. A worker that is marked as asleep stays so for the coming nap: whatever was requested since
 -- its mark was set wakes it.
--- $1 boolean: is there a free export slot
--- $2 boolean: is there a free message slot
--- $3 bigint: grace past the deadline before reap steps in, ms
--- $4 int: most exports at once over all processes, null for no limit
--- $5 text: worker id
--- $6 bigint: its longest nap, ms; null: its mark is left alone
+-- $1 boolean export_slot: is there a free export slot
+-- $2 boolean message_slot: is there a free message slot
+-- $3 bigint grace: grace past the deadline before reap steps in, ms
+-- $4 int source_slots: most exports at once over all processes, null for no limit
+-- $5 text worker: worker id
+-- $6 bigint nap: its longest nap, ms; null: its mark is left alone
 with
 -- Without a place on the source an export is as good as not due: whoever ends one claims the next.
 source as materialized (

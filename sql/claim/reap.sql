@@ -1,9 +1,9 @@
 -- name: reap
 -- End the leases of workers that died, stalled or overran. Run first in every thorough look of every process.
--- $1 bigint: grace past the deadline that a live worker has for stopping by itself, ms
--- $2 smallint: most attempts of an export
--- $3 smallint: max_attempts of a message
--- $4 boolean: hold a mail that may have been sent, instead of sending it again
+-- $1 bigint grace: grace past the deadline that a live worker has for stopping by itself, ms
+-- $2 smallint export_attempts: most attempts of an export
+-- $3 smallint message_attempts: max_attempts of a message
+-- $4 boolean hold_unknown: hold a mail that may have been sent, instead of sending it again
 with
 -- A row lock returns the newest version of the row; another scan of the table in this statement would show the one before. Everything that the
 -- verdict rests on comes from here, or a cancel and a stamp that were committed a moment ago would be overlooked.

@@ -1,11 +1,11 @@
 -- name: bury
 -- Dead at once: another attempt would fail the same way, or must not be made.
--- $1 uuid: job id
--- $2 uuid: lease token
--- $3 text: error class
--- $4 text: error in our own words
--- $5 text: raw detail, operators only
--- $6 text: status of the message, if it is one
+-- $1 uuid job: job id
+-- $2 uuid token: lease token
+-- $3 text error_class: error class
+-- $4 text error: error in our own words
+-- $5 text error_detail: raw detail, operators only
+-- $6 text status: status of the message, if it is one
 with
 settled as (
     update exportbox.job

@@ -2,18 +2,18 @@
 -- Store the manifests of exports that are done together, and queue one message per recipient: of each export both or neither. An export that
 -- somebody cancelled before this is cancelled: whoever was told so gets no mail, and the sweep removes what was stored. An export that is missing
 -- from the answer has lost its lease, and nothing of it is written.
--- $1 uuid[]: job ids
--- $2 uuid[]: their lease tokens
--- $3 text[]: bucket of each
--- $4 bigint[]: rows of all its parts
--- $5 text[]: content type of each
--- $6 text[]: filename of each
--- $7 timestamptz[]: instant whose data it is
--- $8 uuid[]: of each part, the lease token of its export
--- $9 int[]: number of the part in its file
--- $10 text[]: key of each part
--- $11 bigint[]: bytes of each part
--- $12 text[]: checksum of each part, or null
+-- $1 uuid[] jobs: job ids
+-- $2 uuid[] tokens: their lease tokens
+-- $3 text[] buckets: bucket of each
+-- $4 bigint[] rows: rows of all its parts
+-- $5 text[] content_types: content type of each
+-- $6 text[] filenames: filename of each
+-- $7 timestamptz[] as_of: instant whose data it is
+-- $8 uuid[] part_tokens: of each part, the lease token of its export
+-- $9 int[] part_numbers: number of the part in its file
+-- $10 text[] part_keys: key of each part
+-- $11 bigint[] part_bytes: bytes of each part
+-- $12 text[] part_checksums: checksum of each part, or null
 with
 done as (
     select done.job_id, done.lease_token, done.bucket, done.rows, done.content_type, done.filename, done.as_of

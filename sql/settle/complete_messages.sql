@@ -1,11 +1,11 @@
 -- name: complete_messages
 -- The provider took these mails. One that is missing from the answer has lost its lease, and nothing of it is written.
--- $1 uuid[]: job ids
--- $2 uuid[]: their lease tokens
--- $3 text[]: provider of each
--- $4 text[]: the provider's message id of each
--- $5 timestamptz[]: when its mailed link dies, or null
--- $6 text[]: what cut its link short, or null
+-- $1 uuid[] jobs: job ids
+-- $2 uuid[] tokens: their lease tokens
+-- $3 text[] providers: provider of each
+-- $4 text[] message_ids: the provider's message id of each
+-- $5 timestamptz[] link_expires_at: when its mailed link dies, or null
+-- $6 text[] link_cut_by: what cut its link short, or null
 with
 sent as (
     select sent.job_id, sent.lease_token, sent.provider, sent.message_id, sent.link_expires_at, sent.link_cut_by

@@ -1,11 +1,11 @@
 -- name: release
 -- Give a job back unburnt: a shutdown, or a fault that is not the request's own.
--- $1 uuid: job id
--- $2 uuid: lease token
--- $3 bigint: delay, ms
--- $4 text: error class, null for a shutdown
--- $5 text: error in our own words, null for a shutdown
--- $6 text: raw detail, operators only
+-- $1 uuid job: job id
+-- $2 uuid token: lease token
+-- $3 bigint delay: delay, ms
+-- $4 text error_class: error class, null for a shutdown
+-- $5 text error: error in our own words, null for a shutdown
+-- $6 text error_detail: raw detail, operators only
 with
 settled as (
     update exportbox.job

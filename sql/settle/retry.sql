@@ -1,13 +1,13 @@
 -- name: retry
 -- Back to pending with a delay, or dead when this was the last attempt.
--- $1 uuid: job id
--- $2 uuid: lease token
--- $3 bigint: delay, ms
--- $4 smallint: max_attempts
--- $5 text: error class
--- $6 text: error in our own words
--- $7 text: raw detail, operators only
--- $8 boolean: the mail may have been sent
+-- $1 uuid job: job id
+-- $2 uuid token: lease token
+-- $3 bigint delay: delay, ms
+-- $4 smallint max_attempts: max_attempts
+-- $5 text error_class: error class
+-- $6 text error: error in our own words
+-- $7 text error_detail: raw detail, operators only
+-- $8 boolean maybe_sent: the mail may have been sent
 with
 settled as (
     update exportbox.job

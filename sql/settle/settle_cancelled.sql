@@ -1,9 +1,9 @@
 -- name: settle_cancelled
 -- The worker stopped because it was asked to, or found that there is nothing to do any more.
--- $1 uuid: job id
--- $2 uuid: lease token
--- $3 boolean: the mail may have been sent
--- $4 text: why, in our own words
+-- $1 uuid job: job id
+-- $2 uuid token: lease token
+-- $3 boolean maybe_sent: the mail may have been sent
+-- $4 text error: why, in our own words
 with
 settled as (
     update exportbox.job

@@ -1,10 +1,10 @@
 -- name: open_export
 -- First statement of an export's transaction on the source: everything is local to it. Parameters travel as settings, never as text.
--- $1 text: role
--- $2 text: statement timeout, ms
--- $3 text[]: names of parameters
--- $4 text[]: their values; null leaves one unset, which reads as null
--- $5 text: application_name while it lasts
+-- $1 text role: role
+-- $2 text statement_timeout: statement timeout, ms
+-- $3 text[] params: names of parameters
+-- $4 text[] param_values: their values; null leaves one unset, which reads as null
+-- $5 text application_name: application_name while it lasts
 select
     pg_backend_pid() as backend_pid,
     now() as xact_start,

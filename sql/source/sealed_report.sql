@@ -1,10 +1,10 @@
 -- name: sealed_report
 -- Columns of a report's sealed function, where the login may have aws_s3 export it. No row: stream it. Checked anew for each export, as
 -- the function's owner can alter it: it must still be this text, run with that role's rights, whoever calls it; and so must what checks its types.
--- $1 text: the function's name
--- $2 text: the report's role
--- $3 text: the report's text
--- $4 text: the body of the function that checks its types
+-- $1 text name: the function's name
+-- $2 text role: the report's role
+-- $3 text query: the report's text
+-- $4 text check: the body of the function that checks its types
 select sealed.proallargtypes as types, sealed.proargnames as names
 from pg_catalog.pg_proc as sealed
 join pg_catalog.pg_namespace as ours on ours.oid = sealed.pronamespace

@@ -1,11 +1,11 @@
 -- name: register_worker
 -- Say that this process works, and forget processes that have been silent for a day. A new listener has heard nothing yet: not asleep.
--- $1 text: worker id
--- $2 text: channel
--- $3 text: version
--- $4 int: slots
--- $5 int: pid of the listening backend, or null
--- $6 int: most exports at once over all processes, null for no limit
+-- $1 text worker: worker id
+-- $2 text channel: channel
+-- $3 text version: version
+-- $4 int slots: slots
+-- $5 int listener_pid: pid of the listening backend, or null
+-- $6 int source_slots: most exports at once over all processes, null for no limit
 with
 forgotten as (
     delete from exportbox.worker

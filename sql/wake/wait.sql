@@ -1,9 +1,9 @@
 -- name: wait
 -- Mark this worker as asleep, so that an insert wakes it. Returns whether it was marked already for all of this nap; if not, look once more: what was
 -- requested before the mark has found nobody asleep. No row: this process does not listen.
--- $1 text: worker id
--- $2 bigint: this nap, ms
--- $3 bigint: how long the mark shall hold, ms
+-- $1 text worker: worker id
+-- $2 bigint nap: this nap, ms
+-- $3 bigint mark: how long the mark shall hold, ms
 with
 before as materialized (
     select worker.id, coalesce(worker.waiting_until >= clock_timestamp() + $2::bigint * interval '1 millisecond', false) as marked

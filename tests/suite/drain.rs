@@ -167,6 +167,6 @@ async fn what_a_report_usually_takes_is_read_from_a_few_pages_of_a_long_history(
     assert_eq!(world.text("select exportbox.expected_time('new')::text").await, "");
     let explain = "explain (analyze, buffers, format json) select exportbox.expected_time('near')";
     let plan: Value = world.row(explain, &[]).await.get::<_, Value>(0)[0].take();
-    let pages = crate::harness::explain::pages(&plan);
+    let pages = crate::harness::statements::pages(&plan);
     assert!((20..200).contains(&pages), "{pages} pages: {plan:#}");
 }

@@ -201,8 +201,7 @@ async fn a_claim_looks_nothing_up_for_a_job_when_nothing_is_paused() {
     let mut world = World::new().await;
     world.may_leave_running = true;
     world.two_reports().await;
-    let arguments = "(4, 8, 'w', 90000, 3600000, 300000, 5::smallint, 8::smallint, null, null, true, null, null)";
-    let plan = crate::harness::explain::plan(&world.admin, "", "claim", arguments).await;
+    let plan = crate::harness::statements::claim().plan(&world.admin, "").await;
     let text = plan.to_string();
     assert!(!text.contains("\"outbox\"") && !text.contains("is_startable") && !text.contains("is_open"), "{plan:#}");
 }

@@ -1,50 +1,96 @@
 //! The statements of the cycle stay cheap beside a long history: each reads its index, and none reads a table from end to end.
 
 use crate::harness::World;
-use crate::harness::explain::{nodes, pages, plan};
 use crate::harness::rows::JOBS;
+use crate::harness::statements::{Call, call, claim, next_due, nodes, pages};
 
-/// A look from the start, without a cap.
-const CLAIM: &str = "(4, 8, 'w', 90000, 3600000, 300000, 5::smallint, 8::smallint, null, null, true, null, null)";
+/// Parameters and SQL expressions for them.
+type Values = &'static [(&'static str, &'static str)];
 
-/// What an idle worker asks.
-const NEXT_DUE: &str = "(true, true, 90000, 2, 'w', 60000)";
-
-/// Statement, arguments, and the indexes that it must read; `|` is or.
-const CYCLE: &[(&str, &str, &[&str])] = &[
-    ("reap", "(90000, 5::smallint, 8::smallint, false)", &["job_running", "attempt_pkey"]),
-    ("expire", "", &["job_expiring"]),
-    ("claim", CLAIM, &["job_due", "job_pkey"]),
-    ("next_due", NEXT_DUE, &["job_due", "job_running", "job_expiring", "attempt_unswept"]),
+/// Statement, its parameters, and the indexes that it must read; `|` is or. Claims and naps have a call of their own.
+const CYCLE: &[(&str, Values, &[&str])] = &[
+    (
+        "reap",
+        &[("grace", "90000"), ("export_attempts", "5"), ("message_attempts", "8"), ("hold_unknown", "false")],
+        &["job_running", "attempt_pkey"],
+    ),
+    ("expire", &[], &["job_expiring"]),
     (
         "heartbeat",
-        "(array['00000000-0000-7000-8000-000000200101', '00000000-0000-7000-8000-000000200102']::uuid[], array[gen_random_uuid(), gen_random_uuid()], '{1,2}', '{3,4}', 90000, 'w')",
+        &[
+            ("jobs", "array['00000000-0000-7000-8000-000000200101', '00000000-0000-7000-8000-000000200102']::uuid[]"),
+            ("tokens", "array[gen_random_uuid(), gen_random_uuid()]"),
+            ("rows", "'{1,2}'"),
+            ("bytes", "'{3,4}'"),
+            ("lease", "90000"),
+            ("worker", "'w'"),
+        ],
         &["job_pkey", "attempt_pkey"],
     ),
-    ("unswept", "", &["attempt_unswept"]),
-    ("gather_digest", "('{ops@example.com}', 3600000)", &["job_dead"]),
+    ("unswept", &[], &["attempt_unswept"]),
+    ("gather_digest", &[("$1", "'{ops@example.com}'"), ("$2", "3600000")], &["job_dead"]),
     (
         "load_message",
-        "('00000000-0000-7000-8000-000000000001', gen_random_uuid())",
+        &[("$1", "'00000000-0000-7000-8000-000000000001'"), ("$2", "gen_random_uuid()")],
         &["job_pkey", "message_pkey", "message_export_pkey", "job_dead", "attempt_number"],
     ),
-    ("figures", "", &["job_due", "job_running", "job_dead"]),
+    ("figures", &[], &["job_due", "job_running", "job_dead"]),
     (
         "complete_exports",
-        "(array[gen_random_uuid()], array[gen_random_uuid()], '{b}', '{1}', '{t}', '{f}', array[now()], array[gen_random_uuid()], '{1}', '{k}', '{1}', '{s}')",
+        &[
+            ("jobs", "array[gen_random_uuid()]"),
+            ("tokens", "array[gen_random_uuid()]"),
+            ("buckets", "'{b}'"),
+            ("rows", "'{1}'"),
+            ("content_types", "'{t}'"),
+            ("filenames", "'{f}'"),
+            ("as_of", "array[now()]"),
+            ("part_tokens", "array[gen_random_uuid()]"),
+            ("part_numbers", "'{1}'"),
+            ("part_keys", "'{k}'"),
+            ("part_bytes", "'{1}'"),
+            ("part_checksums", "'{s}'"),
+        ],
         &["job_pkey", "attempt_pkey"],
     ),
     (
         "complete_messages",
-        "(array[gen_random_uuid()], array[gen_random_uuid()], '{ses}', '{m}', array[now()], '{null}')",
+        &[
+            ("jobs", "array[gen_random_uuid()]"),
+            ("tokens", "array[gen_random_uuid()]"),
+            ("providers", "'{ses}'"),
+            ("message_ids", "'{m}'"),
+            ("link_expires_at", "array[now()]"),
+            ("link_cut_by", "'{null}'"),
+        ],
         &["job_pkey", "attempt_pkey", "message_pkey"],
     ),
     (
         "retry",
-        "(gen_random_uuid(), gen_random_uuid(), 1000, 5::smallint, 'query', 'x', null, false)",
+        &[
+            ("job", "gen_random_uuid()"),
+            ("token", "gen_random_uuid()"),
+            ("delay", "1000"),
+            ("max_attempts", "5"),
+            ("error_class", "'query'"),
+            ("error", "'x'"),
+            ("error_detail", "null"),
+            ("maybe_sent", "false"),
+        ],
         &["job_pkey", "attempt_pkey", "message_pkey"],
     ),
-    ("record_backend", "(gen_random_uuid(), 1, now(), 'copy', 7, 'default')", &["attempt_pkey"]),
+    (
+        "record_backend",
+        &[
+            ("token", "gen_random_uuid()"),
+            ("pid", "1"),
+            ("xact_start", "now()"),
+            ("exporter", "'copy'"),
+            ("expected_rows", "7"),
+            ("source", "'default'"),
+        ],
+        &["attempt_pkey"],
+    ),
 ];
 
 #[tokio::test]
@@ -55,15 +101,18 @@ async fn each_statement_of_the_cycle_reads_its_index_beside_a_hundred_thousand_f
     // The daemon prepares once and runs often: the server may choose either.
     for mode in ["force_custom_plan", "force_generic_plan"] {
         world.sql(&format!("set plan_cache_mode = {mode}")).await;
-        for (name, arguments, indexes) in CYCLE {
-            let plan = plan(&world.admin, "", name, arguments).await;
+        let mut cycle: Vec<(Call, &[&str])> = CYCLE.iter().map(|(name, values, indexes)| (call(name).with_all(values), *indexes)).collect();
+        cycle.push((claim(), &["job_due", "job_pkey"]));
+        cycle.push((next_due(), &["job_due", "job_running", "job_expiring", "attempt_unswept"]));
+        for (statement, indexes) in cycle {
+            let (name, plan) = (statement.name, statement.plan(&world.admin, "").await);
             let nodes = nodes(&plan["Plan"]);
             let text = serde_json::to_string_pretty(&plan).unwrap();
             for table in ["job", "attempt", "message", "event"] {
                 let scans = nodes.iter().any(|node| node["Node Type"] == "Seq Scan" && node["Relation Name"] == table);
                 assert!(!scans, "{name} reads all of {table} ({mode}):\n{text}");
             }
-            for index in *indexes {
+            for index in indexes {
                 let read = nodes.iter().any(|node| index.split('|').any(|index| node["Index Name"] == index));
                 assert!(read, "{name} does not read {index} ({mode}):\n{text}");
             }
@@ -78,7 +127,7 @@ async fn a_claim_steps_over_no_job_that_waits_for_later() {
     world.plant_analyzed_jobs(20, "kind, priority", "'export', 9").await;
     for mode in ["force_custom_plan", "force_generic_plan"] {
         world.sql(&format!("set plan_cache_mode = {mode}; begin")).await;
-        let plan = plan(&world.admin, ", analyze, buffers", "claim", CLAIM).await;
+        let plan = claim().plan(&world.admin, ", analyze, buffers").await;
         let claimed = world.count("select count(*) from exportbox.jobs where state = 'running'").await;
         world.sql("rollback").await;
         assert_eq!(claimed, 4, "the four that are due, at the lowest priority");
@@ -96,7 +145,7 @@ async fn asking_for_the_next_due_instant_reads_a_few_pages_of_a_long_queue() {
     let world = World::new().await;
     let values = "'export', n % 10, now() + n * interval '1 s', now() + interval '10 days'";
     world.plant_analyzed_jobs(100_000, "kind, priority, run_at, not_after", values).await;
-    let plan = plan(&world.admin, ", analyze, buffers", "next_due", NEXT_DUE).await;
+    let plan = next_due().plan(&world.admin, ", analyze, buffers").await;
     let pages = pages(&plan);
     assert!(pages < 200, "{pages} pages");
 }

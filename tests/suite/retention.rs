@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::harness::World;
-use crate::harness::explain::pages_of;
 use crate::harness::process::{assert_gave_up, code, json, stdout};
 use crate::harness::requests::refusal;
 use crate::harness::rows::{change_mail_jobs, hold_jobs};
+use crate::harness::statements::{call, next_due};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const ANN: &str = "ann@example.com";
@@ -340,19 +340,25 @@ async fn looking_for_what_is_old_enough_or_due_costs_the_same_beside_a_long_hist
         world.plant_jobs(to + 1 - from, "kind, state, started_at, finished_at, error_class, error", &values).await;
         world.plant_rows(&SCHEDULES.replace("$from", &format!("{from}")).replace("$to", &format!("{to}"))).await;
         world.vacuum("analyze").await;
+        let prune = call("prune").with("delete_objects", true).with("at_most", 200);
         let statements = [
-            ("prune", "(7776000000, 15552000000, 7776000000, true, 200, false)"),
+            prune.clone().with_all(&[
+                ("completed", "7776000000"),
+                ("dead", "15552000000"),
+                ("cancelled", "7776000000"),
+                ("dry_run", "false"),
+            ]),
             // All of it is old enough.
-            ("prune", "(60000, 60000, 60000, true, 200, true)"),
-            ("due_schedules", ""),
-            ("next_due", "(true, true, 90000, 2, 'w', 60000)"),
+            prune.with_all(&[("completed", "60000"), ("dead", "60000"), ("cancelled", "60000"), ("dry_run", "true")]),
+            call("due_schedules"),
+            next_due(),
         ];
-        for (place, (name, arguments)) in statements.into_iter().enumerate() {
+        for (place, statement) in statements.into_iter().enumerate() {
             // The first time the server reads its own catalogue.
-            pages_of(&world.admin, name, arguments).await;
-            let pages = pages_of(&world.admin, name, arguments).await;
+            statement.pages(&world.admin).await;
+            let pages = statement.pages(&world.admin).await;
             let before = *first.get(place).unwrap_or(&pages);
-            assert!(pages <= before * 2 + 30, "{name} reads {pages} pages, it was {before} beside a short one");
+            assert!(pages <= before * 2 + 30, "{} reads {pages} pages, it was {before} beside a short one", statement.name);
             first.push(pages);
         }
     }

@@ -2,22 +2,34 @@
 
 use std::time::Duration;
 
-use exportbox::queue::{FreeSlots, Scan};
+use exportbox::queue::{FreeSlots, Lease, Scan};
 
 use crate::harness::World;
-use crate::harness::explain::{nodes, pages_of, plan};
 use crate::harness::process::stdout;
 use crate::harness::rows::lock_holds;
+use crate::harness::statements::{Call, call, claim, nodes};
 
-/// A claim of four, beginning where these marks say.
-fn claim(marks: &str) -> String {
-    format!("(4, 8, 'w', 90000, 3600000, 300000, 5::smallint, 8::smallint, {marks}, true, null, null)")
+/// A claim of four that begins after all that was claimed so far, as one of the process that claimed it.
+async fn claim_after(world: &World) -> Call {
+    let last = |of: &str| {
+        format!(
+            "select format('array_fill(%L::{of}, array[20])', max({})) from exportbox.jobs",
+            if of == "uuid" { "id::text" } else { "run_at" }
+        )
+    };
+    let (run_at, id) = (world.text(&last("timestamptz")).await, world.text(&last("uuid")).await);
+    claim().with("after_run_at", run_at).with("after_id", id)
 }
 
-/// The marks of a process that has claimed everything so far, as the arguments of the statement.
-async fn marks(world: &World) -> String {
-    let last = "select format('array_fill(%L::timestamptz, array[20]), array_fill(%L::uuid, array[20])', max(run_at), max(id::text)) from exportbox.jobs";
-    world.text(last).await
+/// A heartbeat of one lease.
+fn beat(lease: &Lease) -> Call {
+    let [job, token] = [lease.job_id().to_string(), lease.token().to_string()].map(|id| format!("array['{id}']::uuid[]"));
+    call("heartbeat").with("jobs", job).with("tokens", token).with_all(&[
+        ("rows", "'{0}'"),
+        ("bytes", "'{0}'"),
+        ("lease", "90000"),
+        ("worker", "'one'"),
+    ])
 }
 
 #[tokio::test]
@@ -27,24 +39,24 @@ async fn claiming_stays_on_its_index_and_reads_the_same_few_pages_under_an_old_s
     let queue = world.queue("one");
     world.churn(&queue, 4, 500).await;
     world.vacuum("analyze").await;
-    let fresh_marks = marks(&world).await;
+    let fresh_claim = claim_after(&world).await;
     world.plant_due(8).await;
-    let fresh = pages_of(&world.admin, "claim", &claim(&fresh_marks)).await;
+    let fresh = fresh_claim.pages(&world.admin).await;
     world.churn(&queue, 1, 1).await;
 
     let reader = world.old_snapshot().await;
     world.churn(&queue, 40, 500).await;
     world.let_transactions_pass(20_000).await;
     world.vacuum("").await;
-    let aged_marks = marks(&world).await;
+    let aged_claim = claim_after(&world).await;
     world.plant_due(8).await;
-    let aged = pages_of(&world.admin, "claim", &claim(&aged_marks)).await;
-    let aged_from_start = pages_of(&world.admin, "claim", &claim("null, null")).await;
+    let aged = aged_claim.pages(&world.admin).await;
+    let aged_from_start = claim().pages(&world.admin).await;
     assert!(aged <= fresh * 5 / 4 + 10, "{fresh} pages without a snapshot, {aged} with one");
     assert!(aged_from_start > aged * 4, "the snapshot holds nothing back, so this test proves nothing: {aged_from_start}");
     for mode in ["force_custom_plan", "force_generic_plan"] {
         world.sql(&format!("set plan_cache_mode = {mode}")).await;
-        let plan = plan(&world.admin, "", "claim", &claim(&aged_marks)).await;
+        let plan = aged_claim.plan(&world.admin, "").await;
         let nodes = nodes(&plan["Plan"]);
         let on_index = nodes.iter().any(|node| {
             node["Index Name"] == "job_due" && node["Index Cond"].as_str().is_some_and(|cond| cond.contains("ROW(run_at, id) >"))
@@ -64,10 +76,16 @@ async fn what_a_running_job_costs_stays_flat_under_an_old_snapshot() {
     let figures = async || {
         world.plant_due(1).await;
         let lease = queue.cycle(FreeSlots { exports: 1, messages: 0 }, Scan::FromCursor).await.unwrap().leases.pop().unwrap();
-        let of_lease = format!("('{}', '{}'", lease.job_id(), lease.token());
-        let beat = format!("(array['{}']::uuid[], array['{}']::uuid[], '{{1}}', '{{2}}', 90000, 'one')", lease.job_id(), lease.token());
-        let heartbeat = pages_of(&world.admin, "heartbeat", &beat).await;
-        let retry = pages_of(&world.admin, "retry", &format!("{of_lease}, 1000, 5::smallint, 'query', 'x', null, false)")).await;
+        let heartbeat = beat(&lease).with("rows", "'{1}'").with("bytes", "'{2}'").pages(&world.admin).await;
+        let retry = call("retry").with("job", format!("'{}'", lease.job_id())).with("token", format!("'{}'", lease.token())).with_all(&[
+            ("delay", "1000"),
+            ("max_attempts", "5"),
+            ("error_class", "'query'"),
+            ("error", "'x'"),
+            ("error_detail", "null"),
+            ("maybe_sent", "false"),
+        ]);
+        let retry = retry.pages(&world.admin).await;
         queue.settle(lease, exportbox::job::StopReason::Cancelled.into()).await.unwrap();
         (heartbeat, retry)
     };
@@ -85,15 +103,14 @@ async fn heartbeats_make_no_index_entries_although_a_snapshot_keeps_all_their_ve
     let world = World::new().await;
     let lease = world.claimed("one", &[]).await;
     let reader = world.old_snapshot().await;
-    let beat = format!("(array['{}']::uuid[], array['{}']::uuid[], '{{0}}', '{{0}}', 90000, 'one')", lease.job_id(), lease.token());
-    world.sql(&format!("prepare beat as {}", crate::harness::jobs::statement("heartbeat"))).await;
+    world.sql("begin").await;
     // Two hours of them.
-    world.sql(&format!("begin;{}", format!("execute beat {beat};").repeat(480))).await;
+    beat(&lease).run_often(&world.admin, 480).await;
     let ratio = "select 100 * pg_stat_get_xact_tuples_hot_updated('exportbox.job'::regclass)
         / pg_stat_get_xact_tuples_updated('exportbox.job'::regclass)";
     let hot = world.count(ratio).await;
     world.sql("commit").await;
-    let pages = pages_of(&world.admin, "heartbeat", &beat).await;
+    let pages = beat(&lease).pages(&world.admin).await;
     assert!(hot >= 90, "{hot} % of the heartbeats are HOT");
     assert!(pages < 100, "{pages} pages");
     reader.batch_execute("rollback").await.unwrap();
@@ -106,16 +123,15 @@ async fn a_request_finds_a_sleeper_in_a_few_pages_although_a_snapshot_keeps_ever
     world
         .sql("insert into exportbox.worker (id, channel, version, slots, listener_pid) values ('one', 'c', '1', 4, pg_backend_pid())")
         .await;
-    let naps = async || (pages_of(&world.admin, "wake", "").await, pages_of(&world.admin, "wait", "('one', 1000, 2000)").await);
+    let wait = call("wait").with("worker", "'one'").with("nap", 1000).with("mark", 2000);
+    let naps = async || (call("wake").pages(&world.admin).await, wait.pages(&world.admin).await);
     // The first reads the catalogue, too.
     naps().await;
     let fresh = naps().await;
     let reader = world.old_snapshot().await;
-    for name in ["wait", "awake"] {
-        world.sql(&format!("prepare {name}_planned as {}", crate::harness::jobs::statement(name))).await;
-    }
-    for _ in 0..20 {
-        world.sql(&"execute wait_planned ('one', 1000, 2000); execute awake_planned ('one');".repeat(50)).await;
+    for _ in 0..1000 {
+        wait.run(&world.admin).await;
+        call("awake").with("$1", "'one'").run(&world.admin).await;
     }
     let aged = naps().await;
     assert!(aged.0 <= fresh.0 + 60 && aged.1 <= fresh.1 + 60, "{fresh:?} fresh, {aged:?} after a thousand naps");

@@ -1,6 +1,6 @@
 //! The statements as source code: each a file of its own, named, used, valid against the real schema, and within the rights of who runs it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use exportbox::sandbox::{Place, aws_s3};
@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Statement};
 
 use crate::harness::files::files;
+use crate::harness::statements::{parameters, statement};
 use crate::harness::{World, connect};
 
 #[test]
@@ -38,6 +39,13 @@ fn every_statement_carries_its_name_its_purpose_and_one_line_for_each_parameter(
         let used = (1..=20).filter(|number| body.contains(&format!("${number}::"))).count();
         let expected: Vec<String> = (1..=used).map(|number| number.to_string()).collect();
         assert_eq!(documented, expected, "{name}: parameters that are documented, and those in the text");
+        let names: BTreeSet<&str> = parameters(text).into_iter().filter(|parameter| !parameter.starts_with('$')).collect();
+        let is_plain = |name: &&str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        assert!(
+            names.len() == used || used <= 2 && names.is_empty(),
+            "{name}: of three parameters on each has a name of its own: {names:?}"
+        );
+        assert!(names.iter().all(is_plain), "{name}: {names:?}");
         assert!(!body.contains("select *"), "{name}: name the columns");
     }
 }
@@ -103,7 +111,7 @@ async fn the_daemons_role_may_run_every_statement() {
         assert_may_run(&daemon, "the daemon", name, text).await;
     }
     for name in OF_A_TRANSACTION {
-        daemon.batch_execute(crate::harness::jobs::statement(name)).await.unwrap();
+        daemon.batch_execute(statement(name)).await.unwrap();
     }
 }
 

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use exportbox::job::{Kind, State, TRANSITIONS};
 use tokio_postgres::Client;
-use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::harness::World;
-use crate::harness::jobs::{Planted, everything, plant, statement};
+use crate::harness::jobs::{Planted, everything, plant};
 use crate::harness::rows::ATTEMPTS;
+use crate::harness::statements::{Call, call, claim};
 
 /// What may be true of a job before a verb comes, beside its state: what is set of a planted job, and in which state.
 const CIRCUMSTANCES: &[(&str, &str, Option<State>)] = &[
@@ -42,45 +42,63 @@ fn serves(verb: &str, kind: Kind) -> bool {
     }
 }
 
-/// Run the verb as the daemon does, with the daemon's rights.
-async fn act(client: &Client, verb: &str, job: Planted, token: Uuid) {
-    let text = statement(verb.trim_start_matches("exportbox."));
-    let (class, sentence, none) = ("timeout", "Planted.", None::<String>);
-    let keys = (vec![format!("exports/{token}/a.csv")], vec![10_i64], vec![none.clone()]);
-    let now = chrono::Utc::now();
-    let marks = (vec![None::<chrono::DateTime<chrono::Utc>>; 20], vec![Uuid::nil(); 20]);
-    let single: [&(dyn ToSql + Sync); 2] = [&job.id, &token];
-    // What has gone well is written for several at once.
-    let one = (vec![job.id], vec![token]);
-    let several: [&(dyn ToSql + Sync); 2] = [&one.0, &one.1];
-    let settle = if verb.starts_with("complete_") { several } else { single };
-    let (exports, first, types, filenames, nows) =
-        ((vec!["exports"], vec![3_i64]), vec![1_i32], vec!["text/csv"], vec!["a.csv"], vec![now]);
-    let (providers, messages, nones) = (vec!["ses"], vec!["message-1"], vec![None::<String>]);
-    let more: Vec<&(dyn ToSql + Sync)> = match verb {
-        "claim" => {
-            let of_claim: [&(dyn ToSql + Sync); 8] = [&4_i32, &4_i32, &"worker", &90_000_i64, &3_600_000_i64, &300_000_i64, &5_i16, &5_i16];
-            let from_the_start: [&(dyn ToSql + Sync); 5] = [&marks.0, &marks.1, &true, &None::<i32>, &None::<i64>];
-            of_claim.into_iter().chain(from_the_start).collect()
-        }
-        "reap" => vec![&90_000_i64, &5_i16, &5_i16, &false],
-        "expire" => vec![],
-        "exportbox.cancel" | "exportbox.requeue" => vec![&job.export_id],
-        "complete_exports" => vec![&exports.0, &exports.1, &types, &filenames, &nows, &one.1, &first, &keys.0, &keys.1, &keys.2],
-        "complete_messages" => vec![&providers, &messages, &nows, &nones],
-        "retry" => vec![&1000_i64, &5_i16, &class, &sentence, &none, &false],
-        "bury" => vec![&class, &sentence, &none, &"dead"],
-        "release" => vec![&1000_i64, &none, &none, &none],
-        "settle_cancelled" => vec![&false, &sentence],
-        other => panic!("no parameters for {other}"),
-    };
+/// The verb's call. What has gone well is written for several at once.
+fn called(verb: &'static str, job: Planted, token: Uuid) -> Call {
     let fenced = TRANSITIONS.iter().any(|transition| transition.verb == verb && transition.fenced);
-    let params: Vec<&(dyn ToSql + Sync)> = if fenced { settle.into_iter().chain(more).collect() } else { more };
+    let quoted = |id: Uuid| format!("'{id}'::uuid");
+    let call = match (call(verb.trim_start_matches("exportbox.")), fenced) {
+        (call, true) if verb.starts_with("complete_") => {
+            call.with("jobs", format!("array[{}]", quoted(job.id))).with("tokens", format!("array[{}]", quoted(token)))
+        }
+        (call, true) => call.with("job", quoted(job.id)).with("token", quoted(token)),
+        (call, false) => call,
+    };
+    match verb {
+        "claim" => claim(),
+        "reap" => call.with_all(&[("grace", "90000"), ("export_attempts", "5"), ("message_attempts", "5"), ("hold_unknown", "false")]),
+        "expire" => call,
+        "exportbox.cancel" | "exportbox.requeue" => call.with("$1", quoted(job.export_id)),
+        "complete_exports" => call
+            .with("part_tokens", format!("array[{}]", quoted(token)))
+            .with("part_keys", format!("array['exports/{token}/a.csv']"))
+            .with_all(&[
+                ("buckets", "'{exports}'"),
+                ("rows", "'{3}'"),
+                ("content_types", "'{text/csv}'"),
+                ("filenames", "'{a.csv}'"),
+                ("as_of", "array[now()]"),
+                ("part_numbers", "'{1}'"),
+                ("part_bytes", "'{10}'"),
+                ("part_checksums", "'{null}'"),
+            ]),
+        "complete_messages" => call.with_all(&[
+            ("providers", "'{ses}'"),
+            ("message_ids", "'{message-1}'"),
+            ("link_expires_at", "array[now()]"),
+            ("link_cut_by", "'{null}'"),
+        ]),
+        "retry" => call.with_all(&[
+            ("delay", "1000"),
+            ("max_attempts", "5"),
+            ("error_class", "'timeout'"),
+            ("error", "'Planted.'"),
+            ("error_detail", "null"),
+            ("maybe_sent", "false"),
+        ]),
+        "bury" => call.with_all(&[("error_class", "'timeout'"), ("error", "'Planted.'"), ("error_detail", "null"), ("status", "'dead'")]),
+        "release" => call.with_all(&[("delay", "1000"), ("error_class", "null"), ("error", "null"), ("error_detail", "null")]),
+        "settle_cancelled" => call.with_all(&[("maybe_sent", "false"), ("error", "'Planted.'")]),
+        other => panic!("no parameters for {other}"),
+    }
+}
+
+/// Run the verb as the daemon does, with the daemon's rights.
+async fn act(client: &Client, verb: &'static str, job: Planted, token: Uuid) {
     // What people order is theirs to order; the rest is the daemon's.
     if !verb.starts_with("exportbox.") {
         client.batch_execute("set local role exportbox_daemon").await.unwrap();
     }
-    client.query(text, &params).await.unwrap_or_else(|error| panic!("{verb}: {error:?}"));
+    called(verb, job, token).run(client).await;
     client.batch_execute("reset role").await.unwrap();
 }
 

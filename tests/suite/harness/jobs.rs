@@ -15,12 +15,6 @@ pub struct Planted {
     pub token: Uuid,
 }
 
-/// Text of a statement of the daemon.
-pub fn statement(name: &str) -> &'static str {
-    let (_, text) = exportbox::sql::ALL.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no statement {name}"));
-    text
-}
-
 /// Plant a job, with its attempt when it runs, and with a finished export beside it when it is a message.
 pub async fn plant(client: &Client, kind: Kind, state: State) -> Planted {
     let (export_id, token) = (Uuid::new_v4(), Uuid::new_v4());

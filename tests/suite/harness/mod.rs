@@ -13,7 +13,6 @@ pub mod crash;
 mod deliveries;
 pub mod dockerfile;
 pub mod doctor;
-pub mod explain;
 pub mod exports;
 pub mod files;
 pub mod history;
@@ -30,6 +29,7 @@ mod rights;
 pub mod rows;
 pub mod schedules;
 mod server;
+pub mod statements;
 mod steps;
 
 use std::path::PathBuf;

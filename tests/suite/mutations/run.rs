@@ -13,6 +13,11 @@ use crate::harness::files::{root, text};
 /// A mutation that makes its test hang is noticed, too.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// What a server says of a statement that means nothing: a syntax error, no such column, no such table.
+const MEANS_NOTHING: [&str; 3] = ["E42601", "E42703", "E42P01"];
+/// A statement that means nothing makes every test red, and proves nothing.
+const BROKEN: &str = "the mutation only breaks the statement";
+
 /// Why one test of a compiled suite is red. `None`: it is green.
 async fn red(suite: &Path, test: &str) -> Option<String> {
     let mut command = Command::new(suite);
@@ -20,7 +25,12 @@ async fn red(suite: &Path, test: &str) -> Option<String> {
     let Ok(output) = tokio::time::timeout(PATIENCE, command.output()).await else { return Some("it hangs".into()) };
     let (status, said) = output.map(|output| (output.status, String::from_utf8_lossy(&output.stdout).into_owned())).unwrap();
     assert!(said.contains("running 1 test"), "{test} is not in {}: {said}", suite.display());
-    let why = said.split_once("panicked at ").map_or("it says nothing", |(_, why)| why).lines().take(2).collect::<Vec<_>>().join(" ");
+    let why = said.split_once("panicked at ").map_or("it says nothing", |(_, why)| why);
+    let why = why.split("stack backtrace").next().unwrap_or_default();
+    if MEANS_NOTHING.iter().any(|state| why.contains(&format!("SqlState({state})"))) {
+        return Some(format!("{BROKEN}: {why}"));
+    }
+    let why = why.lines().take(2).collect::<Vec<_>>().join(" ");
     (!status.success()).then(|| why.chars().take(160).collect())
 }
 
@@ -93,22 +103,25 @@ fn copy(from: &Path, to: &Path, but: (&Path, &str)) {
     }
 }
 
-/// Compile a copy of the sources with the mutation in it, and give its suite. `None`: it does not even compile.
-async fn compiled(mutation: &Mutation) -> Option<PathBuf> {
+/// Compile a copy of the sources with the mutation in it, and give its suite, or what the compiler says.
+async fn compiled(mutation: &Mutation) -> Result<PathBuf, String> {
     let tree = root().join("target/mutations/tree");
     copy(&root(), &tree, (&root().join(mutation.file), &mutation.mutated(&text(mutation.file)).unwrap()));
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let mut command = Command::new(cargo);
     // The same target directory: what is not ours is compiled already.
     command.current_dir(&tree).env("CARGO_TARGET_DIR", root().join("target")).env_remove("RUSTFLAGS");
-    command.args(["test", "--locked", "--test", "suite", "--no-run", "--message-format=json"]).stderr(Stdio::null());
+    command.args(["test", "--locked", "--test", "suite", "--no-run", "--message-format=json-render-diagnostics"]);
     let output = command.output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let messages = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let mut suite = messages
         .filter(|message| message["target"]["name"] == "suite")
         .filter_map(|message| message["executable"].as_str().map(PathBuf::from));
-    output.status.success().then(|| suite.next_back().unwrap())
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    Ok(suite.next_back().unwrap())
 }
 
 #[tokio::test]
@@ -122,18 +135,15 @@ async fn every_guard_that_is_taken_away_is_missed_by_a_test() {
     }
     let (suite, mut survivors) = (Suite::read(), Vec::new());
     for mutation in &chosen {
-        let mutant = if mutation.is_sql() { Some(suite.with(mutation)) } else { compiled(mutation).await };
-        let mutant = mutant.unwrap_or_else(|| panic!("{} does not compile", mutation.name));
+        let mutant = if mutation.is_sql() { Ok(suite.with(mutation)) } else { compiled(mutation).await };
+        let mutant = mutant.unwrap_or_else(|why| panic!("{} does not compile: {why}", mutation.name));
         for test in mutation.tests {
             let why = red(&mutant, test).await;
-            println!(
-                "{} | {} | {test} | {}",
-                if why.is_some() { "noticed " } else { "SURVIVED" },
-                mutation.name,
-                why.as_deref().unwrap_or_default()
-            );
-            if why.is_none() {
-                survivors.push(format!("{}: {test}", mutation.name));
+            let why = why.as_deref().unwrap_or("SURVIVED");
+            let is_noticed = why != "SURVIVED" && !why.starts_with(BROKEN);
+            println!("{} | {} | {test} | {why}", if is_noticed { "noticed " } else { "SURVIVED" }, mutation.name);
+            if !is_noticed {
+                survivors.push(format!("{}: {test}: {why}", mutation.name));
             }
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::harness::World;
-use crate::harness::explain::{nodes, pages};
+use crate::harness::statements::{nodes, pages};
 
 /// As autovacuum leaves it.
 const VACUUM: &str =
@@ -86,7 +86,7 @@ async fn no_view_reads_its_history_for_what_an_operator_asks_beside_a_hundred_th
         }
     }
     for name in ["status_recent", "show_export", "show_attempts", "show_deliveries", "show_events", "show_objects", "health"] {
-        let statement = crate::harness::jobs::statement(name);
+        let statement = crate::harness::statements::statement(name);
         assert_reads_no_table(&world, &statement.replace("$1::uuid", &format!("'{id}'::uuid")).replace("$1::bigint", "20")).await;
     }
 }
